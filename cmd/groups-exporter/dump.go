@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/moby/sys/atomicwriter"
+	"github.com/spf13/cobra"
+
+	"github.com/groups-exporter/groups-exporter/internal/exposition"
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+)
+
+// dumpFormat is the name of an exposition format.
+type dumpFormat string
+
+const (
+	formatText        dumpFormat = "text"
+	formatOpenMetrics dumpFormat = "openmetrics"
+)
+
+type dumpOptions struct {
+	hub     hubOptions
+	publish publishOptions
+	format  dumpFormat
+	output  string
+}
+
+func (o *dumpOptions) addFlags(cmd *cobra.Command) {
+	o.format = formatText
+	addChoice(cmd, &o.format, "format", "exposition format", formatText, formatOpenMetrics)
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this `file`, whole or not at all")
+	o.publish.addFlags(cmd)
+	o.hub.addFlags(cmd)
+}
+
+func (o *dumpOptions) complete(getenv func(string) string) error {
+	if err := o.publish.complete(getenv); err != nil {
+		return err
+	}
+	return o.hub.complete(getenv)
+}
+
+func newDumpCommand(getenv func(string) string) *cobra.Command {
+	var o dumpOptions
+	cmd := &cobra.Command{
+		Use:   "dump",
+		Short: "Print the metrics once",
+		Long: `Ask the hub once and print the metrics about it on standard output: what serve
+publishes, without what serve says about itself. Nothing is printed unless all
+of it is good.
+
+With --output the file is replaced in one step, so that node_exporter's textfile
+collector never reads half of it.
+
+` + exitCodes,
+		Example: `  groups-exporter dump --hub-url http://127.0.0.1:8081 --hub-token-file token
+
+  # who is in the group bio-lab?
+  groups-exporter dump | grep 'usergroup="bio-lab"'
+
+  # for node_exporter's textfile collector
+  groups-exporter dump --output /var/lib/node_exporter/groups.prom`,
+		Args: needsNoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.complete(getenv); err != nil {
+				return err
+			}
+			return runDump(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
+		},
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func runDump(ctx context.Context, out, errOut io.Writer, o dumpOptions) error {
+	source := o.hub.source(nil)
+	snapshot, result, err := source.snapshot(ctx)
+	if err != nil {
+		return interrupted(ctx, err)
+	}
+	for _, notice := range append(source.notices(snapshot, result), o.publish.notices(snapshot)...) {
+		say(errOut, notice, "")
+	}
+	format := exposition.Text
+	if o.format == formatOpenMetrics {
+		format = exposition.OpenMetrics
+	}
+	page, err := exposition.Encode(metrics.Families(o.publish.families(), snapshot), format)
+	if err != nil {
+		return fmt.Errorf("encoding: %w", err)
+	}
+	if o.output == "" {
+		_, err = page.WriteTo(out)
+		return err
+	}
+	return writeFile(o.output, page)
+}
+
+// writeFile replaces a file by what is written, or leaves it as it is. Everybody
+// may read it: node_exporter runs as a user of its own.
+func writeFile(name string, content io.WriterTo) error {
+	file, err := atomicwriter.New(name, 0o644)
+	if err != nil {
+		return fmt.Errorf("%s can't be written: %w", name, err)
+	}
+	_, _ = file.Write(nil) // a file that was never written to would not be replaced by an empty one
+	_, err = content.WriteTo(file)
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return fmt.Errorf("%s can't be written: %w", name, err)
+	}
+	return nil
+}
+
+// interrupted gives the error of a command that was stopped before it was done.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	return err
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// choice is a flag that takes one of a few words.
+type choice[T ~string] struct {
+	value   *T
+	allowed []T
+}
+
+func (c choice[T]) String() string {
+	if c.value == nil {
+		return ""
+	}
+	return string(*c.value)
+}
+
+// Set takes a word, and says which there are where it isn't one of them.
+func (c choice[T]) Set(text string) error {
+	if !slices.Contains(c.allowed, T(text)) {
+		return errors.New("it is none of " + strings.Join(words(c.allowed), ", "))
+	}
+	*c.value = T(text)
+	return nil
+}
+
+// Type is what the help shows in the value's place.
+func (c choice[T]) Type() string { return strings.Join(words(c.allowed), "|") }
+
+// choices is a flag that takes some of a few words, separated by commas or given
+// one by one.
+type choices[T ~string] struct {
+	values  *[]T
+	allowed []T
+}
+
+func (c choices[T]) String() string { return "" }
+
+// Set adds words.
+func (c choices[T]) Set(text string) error {
+	for word := range strings.SplitSeq(text, ",") {
+		var one T
+		if err := (choice[T]{&one, c.allowed}).Set(word); err != nil {
+			return err
+		}
+		*c.values = append(*c.values, one)
+	}
+	return nil
+}
+
+// Type is what the help shows in the value's place.
+func (c choices[T]) Type() string { return strings.Join(words(c.allowed), ",") }
+
+func words[T ~string](of []T) []string {
+	words := make([]string, len(of))
+	for i, word := range of {
+		words[i] = string(word)
+	}
+	return words
+}
+
+// duration is a flag that takes a positive time: "90s", "5m", and a bare number
+// of seconds, as the Python exporter took it.
+type duration struct{ value *time.Duration }
+
+func (d duration) String() string {
+	if d.value == nil || *d.value == 0 {
+		return ""
+	}
+	text := d.value.String()
+	if short, ok := strings.CutSuffix(text, "m0s"); ok {
+		text = short + "m"
+	}
+	if short, ok := strings.CutSuffix(text, "h0m"); ok {
+		text = short + "h"
+	}
+	return text
+}
+
+// Set takes a time.
+func (d duration) Set(text string) error {
+	parsed, err := time.ParseDuration(text)
+	if seconds, isNumber := strconv.ParseUint(text, 10, 31); isNumber == nil {
+		parsed, err = time.Duration(seconds)*time.Second, nil
+	}
+	switch {
+	case err != nil:
+		return errors.New(`it is no time like "90s", "5m" or "1h"`)
+	case parsed <= 0:
+		return errors.New("it must be longer than nothing")
+	}
+	*d.value = parsed
+	return nil
+}
+
+// Type is what the help shows in the value's place.
+func (d duration) Type() string { return "duration" }
+
+// addChoice adds a flag with a few words, and completes them in shells.
+func addChoice[T ~string](cmd *cobra.Command, value *T, name, usage string, allowed ...T) {
+	cmd.Flags().Var(choice[T]{value, allowed}, name, usage)
+	completeWords(cmd, name, words(allowed))
+}
+
+// completeWords makes shells complete a flag's value.
+func completeWords(cmd *cobra.Command, flag string, words []string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag was just added
+	}
+}
+
+// normalizeFlag makes "_" and "-" the same in flags' names, and gives those of
+// the Python exporter the names that they have here. Those that mean something
+// else here are hidden flags of serve.
+func normalizeFlag(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	name = strings.ReplaceAll(name, "_", "-")
+	switch name {
+	case "update-info-interval":
+		name = "refresh-interval"
+	case "hub-service-prefix":
+		name = "web.route-prefix"
+	case "jupyterhub-namespace":
+		name = "namespace"
+	case "jupyterhub-metrics-prefix":
+		name = "metrics-prefix"
+	case "log-level":
+		name = "log.level"
+	}
+	return pflag.NormalizedName(name)
+}
+
+// firstSet returns the first that isn't empty.
+func firstSet(values ...string) string {
+	for _, value := range values {
+		if value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
+// needsNoArgs refuses arguments in words that help.
+func needsNoArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q", args[0])
+	}
+	return nil
+}

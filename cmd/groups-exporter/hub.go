@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/groups-exporter/groups-exporter/internal/hub"
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+)
+
+// podNamespaceFile is where Kubernetes tells a pod its own namespace.
+const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// hubOptions are the flags of whatever asks a hub: which one, as whom, and the
+// rules for what it says.
+type hubOptions struct {
+	address   string
+	tokenFile string
+	caFile    string
+	certFile  string
+	keyFile   string
+	timeout   time.Duration
+	namespace string
+	rules     membership.Rules
+
+	// What complete makes of them.
+	api   *url.URL
+	token hub.Token
+	tls   *tls.Config
+}
+
+func (o *hubOptions) addFlags(cmd *cobra.Command) {
+	o.timeout = 30 * time.Second
+	o.rules.MultiGroup = membership.Each
+	o.rules.NoneName, o.rules.MultipleName = membership.DefaultNoneName, membership.DefaultMultipleName
+	flags := cmd.Flags()
+	flags.StringVar(&o.address, "hub-url", "", "`URL` of the hub's API, or of the hub itself\n(else $JUPYTERHUB_API_URL, else $HUB_SERVICE_HOST and $HUB_SERVICE_PORT)")
+	flags.StringVar(&o.tokenFile, "hub-token-file", "", "`file` with the API token (else the token is in $JUPYTERHUB_API_TOKEN)")
+	flags.StringVar(&o.caFile, "hub-ca-file", "", "`file` with the authorities to trust for the hub's certificate, PEM")
+	flags.StringVar(&o.certFile, "hub-cert-file", "", "`file` with the certificate to show to the hub, PEM")
+	flags.StringVar(&o.keyFile, "hub-key-file", "", "`file` with that certificate's key, PEM")
+	flags.Var(duration{&o.timeout}, "hub-timeout", "how long one answer of the hub may take")
+	flags.StringVar(&o.namespace, "namespace", "", "value of the label namespace\n(else $NAMESPACE, else the pod's own, else \"default\")")
+	addChoice(cmd, &o.rules.MultiGroup, "multi-group", "what a user in several groups gets: a series for each,\none for \"multiple\", or both", membership.Each, membership.Multiple, membership.Both)
+	flags.StringArrayVar(&o.rules.Allow, "allow-group", nil, "export only groups of this `name`, or glob with * and ? (repeatable)")
+	flags.StringArrayVar(&o.rules.Deny, "deny-group", nil, "never export groups of this `name` or glob (repeatable)")
+	flags.StringVar(&o.rules.NoneName, "none-name", o.rules.NoneName, "`name` of the pseudo-group for users in no group")
+	flags.StringVar(&o.rules.MultipleName, "multiple-name", o.rules.MultipleName, "`name` of the pseudo-group for users in several groups")
+}
+
+// complete fills in from the environment what the flags leave open, and reads
+// the files that they name.
+func (o *hubOptions) complete(getenv func(string) string) error {
+	if err := o.completeAddress(getenv); err != nil {
+		return err
+	}
+	if err := o.checkRules(); err != nil {
+		return err
+	}
+	pod, _ := os.ReadFile(podNamespaceFile)
+	o.namespace = firstSet(o.namespace, getenv("NAMESPACE"), strings.TrimSpace(string(pod)), "default")
+	if err := o.completeToken(getenv); err != nil {
+		return err
+	}
+	return o.completeTLS()
+}
+
+func (o *hubOptions) checkRules() error {
+	if err := o.rules.Validate(); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
+
+func (o *hubOptions) completeAddress(getenv func(string) string) error {
+	from := "--hub-url"
+	address := o.address
+	if address == "" {
+		from, address = "JUPYTERHUB_API_URL", getenv("JUPYTERHUB_API_URL")
+	}
+	if host := getenv("HUB_SERVICE_HOST"); address == "" && host != "" {
+		// Kubernetes sets both for a service named "hub" in the same namespace.
+		from, address = "HUB_SERVICE_HOST and HUB_SERVICE_PORT", "http://"+host+":"+firstSet(getenv("HUB_SERVICE_PORT"), "8081")
+	}
+	if address == "" {
+		return usagef("no hub to ask: neither --hub-url nor JUPYTERHUB_API_URL is given")
+	}
+	api, err := hub.APIURL(address)
+	if err != nil {
+		return usagef("%s is no hub's address: %w", from, err)
+	}
+	o.api = api
+	return nil
+}
+
+func (o *hubOptions) completeToken(getenv func(string) string) error {
+	from, text := "JUPYTERHUB_API_TOKEN", getenv("JUPYTERHUB_API_TOKEN")
+	switch {
+	case o.tokenFile != "":
+		data, err := os.ReadFile(o.tokenFile)
+		if err != nil {
+			return fmt.Errorf("the token can't be read: %w", err)
+		}
+		from, text = o.tokenFile, string(data)
+	case o.token != "":
+		return nil // given by the Python exporter's flag
+	case text == "":
+		return usagef("no token for the hub: neither --hub-token-file nor JUPYTERHUB_API_TOKEN is given")
+	}
+	text = strings.TrimSpace(text)
+	switch {
+	case text == "":
+		return fmt.Errorf("there is no token in %s", from)
+	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return fmt.Errorf("what is in %s is no token: it has spaces, several lines or characters outside ASCII", from)
+	}
+	o.token = hub.Token(text)
+	return nil
+}
+
+func (o *hubOptions) completeTLS() error {
+	if (o.certFile == "") != (o.keyFile == "") {
+		return usagef("--hub-cert-file and --hub-key-file go together")
+	}
+	if o.caFile == "" && o.certFile == "" {
+		return nil
+	}
+	o.tls = &tls.Config{MinVersion: tls.VersionTLS12}
+	if o.caFile != "" {
+		pem, err := os.ReadFile(o.caFile)
+		if err != nil {
+			return fmt.Errorf("the hub's authorities can't be read: %w", err)
+		}
+		o.tls.RootCAs = x509.NewCertPool()
+		if !o.tls.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("there is no certificate in %s", o.caFile)
+		}
+	}
+	if o.certFile != "" {
+		pair, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
+		if err != nil {
+			return fmt.Errorf("the certificate for the hub can't be used: %w", err)
+		}
+		o.tls.Certificates = []tls.Certificate{pair}
+	}
+	return nil
+}
+
+// source asks one hub, by one set of rules.
+type source struct {
+	client    *hub.Client
+	namespace string
+	rules     membership.Rules
+}
+
+// source makes what asks the hub. onAnswer hears of each answer's status.
+func (o *hubOptions) source(onAnswer func(code int)) *source {
+	return &source{
+		client: hub.New(hub.Options{
+			API: o.api, Token: o.token, Timeout: o.timeout, TLS: o.tls,
+			UserAgent: "groups-exporter/" + versionNumber(), OnAnswer: onAnswer,
+		}),
+		namespace: o.namespace,
+		rules:     o.rules,
+	}
+}
+
+// snapshot asks the hub once. The result is what the hub said beside its users.
+func (s *source) snapshot(ctx context.Context) (*membership.Snapshot, hub.Result, error) {
+	result, err := s.client.List(ctx)
+	if err != nil {
+		return nil, result, err
+	}
+	snapshot := membership.New(s.namespace, result.Listing, s.rules)
+	result.Listing = membership.Listing{} // the snapshot holds it now
+	return snapshot, result, nil
+}
+
+// notices are what an operator has to know about a refresh that went well.
+func (s *source) notices(snapshot *membership.Snapshot, result hub.Result) []string {
+	var notices []string
+	if result.Inconsistent {
+		notices = append(notices, "users were deleted each time the hub was asked, so somebody may be missing")
+	}
+	if result.GroupsError != nil {
+		notices = append(notices, "groups without members are not known: "+result.GroupsError.Error())
+	}
+	for _, name := range snapshot.Ambiguous() {
+		what, flag := "no group", "--none-name"
+		if name == s.rules.MultipleName {
+			what, flag = "several groups", "--multiple-name"
+		}
+		notices = append(notices, fmt.Sprintf("the hub has a group named %q, which can't be told apart from users in %s: %s renames ours", name, what, flag))
+	}
+	return notices
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// logFormat is how lines are written.
+type logFormat string
+
+const (
+	logfmtFormat logFormat = "logfmt"
+	jsonFormat   logFormat = "json"
+)
+
+type logOptions struct {
+	level  logLevel
+	format logFormat
+}
+
+func (o *logOptions) addFlags(cmd *cobra.Command) {
+	o.format = logfmtFormat
+	cmd.Flags().Var(&o.level, "log.level", "least level that is logged")
+	completeWords(cmd, "log.level", []string{"debug", "info", "warn", "error"})
+	addChoice(cmd, &o.format, "log.format", "format of the log", logfmtFormat, jsonFormat)
+}
+
+func (o *logOptions) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: o.level.level}
+	if o.format == jsonFormat {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// logLevel is a flag. It takes the Python exporter's words too, in any case.
+type logLevel struct{ level slog.Level }
+
+func (l *logLevel) String() string { return strings.ToLower(l.level.String()) }
+
+// Set takes a level's name.
+func (l *logLevel) Set(text string) error {
+	switch strings.ToLower(text) {
+	case "debug":
+		l.level = slog.LevelDebug
+	case "info":
+		l.level = slog.LevelInfo
+	case "warn", "warning":
+		l.level = slog.LevelWarn
+	case "error", "critical":
+		l.level = slog.LevelError
+	default:
+		return errors.New("it is none of debug, info, warn, error")
+	}
+	return nil
+}
+
+// Type is what the help shows in the value's place.
+func (l *logLevel) Type() string { return "debug|info|warn|error" }

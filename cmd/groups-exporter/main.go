@@ -1,0 +1,137 @@
+// Command groups-exporter publishes who is in which group of a JupyterHub as
+// Prometheus metrics. This package holds the flags, the environment, the wiring
+// of the rooms in internal, the words and the exit codes; one file a command.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes.
+const (
+	exitOK    = 0
+	exitWorld = 1 // no hub, no permission, no disk
+	exitUsage = 2
+)
+
+const exitCodes = `Exit codes: 0 done, 1 the world failed (no hub, no permission, no disk),
+2 the command line was wrong.`
+
+func main() {
+	// A closed pipe is then an error of the write, which ends us quietly.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is the program: what it is given is all that it sees of the world, but for
+// files and the network. It returns the exit code.
+func run(ctx context.Context, args []string, getenv func(string) string, in io.Reader, out, errOut io.Writer) int {
+	root := newRootCommand(getenv)
+	// Once a command runs, what is wrong is no longer the command line.
+	started := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	command, err := root.ExecuteContextC(ctx)
+
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, syscall.EPIPE):
+		return exitOK // whoever read our output has seen enough
+	case !started || errors.As(err, &usage):
+		say(errOut, err.Error(), usageHint(root, command, args))
+		return exitUsage
+	default:
+		say(errOut, err.Error(), hint(err))
+		return exitWorld
+	}
+}
+
+// usageError is a command line that can't be right, found after it was parsed.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
+
+func newRootCommand(getenv func(string) string) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "groups-exporter",
+		Short: "Who is in which group of a JupyterHub, for Prometheus",
+		Long: `groups-exporter reads the users and groups of a JupyterHub through its REST API
+and publishes who is in which group as Prometheus metrics, so that memory, CPU
+and storage can be told by group.
+
+` + exitCodes,
+		Example: `  # try it without a hub: open http://localhost:8100/ then
+  groups-exporter serve --demo
+
+  # run it beside a hub
+  export JUPYTERHUB_API_URL=http://127.0.0.1:8081/hub/api JUPYTERHUB_API_TOKEN=...
+  groups-exporter serve
+
+  # look once
+  groups-exporter groups
+  groups-exporter dump | grep ada`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		// The hint names what is close, in our words.
+		DisableSuggestions: true,
+		Version:            versionText(),
+	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.SetGlobalNormalizationFunc(normalizeFlag)
+	root.AddCommand(
+		newServeCommand(getenv),
+		newDumpCommand(getenv),
+		newGroupsCommand(getenv),
+		newEscapeCommand(),
+		newVersionCommand(),
+	)
+	return root
+}
+
+// say writes a message, and a hint where there is one, in the form that every
+// error of the program has.
+func say(w io.Writer, message, hint string) {
+	fmt.Fprintf(w, "groups-exporter: %s\n", message)
+	if hint != "" {
+		fmt.Fprintf(w, "groups-exporter: hint: %s\n", hint)
+	}
+}
+
+// usageHint names the command that was probably meant, or the help to read.
+func usageHint(root, command *cobra.Command, args []string) string {
+	if command == nil {
+		command = root
+	}
+	if command == root {
+		for _, arg := range args {
+			if strings.HasPrefix(arg, "-") {
+				continue
+			}
+			root.SuggestionsMinimumDistance = 2
+			if close := root.SuggestionsFor(arg); len(close) > 0 {
+				return "did you mean '" + root.Name() + " " + close[0] + "'?"
+			}
+			break
+		}
+	}
+	return "'" + command.CommandPath() + " --help' shows what can be said"
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+)
+
+// extra is a family that is published on demand.
+type extra string
+
+const (
+	withUserInfo extra = "user-info"
+	withShare    extra = "share"
+	withActivity extra = "activity"
+)
+
+// usernames says whether users' names are published.
+type usernames string
+
+const (
+	includeUsernames usernames = "include"
+	omitUsernames    usernames = "omit"
+)
+
+// publishOptions are the flags that say which families are published.
+type publishOptions struct {
+	prefix    string
+	with      []extra
+	usernames usernames
+}
+
+func (o *publishOptions) addFlags(cmd *cobra.Command) {
+	o.usernames = includeUsernames
+	cmd.Flags().StringVar(&o.prefix, "metrics-prefix", "", "`prefix` of the hub's metrics (else $JUPYTERHUB_METRICS_PREFIX, else \"jupyterhub\")")
+	extras := []extra{withUserInfo, withShare, withActivity}
+	cmd.Flags().Var(choices[extra]{&o.with, extras}, "with", "publish more: a series for each user, each membership's\nshare of the user, or activity and servers by group")
+	completeWords(cmd, "with", words(extras))
+	addChoice(cmd, &o.usernames, "usernames", "omit leaves out every metric with users' names", includeUsernames, omitUsernames)
+}
+
+func (o *publishOptions) complete(getenv func(string) string) error {
+	o.prefix = firstSet(o.prefix, getenv("JUPYTERHUB_METRICS_PREFIX"), metrics.DefaultPrefix)
+	if !regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`).MatchString(o.prefix) {
+		return usagef("metrics can't begin with %q: letters, digits and _ can, a digit not first", o.prefix)
+	}
+	return nil
+}
+
+func (o *publishOptions) families() metrics.Options {
+	return metrics.Options{
+		Prefix:        o.prefix,
+		UserInfo:      slices.Contains(o.with, withUserInfo),
+		Share:         slices.Contains(o.with, withShare),
+		Activity:      slices.Contains(o.with, withActivity),
+		OmitUsernames: o.usernames == omitUsernames,
+	}
+}
+
+// notices say what was asked for and can't be published.
+func (o *publishOptions) notices(snapshot *membership.Snapshot) []string {
+	if !slices.Contains(o.with, withActivity) {
+		return nil
+	}
+	var what, scopes []string
+	if !snapshot.HasActivity() {
+		what, scopes = append(what, "active users"), append(scopes, "read:users:activity")
+	}
+	if !snapshot.HasServers() {
+		what, scopes = append(what, "running servers"), append(scopes, "read:servers")
+	}
+	if len(what) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s are not published: the token lacks %s", strings.Join(what, " and "), strings.Join(scopes, " and "))}
+}

@@ -1,0 +1,124 @@
+package fakehub
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Demo is a hub of a made-up university, which changes when told to. The same
+// seed gives the same people and the same changes.
+type Demo struct {
+	Hub
+	random *rand.Rand
+	taken  map[string]bool // every name there ever was
+}
+
+// demoGroups are courses and labs; the hub has a group without members too.
+func demoGroups() []string {
+	return []string{
+		"astronomy-201", "bio-lab", "chem-101", "climate-lab", "cs-341", "data-8", "économie",
+		"gpu-users", "hydrology", "Linguistics, 2nd year", "physics/theory", "staff",
+	}
+}
+
+func demoNames() (first, last []string) {
+	return []string{
+			"ada", "aiko", "alan", "amara", "ana", "bao", "björn", "chen", "chloé", "daria", "diego", "elif",
+			"emeka", "esther", "fatima", "george", "grace", "hana", "ibrahim", "ines", "jan", "julia", "kofi",
+			"lars", "leila", "liam", "linus", "mei", "miguel", "mira", "noor", "olga", "paulo", "priya", "rosa",
+			"samir", "sofia", "tariq", "tomás", "yuki", "zoë", "юлия",
+		}, []string{
+			"abe", "achebe", "andersson", "bauer", "borg", "costa", "diaz", "dubois", "evans", "fischer", "garcía",
+			"haddad", "ito", "jensen", "kaya", "kim", "kovács", "lind", "mensah", "müller", "nguyen", "novak",
+			"o'brien", "okafor", "patel", "rossi", "sato", "silva", "smith", "tanaka", "wang", "yılmaz",
+		}
+}
+
+// NewDemo makes a hub with so many users and lets token read all of it.
+func NewDemo(seed uint64, users int, token string, now time.Time) *Demo {
+	d := &Demo{random: rand.New(rand.NewPCG(seed, seed)), taken: map[string]bool{}}
+	d.Grant(token, "list:users", "read:users:groups", "read:users:activity", "read:servers", "list:groups")
+	d.AddGroups(demoGroups()...)
+	d.AddGroups("seminar-2027")
+	d.Update(func([]User) []User {
+		var all []User
+		for range users {
+			all = append(all, d.person(now))
+		}
+		return all
+	})
+	return d
+}
+
+// Change makes one thing happen: somebody joins a group, leaves one, comes to the
+// hub or goes. It says what.
+func (d *Demo) Change(now time.Time) string {
+	var what string
+	d.Update(func(users []User) []User {
+		users = slices.Clone(users)
+		at := d.random.IntN(len(users))
+		u := users[at]
+		group := pick(d.random, demoGroups())
+		switch kind := d.random.IntN(6); {
+		case kind == 0:
+			newcomer := d.person(now)
+			what = newcomer.Name + " is new"
+			return append(users, newcomer)
+		case kind == 1 && len(users) > 100:
+			what = u.Name + " is gone"
+			return slices.Delete(users, at, at+1)
+		case slices.Contains(u.Groups, group):
+			what = fmt.Sprintf("%s left %s", u.Name, group)
+			u.Groups = slices.DeleteFunc(slices.Clone(u.Groups), func(g string) bool { return g == group })
+		default:
+			what = fmt.Sprintf("%s joined %s", u.Name, group)
+			u.Groups = append(slices.Clone(u.Groups), group)
+		}
+		u.LastActivity = now
+		users[at] = u
+		return users
+	})
+	return what
+}
+
+// person makes somebody new.
+func (d *Demo) person(now time.Time) User {
+	u := User{Name: d.newName(), Groups: []string{}}
+	for range pick(d.random, []int{0, 1, 1, 1, 1, 2, 2, 3}) {
+		if group := pick(d.random, demoGroups()); !slices.Contains(u.Groups, group) {
+			u.Groups = append(u.Groups, group)
+		}
+	}
+	if days := d.random.IntN(50); days < 40 {
+		u.LastActivity = now.Add(-time.Duration(days*24*60+d.random.IntN(24*60)) * time.Minute)
+		if days == 0 {
+			u.Servers = map[string]bool{"": true}
+		}
+	}
+	return u
+}
+
+// newName makes a name in one of the styles that different authenticators give:
+// an e-mail address, a plain name, one with capitals, a short one with a number.
+func (d *Demo) newName() string {
+	first, last := demoNames()
+	for {
+		f, l := pick(d.random, first), pick(d.random, last)
+		initial := string([]rune(f)[0])
+		name := pick(d.random, []string{
+			f + "." + l + "@university.example",
+			f + "-" + l,
+			strings.ToUpper(initial) + strings.TrimPrefix(f, initial) + "_" + l,
+			fmt.Sprintf("%s%s%d", initial, l, d.random.IntN(1000)),
+		})
+		if !d.taken[name] {
+			d.taken[name] = true
+			return name
+		}
+	}
+}
+
+func pick[T any](random *rand.Rand, from []T) T { return from[random.IntN(len(from))] }

@@ -1,0 +1,320 @@
+// Package fakehub is an http.Handler that behaves as a JupyterHub's REST API
+// does where users and groups are listed: paging, scopes, refusals, and the
+// answers to what is not its API. It serves tests, benchmarks and `serve --demo`;
+// it knows nothing about the client. What it does was seen on JupyterHub 4.1.6,
+// 5.5.1 and 6.1.1.
+package fakehub
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Version is what the hub says of itself.
+const Version = "5.5.1"
+
+// pagination is the media type that a hub matches exactly.
+const pagination = "application/jupyterhub-pagination+json"
+
+// User is a user of the hub.
+type User struct {
+	Name   string   `json:"name"`
+	Groups []string `json:"groups"`
+	// LastActivity is the zero time for a user who was never there.
+	LastActivity time.Time `json:"last_activity"`
+	// Servers maps the names of active servers to whether they are ready.
+	Servers map[string]bool `json:"servers"`
+}
+
+// Hub is a hub, empty and without tokens where it is the zero value. Its methods
+// may be called while it serves.
+type Hub struct {
+	// BaseURL is the hub's base address, "/" where empty.
+	BaseURL string
+	// DefaultLimit and MaxLimit are the page sizes, 50 and 200 where 0.
+	DefaultLimit, MaxLimit int
+	// Intercept, where set, sees each request first and tells whether it
+	// answered it: faults are made here.
+	Intercept func(w http.ResponseWriter, r *http.Request) bool
+
+	mu       sync.Mutex
+	users    []User // in order of creation, as a hub lists them
+	groups   []string
+	scopes   map[string][]string // by token
+	requests []string
+}
+
+// SetUsers replaces all users, in the order of their creation.
+func (h *Hub) SetUsers(users ...User) { h.Update(func([]User) []User { return users }) }
+
+// Update replaces the users by what change makes of them. Each group that a user
+// is in comes to exist.
+func (h *Hub) Update(change func([]User) []User) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.users = change(h.users)
+	known := map[string]bool{}
+	for _, name := range h.groups {
+		known[name] = true
+	}
+	for _, u := range h.users {
+		for _, name := range u.Groups {
+			if !known[name] {
+				known[name] = true
+				h.groups = append(h.groups, name)
+			}
+		}
+	}
+}
+
+// AddGroups makes groups that may have no member.
+func (h *Hub) AddGroups(names ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, name := range names {
+		if !slices.Contains(h.groups, name) {
+			h.groups = append(h.groups, name)
+		}
+	}
+}
+
+// Grant makes a token known and gives it scopes, instead of those it had.
+func (h *Hub) Grant(token string, scopes ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.scopes == nil {
+		h.scopes = map[string][]string{}
+	}
+	h.scopes[token] = expand(scopes)
+}
+
+// Requests returns the path and query of each request so far.
+func (h *Hub) Requests() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.requests)
+}
+
+// implied gives the scopes that a scope brings along, as far as they matter here.
+func implied() map[string][]string {
+	return map[string][]string{
+		"admin:users":  {"users", "list:users"},
+		"users":        {"list:users", "read:users"},
+		"read:users":   {"read:users:name", "read:users:groups", "read:users:activity"},
+		"list:users":   {"read:users:name"},
+		"admin:groups": {"groups", "list:groups"},
+		"groups":       {"list:groups", "read:groups"},
+		"read:groups":  {"read:groups:name"},
+		"list:groups":  {"read:groups:name"},
+	}
+}
+
+// expand adds what scopes imply, keeping their filters.
+func expand(scopes []string) []string {
+	all := map[string]bool{}
+	var add func(scope string)
+	add = func(scope string) {
+		all[scope] = true
+		base, filter, filtered := strings.Cut(scope, "!")
+		for _, s := range implied()[base] {
+			if filtered {
+				s += "!" + filter
+			}
+			add(s)
+		}
+	}
+	for _, scope := range scopes {
+		add(scope)
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// may tells whether the scopes hold scope, for this user or group.
+func may(scopes []string, scope string, matches func(filter string) bool) bool {
+	return slices.ContainsFunc(scopes, func(s string) bool {
+		base, filter, filtered := strings.Cut(s, "!")
+		return base == scope && (!filtered || matches(filter))
+	})
+}
+
+func anything(string) bool { return true }
+
+func (u User) matches(filter string) bool {
+	if name, ok := strings.CutPrefix(filter, "group="); ok {
+		return slices.Contains(u.Groups, name)
+	}
+	return filter == "user="+u.Name
+}
+
+// ServeHTTP answers as a hub does.
+func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	h.requests = append(h.requests, r.URL.RequestURI())
+	h.mu.Unlock()
+	w.Header().Set("X-JupyterHub-Version", Version)
+	if h.Intercept != nil && h.Intercept(w, r) {
+		return
+	}
+	base := "/" + strings.Trim(h.BaseURL, "/")
+	if base != "/" {
+		base += "/"
+	}
+	path, ok := strings.CutPrefix(r.URL.Path, base+"hub/api/")
+	if !ok {
+		if strings.HasPrefix(r.URL.Path, base+"hub/") {
+			notFound(w)
+			return
+		}
+		http.Redirect(w, r, base+"hub"+r.URL.Path, http.StatusFound)
+		return
+	}
+
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if path == "" {
+		writeJSON(w, "application/json", map[string]string{"version": Version})
+		return
+	}
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "token ")
+	token, _ = strings.CutPrefix(token, "Bearer ")
+	scopes, known := h.scopes[token]
+	switch {
+	case path != "user" && path != "users" && path != "groups":
+		notFound(w)
+	case r.Method != http.MethodGet:
+		writeError(w, http.StatusMethodNotAllowed, "Method Not Allowed")
+	case !known:
+		writeError(w, http.StatusForbidden, "Missing or invalid credentials.")
+	case path == "user":
+		writeJSON(w, "application/json", map[string]any{"kind": "service", "name": "groups-exporter", "admin": false, "scopes": scopes})
+	case !may(scopes, "list:"+path, anything):
+		writeError(w, http.StatusForbidden, "Action is not authorized with current scopes; requires any of [list:"+path+"]")
+	case path == "users":
+		h.list(w, r, h.userModels(scopes))
+	default:
+		h.list(w, r, h.groupModels(scopes))
+	}
+}
+
+// models is a list that is made page by page.
+type models struct {
+	length int
+	model  func(i int) any
+}
+
+func (h *Hub) userModels(scopes []string) models {
+	users := h.users
+	if !slices.Contains(scopes, "list:users") {
+		users = slices.DeleteFunc(slices.Clone(users), func(u User) bool { return !may(scopes, "list:users", u.matches) })
+	}
+	return models{len(users), func(i int) any {
+		u := users[i]
+		model := map[string]any{"kind": "user", "name": u.Name, "admin": false}
+		if may(scopes, "read:users:groups", u.matches) {
+			model["groups"] = append([]string{}, u.Groups...)
+		}
+		if may(scopes, "read:users:activity", u.matches) {
+			model["last_activity"] = nil
+			if !u.LastActivity.IsZero() {
+				model["last_activity"] = u.LastActivity.UTC().Format("2006-01-02T15:04:05.000000Z")
+			}
+		}
+		if may(scopes, "read:servers", u.matches) {
+			servers := map[string]any{}
+			for name, ready := range u.Servers {
+				servers[name] = map[string]any{"name": name, "ready": ready}
+			}
+			model["servers"] = servers
+		}
+		return model
+	}}
+}
+
+func (h *Hub) groupModels(scopes []string) models {
+	return models{len(h.groups), func(i int) any {
+		name := h.groups[i]
+		model := map[string]any{"kind": "group", "name": name}
+		if may(scopes, "read:groups", func(filter string) bool { return filter == "group="+name }) {
+			members := []string{}
+			for _, u := range h.users {
+				if slices.Contains(u.Groups, name) {
+					members = append(members, u.Name)
+				}
+			}
+			model["users"], model["properties"] = members, map[string]any{}
+		}
+		return model
+	}}
+}
+
+// list answers with one page, or, where paging is not asked for to the letter,
+// with a bare list cut off at the limit.
+func (h *Hub) list(w http.ResponseWriter, r *http.Request, all models) {
+	most := h.MaxLimit
+	if most == 0 {
+		most = 200
+	}
+	usual := h.DefaultLimit
+	if usual == 0 {
+		usual = 50
+	}
+	offset, limit := 0, usual
+	paged := r.Header.Get("Accept") == pagination
+	if !paged {
+		limit = most
+	}
+	for name, value := range map[string]*int{"offset": &offset, "limit": &limit} {
+		if text := r.URL.Query().Get(name); text != "" {
+			n, err := strconv.Atoi(text)
+			if err != nil {
+				writeError(w, http.StatusBadRequest, "Invalid argument type, offset and limit must be integers")
+				return
+			}
+			*value = max(n, -n)
+		}
+	}
+	limit = min(max(limit, 1), most)
+	items := []any{}
+	for i := offset; i < min(offset+limit, all.length); i++ {
+		items = append(items, all.model(i))
+	}
+	if !paged {
+		writeJSON(w, "application/json", items)
+		return
+	}
+	var next any
+	if offset+limit < all.length {
+		// Built from the request's Host header, as a hub does.
+		query := url.Values{"offset": {strconv.Itoa(offset + limit)}, "limit": {strconv.Itoa(limit)}}
+		next = map[string]any{"offset": offset + limit, "limit": limit, "url": "http://" + r.Host + r.URL.Path + "?" + query.Encode()}
+	}
+	writeJSON(w, pagination, map[string]any{
+		"items":       items,
+		"_pagination": map[string]any{"offset": offset, "limit": limit, "total": all.length, "next": next},
+	})
+}
+
+func writeJSON(w http.ResponseWriter, contentType string, value any) {
+	w.Header().Set("Content-Type", contentType)
+	_ = json.NewEncoder(w).Encode(value)
+}
+
+func writeError(w http.ResponseWriter, status int, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "message": message})
+}
+
+func notFound(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/html; charset=UTF-8")
+	w.WriteHeader(http.StatusNotFound)
+	fmt.Fprintln(w, "<!DOCTYPE HTML><html><title>JupyterHub</title><h1>404 : Not Found</h1></html>")
+}

@@ -1,0 +1,109 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// Reason says in a word why a hub could not be listed: a value of a metric's
+// label, so there are few.
+type Reason string
+
+// The reasons.
+const (
+	Connect  Reason = "connect"   // no connection, or it broke
+	Timeout  Reason = "timeout"   // no whole answer in time
+	BadToken Reason = "token"     // the hub doesn't know the token
+	Scope    Reason = "scope"     // the token may not read what is asked for
+	Status   Reason = "status"    // any other answer that isn't 200
+	Format   Reason = "format"    // a 200 that isn't what a JupyterHub says
+	TooLarge Reason = "too_large" // an answer over the bound
+	Other    Reason = "other"     // an error that isn't a hub's
+)
+
+// Reasons lists them all.
+func Reasons() []Reason {
+	return []Reason{Connect, Timeout, BadToken, Scope, Status, Format, TooLarge, Other}
+}
+
+// Error is all that can go wrong between us and a hub.
+type Error struct {
+	Reason Reason
+	// URL is what was asked for.
+	URL string
+	// Status is the answer's status code, 0 where none came.
+	Status int
+	// Location is where an answer redirects to.
+	Location string
+	// Scopes are those that the token lacks, for Scope.
+	Scopes []string
+	// Problem is what is wrong with an answer, for Format and TooLarge.
+	Problem string
+	// RetryAfter is how long the hub asks us to wait, for Status.
+	RetryAfter time.Duration
+	// Err is the network's error, for Connect.
+	Err error
+}
+
+func (e *Error) Error() string {
+	switch e.Reason {
+	case Connect:
+		return fmt.Sprintf("the hub at %s can't be reached: %v", e.URL, e.Err)
+	case Timeout:
+		return fmt.Sprintf("the hub at %s doesn't answer in time", e.URL)
+	case BadToken:
+		return fmt.Sprintf("the hub at %s doesn't accept the token", e.URL)
+	case Scope:
+		return fmt.Sprintf("the hub at %s doesn't tell all that is needed: the token lacks %s", e.URL, strings.Join(e.Scopes, " and "))
+	case Status:
+		redirect := ""
+		if e.Location != "" {
+			redirect = " to " + e.Location
+		}
+		return fmt.Sprintf("the hub at %s answered %d %s%s", e.URL, e.Status, http.StatusText(e.Status), redirect)
+	default:
+		return fmt.Sprintf("the answer of %s is not a JupyterHub's: %s", e.URL, e.Problem)
+	}
+}
+
+// Unwrap gives the network's error.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ReasonOf gives the reason of an error that List returned.
+func ReasonOf(err error) Reason {
+	var hubErr *Error
+	if errors.As(err, &hubErr) {
+		return hubErr.Reason
+	}
+	return Other
+}
+
+// networkError turns what http.Client returned, before or in the body, into an
+// Error. http.Client wraps the address once more, which is left off.
+func networkError(address string, err error) *Error {
+	var urlErr *url.Error
+	if errors.As(err, &urlErr) {
+		err = urlErr.Err
+	}
+	var netErr net.Error
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout() {
+		return &Error{Reason: Timeout, URL: address}
+	}
+	var opErr *net.OpError
+	if errors.As(err, &opErr) && opErr.Op == "dial" {
+		// "dial tcp 127.0.0.1:1: connect: connection refused" without its head.
+		err = opErr.Err
+		var sysErr *os.SyscallError
+		if errors.As(err, &sysErr) {
+			err = sysErr.Err
+		}
+	}
+	return &Error{Reason: Connect, URL: address, Err: err}
+}

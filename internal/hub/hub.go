@@ -1,0 +1,282 @@
+// Package hub asks a JupyterHub's REST API who its users and groups are. It
+// returns what the hub said, whole, or a typed Error; it applies no rules, keeps
+// no answers and logs nothing.
+//
+// A hub is one process with one thread, and whatever a request costs, everybody
+// else waits for. So pages are asked for one after another, on one connection.
+package hub
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+)
+
+const (
+	// pageLimit is the largest page that a hub gives by default
+	// (JupyterHub.api_page_max_limit); a hub that gives less says so.
+	pageLimit = 200
+	// maxSweeps is how often the users are listed again when some were deleted
+	// meanwhile.
+	maxSweeps = 3
+)
+
+// Token is a JupyterHub API token. It formats as "[token]", so that no log,
+// error or %+v shows it.
+type Token string
+
+// String hides the token.
+func (Token) String() string { return "[token]" }
+
+// GoString hides the token.
+func (Token) GoString() string { return "[token]" }
+
+// Options say how to reach a hub.
+type Options struct {
+	// API is the address of the REST API, which APIURL gives.
+	API   *url.URL
+	Token Token
+	// Timeout bounds one request, with its body.
+	Timeout time.Duration
+	// TLS is for a hub behind https; nil uses the system's authorities.
+	TLS *tls.Config
+	// UserAgent is how we name ourselves to the hub.
+	UserAgent string
+	// OnAnswer is called for every request with the answer's status code, or 0
+	// where none came.
+	OnAnswer func(code int)
+	// Transport replaces the network in tests.
+	Transport http.RoundTripper
+}
+
+// Client asks one hub. It is not for concurrent use: a hub is asked one thing
+// at a time.
+type Client struct {
+	api       *url.URL
+	token     Token
+	http      *http.Client
+	userAgent string
+	onAnswer  func(code int)
+	version   string
+	body      bytes.Buffer // of the last answer, reused
+	// groupsRefused remembers that this hub doesn't list its groups to us, so
+	// as not to ask in vain at every refresh. A failed refresh forgets it: the
+	// hub may come back with other permissions.
+	groupsRefused bool
+}
+
+// Result is a hub's listing and what has to be said about it.
+type Result struct {
+	membership.Listing
+	// Version is the hub's, "" where it didn't say.
+	Version string
+	// Inconsistent tells that users were deleted during each of the sweeps, so
+	// somebody may be missing.
+	Inconsistent bool
+	// GroupsError is why the hub's groups, and so those without members, are
+	// not listed. nil where they are, and where the token just may not.
+	GroupsError error
+}
+
+// APIURL returns the address of the REST API for the address that an operator
+// gives: the API's own, ending in /hub/api, or the hub's root.
+func APIURL(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		// url.Error repeats the address, which may hold a password.
+		var urlErr *url.Error
+		if errors.As(err, &urlErr) {
+			err = urlErr.Err
+		}
+		return nil, err
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, errors.New("it doesn't start with http:// or https://")
+	case u.Hostname() == "":
+		return nil, errors.New("it names no host")
+	case u.User != nil:
+		return nil, errors.New("it holds a user name or password, which a hub doesn't take")
+	case u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("it has a query or a fragment")
+	}
+	path := strings.TrimRight(u.Path, "/")
+	if !strings.HasSuffix(path, "/hub/api") {
+		path += "/hub/api"
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: path}, nil
+}
+
+// New returns a client that has asked nothing yet.
+func New(o Options) *Client {
+	transport := o.Transport
+	if transport == nil {
+		transport = &http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			TLSClientConfig:     o.TLS,
+			TLSHandshakeTimeout: o.Timeout,
+			MaxConnsPerHost:     1,
+			IdleConnTimeout:     90 * time.Second,
+			// A hub's headers are short; 64 KiB is room for any proxy's.
+			MaxResponseHeaderBytes: 64 << 10,
+		}
+	}
+	onAnswer := o.OnAnswer
+	if onAnswer == nil {
+		onAnswer = func(int) {}
+	}
+	return &Client{
+		api:   o.API,
+		token: o.Token,
+		http: &http.Client{
+			Transport: transport,
+			Timeout:   o.Timeout,
+			// A hub's API never redirects; where it would lead, the token must
+			// not go. The redirect comes back as an answer that isn't 200.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		userAgent: o.UserAgent,
+		onAnswer:  onAnswer,
+	}
+}
+
+// List returns every user of the hub with its groups, and where the token may
+// list them, the names of all groups. Any error is an *Error, or the context's.
+func (c *Client) List(ctx context.Context) (Result, error) {
+	result, err := c.list(ctx)
+	if err != nil {
+		c.groupsRefused = false
+		return Result{}, err
+	}
+	return result, nil
+}
+
+func (c *Client) list(ctx context.Context) (Result, error) {
+	at := time.Now()
+	var users sweep[userJSON]
+	for range maxSweeps {
+		var err error
+		users, err = getAll[userJSON](ctx, c, "users")
+		if err != nil {
+			return Result{}, c.explain(ctx, err)
+		}
+		if users.consistent {
+			break
+		}
+	}
+	result := Result{Version: c.version, Inconsistent: !users.consistent}
+	listing, err := c.listing(users.items)
+	if err != nil {
+		return Result{}, err
+	}
+	listing.At = at
+	listing.Groups, result.GroupsError = c.groupNames(ctx)
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
+	result.Listing = listing
+	return result, nil
+}
+
+// listing checks and converts the users of a sweep.
+func (c *Client) listing(items []userJSON) (membership.Listing, error) {
+	listing := membership.Listing{
+		Users:       make([]membership.User, len(items)),
+		HasActivity: true,
+		HasServers:  true,
+	}
+	// A decoder makes a string of its own for each mention of a group.
+	known := map[string]string{}
+	for i, u := range items {
+		switch {
+		case u.Name == "":
+			return listing, c.formatError("users", "a user without a name")
+		case !u.Groups.present:
+			return listing, &Error{Reason: Scope, URL: c.url("users"), Scopes: []string{"read:users:groups"}}
+		case u.Groups.null:
+			return listing, c.formatError("users", fmt.Sprintf("null as the groups of user %q", u.Name))
+		}
+		groups := u.Groups.value
+		for j, name := range groups {
+			if _, ok := known[name]; !ok {
+				known[name] = name
+			}
+			groups[j] = known[name]
+		}
+		listing.Users[i] = membership.User{
+			Name:           u.Name,
+			Groups:         groups,
+			LastActivity:   u.LastActivity.value,
+			RunningServers: u.Servers.value.ready(),
+		}
+		listing.HasActivity = listing.HasActivity && u.LastActivity.present
+		listing.HasServers = listing.HasServers && u.Servers.present
+	}
+	return listing, nil
+}
+
+// groupNames returns the names of all groups, or nil where the token may not
+// list them.
+func (c *Client) groupNames(ctx context.Context) ([]string, error) {
+	if c.groupsRefused {
+		return nil, nil
+	}
+	groups, err := getAll[groupJSON](ctx, c, "groups")
+	var hubErr *Error
+	if errors.As(err, &hubErr) && hubErr.Status == http.StatusForbidden {
+		c.groupsRefused = true
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(groups.items))
+	for _, g := range groups.items {
+		names = append(names, g.Name)
+	}
+	return names, nil
+}
+
+// explain finds out what a 403 means, which says both "I don't know this token"
+// and "it may not do that": GET /user needs no scope and lists the token's own.
+func (c *Client) explain(ctx context.Context, err error) error {
+	var refused *Error
+	if !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+		return err
+	}
+	var self struct {
+		Scopes []string `json:"scopes"`
+	}
+	selfErr := c.get(ctx, "user", nil, &self)
+	var hubErr *Error
+	switch {
+	case errors.As(selfErr, &hubErr) && hubErr.Status == http.StatusForbidden:
+		return &Error{Reason: BadToken, URL: c.url("user"), Status: http.StatusForbidden}
+	case selfErr != nil:
+		return err // the first answer says more than a second failure
+	}
+	var missing []string
+	for _, scope := range []string{"list:users", "read:users:groups"} {
+		if !slices.ContainsFunc(self.Scopes, func(s string) bool { return s == scope || strings.HasPrefix(s, scope+"!") }) {
+			missing = append(missing, scope)
+		}
+	}
+	if len(missing) == 0 {
+		return err
+	}
+	return &Error{Reason: Scope, URL: refused.URL, Status: refused.Status, Scopes: missing}
+}
+
+func (c *Client) url(path string) string { return c.api.JoinPath(path).String() }
+
+func (c *Client) formatError(path, problem string) *Error {
+	return &Error{Reason: Format, URL: c.url(path), Problem: problem}
+}

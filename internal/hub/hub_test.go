@@ -1,0 +1,571 @@
+package hub_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/groups-exporter/groups-exporter/internal/fakehub"
+	"github.com/groups-exporter/groups-exporter/internal/hub"
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+)
+
+const token = "s3cret-token"
+
+func people(n int) []fakehub.User {
+	var users []fakehub.User
+	for i := range n {
+		users = append(users, fakehub.User{Name: fmt.Sprintf("user-%05d", i), Groups: []string{fmt.Sprintf("group-%d", i%7)}})
+	}
+	return users
+}
+
+func newHub(users ...fakehub.User) *fakehub.Hub {
+	h := &fakehub.Hub{}
+	h.SetUsers(users...)
+	h.Grant(token, "list:users", "read:users:groups")
+	return h
+}
+
+// start serves a handler and returns a client of it.
+func start(t *testing.T, handler http.Handler, change ...func(*hub.Options)) *hub.Client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return client(t, server.URL, change...)
+}
+
+func client(t *testing.T, address string, change ...func(*hub.Options)) *hub.Client {
+	t.Helper()
+	api, err := hub.APIURL(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := hub.Options{API: api, Token: token, Timeout: 10 * time.Second, UserAgent: "groups-exporter/test"}
+	for _, f := range change {
+		f(&o)
+	}
+	return hub.New(o)
+}
+
+func list(t *testing.T, c *hub.Client) hub.Result {
+	t.Helper()
+	result, err := c.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func names(result hub.Result) []string {
+	var names []string
+	for _, u := range result.Users {
+		names = append(names, u.Name)
+	}
+	return names
+}
+
+// failure returns the typed error that List must give.
+func failure(t *testing.T, c *hub.Client) *hub.Error {
+	t.Helper()
+	_, err := c.List(t.Context())
+	var hubErr *hub.Error
+	if !errors.As(err, &hubErr) {
+		t.Fatalf("got %v, want a *hub.Error", err)
+	}
+	if strings.Contains(err.Error(), token) {
+		t.Errorf("the error shows the token: %v", err)
+	}
+	return hubErr
+}
+
+// fails makes a handler with one answer for every request.
+func fails(status int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.WriteHeader(status)
+		fmt.Fprint(w, body)
+	}
+}
+
+func TestAPIURL(t *testing.T) {
+	for address, want := range map[string]string{
+		"http://hub:8081/hub/api":       "http://hub:8081/hub/api",
+		"http://hub:8081/hub/api/":      "http://hub:8081/hub/api",
+		"http://hub:8081":               "http://hub:8081/hub/api",
+		"http://hub:8081/":              "http://hub:8081/hub/api",
+		"https://x.org/jupyter/":        "https://x.org/jupyter/hub/api",
+		"https://x.org/jupyter/hub/api": "https://x.org/jupyter/hub/api",
+		"http://[::1]:8081":             "http://[::1]:8081/hub/api",
+	} {
+		if got, err := hub.APIURL(address); err != nil || got.String() != want {
+			t.Errorf("APIURL(%q) = %v, %v, want %q", address, got, err, want)
+		}
+	}
+	for _, address := range []string{"", "hub:8081", "ftp://hub", "http://", "http://u:s3cret@hub", "http://hub?x=1", "http://hub#x", "http://u:s3cret@hub\x7f"} {
+		got, err := hub.APIURL(address)
+		if err == nil {
+			t.Errorf("APIURL(%q) = %v, want an error", address, got)
+		} else if strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("APIURL(%q) shows a password: %v", address, err)
+		}
+	}
+}
+
+func TestListsEveryPageOnce(t *testing.T) {
+	fake := newHub(people(3000)...)
+	c := start(t, fake)
+	got := list(t, c)
+	if len(got.Users) != 3000 {
+		t.Errorf("got %d users, want 3000", len(got.Users))
+	}
+	if want := (membership.User{Name: "user-00008", Groups: []string{"group-1"}}); cmp.Diff(want, got.Users[8]) != "" {
+		t.Errorf("got %+v, want %+v", got.Users[8], want)
+	}
+	if got.Version != fakehub.Version || got.Inconsistent || got.GroupsError != nil {
+		t.Errorf("got version %q, inconsistent %v, groups' error %v", got.Version, got.Inconsistent, got.GroupsError)
+	}
+
+	// The first refresh finds out that the token may not list groups; after that
+	// 3,000 users are 15 requests.
+	before := len(fake.Requests())
+	list(t, c)
+	requests := fake.Requests()[before:]
+	if len(requests) != 15 || requests[14] != "/hub/api/users?limit=200&offset=2800" {
+		t.Errorf("got %d requests, the last %q", len(requests), requests[len(requests)-1])
+	}
+}
+
+func TestAsksOneThingAtATimeOnOneConnection(t *testing.T) {
+	fake := newHub(people(900)...)
+	busy := make(chan struct{}, 1)
+	connections := 0
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case busy <- struct{}{}:
+			defer func() { <-busy }()
+		default:
+			t.Error("two requests at once")
+		}
+		if r.Header.Get("Accept") != "application/jupyterhub-pagination+json" || r.Header.Get("User-Agent") != "groups-exporter/test" {
+			t.Errorf("headers: %v", r.Header)
+		}
+		fake.ServeHTTP(w, r)
+	}))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			connections++
+		}
+	}
+	server.Start()
+	t.Cleanup(server.Close)
+	c := client(t, server.URL)
+	list(t, c)
+	list(t, c)
+	if connections != 1 {
+		t.Errorf("%d connections, want 1", connections)
+	}
+}
+
+func TestGoesOnByNextWhateverThePagesHold(t *testing.T) {
+	fake := newHub(people(130)...)
+	fake.MaxLimit = 50 // an administrator's; a larger limit is clamped without a word
+	if got := list(t, start(t, fake)); len(got.Users) != 130 {
+		t.Errorf("got %d users, want 130", len(got.Users))
+	}
+
+	// A page may be short, even empty, while there are more.
+	pages := []string{
+		`{"items":[{"name":"a","groups":[]}],"_pagination":{"offset":0,"limit":200,"total":2,"next":{"offset":1,"limit":1,"url":"http://elsewhere.example/"}}}`,
+		`{"items":[],"_pagination":{"offset":1,"limit":1,"total":3,"next":{"offset":2,"limit":1,"url":"http://elsewhere.example/"}}}`,
+		`{"items":[{"name":"b","groups":["x"]}],"_pagination":{"offset":2,"limit":1,"total":3,"next":null}}`,
+	}
+	got := list(t, start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var offset int
+		_, _ = fmt.Sscan(r.URL.Query().Get("offset"), &offset)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, pages[offset])
+	})))
+	if diff := cmp.Diff([]string{"a", "b"}, names(got)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestTheTokenGoesNowhereElse(t *testing.T) {
+	asked := false
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked = true
+	}))
+	t.Cleanup(elsewhere.Close)
+
+	t.Run("next.url", func(t *testing.T) {
+		fake := newHub(people(300)...)
+		c := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.Host = strings.TrimPrefix(elsewhere.URL, "http://")
+			fake.ServeHTTP(w, r)
+		}))
+		if got := list(t, c); len(got.Users) != 300 || asked {
+			t.Errorf("got %d users, the other host was asked: %v", len(got.Users), asked)
+		}
+	})
+	t.Run("redirect", func(t *testing.T) {
+		c := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere.URL, http.StatusFound)
+		}))
+		if got := failure(t, c); got.Reason != hub.Status || got.Status != 302 || got.Location != elsewhere.URL || asked {
+			t.Errorf("got %+v, the other host was asked: %v", got, asked)
+		}
+	})
+}
+
+// A user deleted between two pages makes the next one fall out of the list.
+func TestSweepsAgainWhenUsersWereDeletedMeanwhile(t *testing.T) {
+	for _, c := range []struct {
+		what         string
+		deletions    int
+		sweeps       int
+		inconsistent bool
+	}{
+		{"once", 1, 2, false},
+		{"in every sweep", 9, 3, true},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			fake := newHub(people(300)...)
+			left := c.deletions
+			fake.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+				if left > 0 && r.URL.Query().Get("offset") == "200" {
+					left--
+					fake.Update(func(users []fakehub.User) []fakehub.User { return slices.Delete(slices.Clone(users), 0, 1) })
+				}
+				return false
+			}
+			got := list(t, start(t, fake))
+			sweeps := 0
+			for _, request := range fake.Requests() {
+				if strings.Contains(request, "users?limit=200&offset=0") {
+					sweeps++
+				}
+			}
+			if sweeps != c.sweeps || got.Inconsistent != c.inconsistent {
+				t.Errorf("got %d sweeps, inconsistent %v", sweeps, got.Inconsistent)
+			}
+			if !c.inconsistent && len(got.Users) != 299 {
+				t.Errorf("got %d users, want 299", len(got.Users))
+			}
+		})
+	}
+}
+
+func TestAUserListedTwiceCountsOnce(t *testing.T) {
+	body := `{"items":[{"name":"b","groups":[]},{"name":"a","groups":[]},{"name":"b","groups":[]}],"_pagination":{"offset":0,"limit":200,"total":2,"next":null}}`
+	got := list(t, start(t, fails(200, "application/json", body)))
+	if diff := cmp.Diff([]string{"a", "b"}, names(got)); diff != "" || got.Inconsistent {
+		t.Errorf("inconsistent %v, %s", got.Inconsistent, diff)
+	}
+}
+
+func TestScopes(t *testing.T) {
+	seen := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	users := []fakehub.User{
+		{Name: "ada", Groups: []string{"a"}, LastActivity: seen, Servers: map[string]bool{"": true, "gpu": false}},
+		{Name: "bob", Groups: []string{"b"}},
+		{Name: "cy"},
+	}
+	bare := func(name string, groups ...string) membership.User {
+		return membership.User{Name: name, Groups: append([]string{}, groups...)}
+	}
+	active := membership.User{Name: "ada", Groups: []string{"a"}, LastActivity: seen}
+	running := active
+	running.RunningServers = 1
+	for _, c := range []struct {
+		scopes  string
+		want    membership.Listing
+		missing []string
+	}{
+		{"list:users read:users:groups", membership.Listing{Users: []membership.User{bare("ada", "a"), bare("bob", "b"), bare("cy")}}, nil},
+		{"list:users", membership.Listing{}, []string{"read:users:groups"}},
+		{"list:users read:users", membership.Listing{Users: []membership.User{active, bare("bob", "b"), bare("cy")}, HasActivity: true}, nil},
+		{"read:users:name read:users:groups", membership.Listing{}, []string{"list:users"}},
+		{"list:groups", membership.Listing{}, []string{"list:users", "read:users:groups"}},
+		{"list:groups read:groups", membership.Listing{}, []string{"list:users", "read:users:groups"}},
+		{"list:users!group=a read:users:groups!group=b", membership.Listing{}, []string{"read:users:groups"}},
+		{"list:users!group=a read:users:groups!group=a", membership.Listing{Users: []membership.User{bare("ada", "a")}}, nil},
+		{"users groups", membership.Listing{Users: []membership.User{active, bare("bob", "b"), bare("cy")}, HasActivity: true, Groups: []string{"a", "b", "empty"}}, nil},
+		{"users read:servers", membership.Listing{Users: []membership.User{running, bare("bob", "b"), bare("cy")}, HasActivity: true, HasServers: true}, nil},
+	} {
+		t.Run(c.scopes, func(t *testing.T) {
+			fake := newHub(users...)
+			fake.AddGroups("empty")
+			fake.Grant(token, strings.Fields(c.scopes)...)
+			client := start(t, fake)
+			if c.missing != nil {
+				if got := failure(t, client); got.Reason != hub.Scope || cmp.Diff(c.missing, got.Scopes) != "" {
+					t.Errorf("got %+v, want the missing scopes %v", got, c.missing)
+				}
+				return
+			}
+			got := list(t, client).Listing
+			if got.At.IsZero() {
+				t.Error("the listing has no time")
+			}
+			got.At = time.Time{}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAnUnknownTokenIsToldFromTooLittleScope(t *testing.T) {
+	fake := newHub()
+	got := failure(t, start(t, fake, func(o *hub.Options) { o.Token = "another" }))
+	if got.Reason != hub.BadToken {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestAFailedRefreshForgetsThatGroupsWereRefused(t *testing.T) {
+	fake := newHub(people(3)...)
+	c := start(t, fake)
+	if got := list(t, c); got.Groups != nil {
+		t.Errorf("got groups %v", got.Groups)
+	}
+	fake.Grant(token)
+	failure(t, c)
+	fake.Grant(token, "users", "list:groups")
+	if got := list(t, c); len(got.Groups) != 3 {
+		t.Errorf("got groups %v, want 3", got.Groups)
+	}
+}
+
+func TestUsersCountWithoutTheListOfGroups(t *testing.T) {
+	fake := newHub(people(3)...)
+	fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/groups") {
+			w.WriteHeader(http.StatusInternalServerError)
+			return true
+		}
+		return false
+	}
+	got := list(t, start(t, fake))
+	if len(got.Users) != 3 || got.GroupsError == nil {
+		t.Errorf("got %d users, error %v", len(got.Users), got.GroupsError)
+	}
+}
+
+func TestAnswersThatAreNotAHubs(t *testing.T) {
+	page := func(item string) string {
+		return `{"items":[` + item + `],"_pagination":{"offset":0,"limit":200,"total":1,"next":null}}`
+	}
+	for _, c := range []struct {
+		what, contentType, body string
+		reason                  hub.Reason
+		problem                 string
+	}{
+		{"a web page", "text/html", "<html>", hub.Format, `its content type is "text/html", not JSON`},
+		{"a web page said to be JSON", "application/json", "<html>", hub.Format, "no valid JSON at byte 1 of 6"},
+		{"a bare list", "application/json", `[{"name":"ada","groups":[]}]`, hub.Format, "a bare list, where pages were asked for"},
+		{"another object", "application/json", `{"status":"ok"}`, hub.Format, "no pages in it"},
+		{"a number for a name", "application/json", page(`{"name":5,"groups":[]}`), hub.Format, `a JSON number as "items.name"`},
+		{"no name", "application/json", page(`{"groups":[]}`), hub.Format, "a user without a name"},
+		{"null for groups", "application/json", page(`{"name":"ada","groups":null}`), hub.Format, `null as the groups of user "ada"`},
+		{"a string for groups", "application/json", page(`{"name":"ada","groups":"x"}`), hub.Format, `a JSON string as "items.groups"`},
+		{"a string", "application/json", `"ok"`, hub.Format, "a JSON string, where pages were asked for"},
+		{"a bad time", "application/json", page(`{"name":"ada","groups":[],"last_activity":"noon"}`), hub.Format, `parsing time "noon" as "2006-01-02T15:04:05Z07:00": cannot parse "noon" as "2006"`},
+		{"a page that points to itself", "application/json", `{"items":[],"_pagination":{"offset":0,"limit":200,"total":9,"next":{"offset":0,"limit":200}}}`, hub.Format, "the page at offset 0 of 9 is followed by one at 0"},
+		{"a page past the end", "application/json", `{"items":[],"_pagination":{"offset":0,"limit":200,"total":9,"next":{"offset":200,"limit":200}}}`, hub.Format, "the page at offset 0 of 9 is followed by one at 200"},
+		{"the same page for ever", "application/json", `{"items":[{"name":"ada","groups":[]}],"_pagination":{"offset":0,"limit":1,"total":9,"next":{"offset":1,"limit":1}}}`, hub.Format, "the page at offset 1 repeats the one before"},
+		{"too much", "application/json", page(`{"name":"` + strings.Repeat("a", 65<<20) + `","groups":[]}`), hub.TooLarge, "it is over 64 MiB"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			got := failure(t, start(t, fails(http.StatusOK, c.contentType, c.body)))
+			if got.Reason != c.reason || got.Problem != c.problem {
+				t.Errorf("got %s: %q, want %s: %q", got.Reason, got.Problem, c.reason, c.problem)
+			}
+		})
+	}
+}
+
+// inMemory answers without a network, so that waits cost no time in a bubble.
+type inMemory struct{ http.Handler }
+
+func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	recorder := httptest.NewRecorder()
+	m.ServeHTTP(recorder, r)
+	return recorder.Result(), nil
+}
+
+func TestRetries(t *testing.T) {
+	for _, c := range []struct {
+		what     string
+		status   int
+		after    string // Retry-After
+		times    int    // how often it answers so before it is well
+		requests int
+		reason   hub.Reason // of the error, if it stays one
+		wait     time.Duration
+	}{
+		{"busy once", 503, "", 1, 2, "", 250 * time.Millisecond},
+		{"bad gateway three times", 502, "", 3, 4, "", 1750 * time.Millisecond},
+		{"gateway timeout for ever", 504, "", 99, 4, hub.Status, 1750 * time.Millisecond},
+		{"told to wait", 429, "20", 1, 2, "", 20 * time.Second},
+		{"told to wait until a time", 503, "Sat, 01 Jan 2000 00:00:30 GMT", 1, 2, "", 30 * time.Second},
+		{"told to wait too long", 429, "3600", 1, 1, hub.Status, 0},
+		{"a server's error", 500, "", 1, 1, hub.Status, 0},
+		{"not found", 404, "", 1, 1, hub.Status, 0},
+		{"bad request", 400, "", 1, 1, hub.Status, 0},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake := newHub(people(3)...)
+				left := c.times
+				fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+					if left == 0 || strings.HasSuffix(r.URL.Path, "/groups") {
+						return false
+					}
+					left--
+					w.Header().Set("Retry-After", c.after)
+					w.WriteHeader(c.status)
+					return true
+				}
+				codes := map[int]int{}
+				begin := time.Now()
+				_, err := client(t, "http://hub.test", func(o *hub.Options) {
+					o.Transport = inMemory{fake}
+					o.OnAnswer = func(code int) { codes[code]++ }
+				}).List(t.Context())
+				if (err != nil) != (c.reason != "") || c.reason != "" && hub.ReasonOf(err) != c.reason {
+					t.Errorf("got error %v, want reason %q", err, c.reason)
+				}
+				requests := 0
+				for _, request := range fake.Requests() {
+					if strings.Contains(request, "/users?") {
+						requests++
+					}
+				}
+				if requests != c.requests || codes[c.status] != min(c.times, c.requests) {
+					t.Errorf("got %d requests, answers %v, want %d requests", requests, codes, c.requests)
+				}
+				// Waits vary by half, so that many clients don't come back at once.
+				if took := time.Since(begin); took < c.wait || took > 3*c.wait+time.Millisecond {
+					t.Errorf("took %v, want about %v", took, c.wait)
+				}
+			})
+		})
+	}
+}
+
+func TestConnectionErrors(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "http://" + listener.Addr().String()
+	listener.Close()
+	codes := map[int]int{}
+	got := failure(t, client(t, nobody, func(o *hub.Options) { o.OnAnswer = func(code int) { codes[code]++ } }))
+	if got.Reason != hub.Connect || codes[0] != 4 {
+		t.Errorf("refused: got %+v after %v", got, codes)
+	}
+	if want := "the hub at " + nobody + "/hub/api/users can't be reached: connection refused"; got.Error() != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+
+	cut := newHub(people(3)...)
+	left := 2
+	cut.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+		if left == 0 {
+			return false
+		}
+		left--
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", "1000")
+		fmt.Fprint(w, `{"items":[`)
+		return true
+	}
+	if got := list(t, start(t, cut)); len(got.Users) != 3 {
+		t.Errorf("cut off twice: got %d users, want 3", len(got.Users))
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	requests := 0
+	c := start(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		requests++
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}), func(o *hub.Options) { o.Timeout = 50 * time.Millisecond })
+	if got := failure(t, c); got.Reason != hub.Timeout || requests != 1 {
+		t.Errorf("got %+v after %d requests, want a timeout after 1", got, requests)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	fake := newHub(people(900)...)
+	fake.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("offset") == "400" {
+			cancel()
+		}
+		return false
+	}
+	_, err := start(t, fake).List(ctx)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	if n := len(fake.Requests()); n != 3 {
+		t.Errorf("%d requests, want 3", n)
+	}
+}
+
+func TestATokenIsNeverFormatted(t *testing.T) {
+	o := hub.Options{API: &url.URL{}, Token: token}
+	for _, text := range []string{fmt.Sprint(o), fmt.Sprintf("%+v", o), fmt.Sprintf("%#v", o), fmt.Sprintf("%s %q %v", o.Token, o.Token, o.Token)} {
+		if strings.Contains(text, token) {
+			t.Errorf("shows the token: %s", text)
+		}
+	}
+}
+
+func TestABaseAddress(t *testing.T) {
+	fake := newHub(people(3)...)
+	fake.BaseURL = "/jupyter/"
+	server := httptest.NewServer(fake)
+	t.Cleanup(server.Close)
+	if got := list(t, client(t, server.URL+"/jupyter")); len(got.Users) != 3 {
+		t.Errorf("got %d users, want 3", len(got.Users))
+	}
+	if got := failure(t, client(t, server.URL)); got.Status != http.StatusFound {
+		t.Errorf("the wrong base address: got %+v, want a redirect", got)
+	}
+}
+
+func BenchmarkList(b *testing.B) {
+	fake := newHub(people(20000)...)
+	api, _ := hub.APIURL("http://hub.test")
+	c := hub.New(hub.Options{API: api, Token: token, Transport: inMemory{fake}})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.List(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,275 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+const (
+	// pagination asks for pages. A hub matches it exactly: with ";q=0.9" behind
+	// it, it answers a bare list instead, cut off at the limit without a sign.
+	pagination = "application/jupyterhub-pagination+json"
+	// maxBody bounds an answer. A page of 200 users with 50 groups each is a
+	// hundredth of it; a page of groups names all their members.
+	maxBody = 64 << 20
+	// maxTries is how often a request is made before its error counts.
+	maxTries = 4
+	// maxWait is the longest Retry-After that is waited for in a refresh.
+	maxWait = time.Minute
+)
+
+type userJSON struct {
+	Name         string              `json:"name"`
+	Groups       optional[[]string]  `json:"groups"`
+	LastActivity optional[time.Time] `json:"last_activity"`
+	Servers      optional[servers]   `json:"servers"`
+}
+
+func (u userJSON) name() string { return u.Name }
+
+type groupJSON struct {
+	Name string `json:"name"`
+}
+
+func (g groupJSON) name() string { return g.Name }
+
+// servers are a user's active servers by name: those being started or stopped
+// are in it too.
+type servers map[string]struct {
+	Ready bool `json:"ready"`
+}
+
+func (s servers) ready() int {
+	n := 0
+	for _, server := range s {
+		if server.Ready {
+			n++
+		}
+	}
+	return n
+}
+
+// optional tells a key that is missing, which is how a hub says that the token
+// may not read it, from one that is null.
+type optional[T any] struct {
+	value         T
+	present, null bool
+}
+
+func (o *optional[T]) UnmarshalJSON(data []byte) error {
+	o.present = true
+	if string(data) == "null" {
+		o.null = true
+		return nil
+	}
+	return json.Unmarshal(data, &o.value)
+}
+
+type page[T any] struct {
+	Items      []T `json:"items"`
+	Pagination *struct {
+		Total int `json:"total"`
+		Next  *struct {
+			Offset int `json:"offset"`
+			Limit  int `json:"limit"`
+		} `json:"next"`
+	} `json:"_pagination"`
+}
+
+// sweep is a list, page by page.
+type sweep[T any] struct {
+	items []T
+	// consistent is false where the total changed between pages or is not
+	// reached: somebody was deleted, and the one after fell between two pages.
+	consistent bool
+}
+
+// getAll asks for a list, one page after another, and returns each name once.
+//
+// It goes on by next's offset and limit against our own address: next.url is
+// built from whatever host the request named, and the token must not go there.
+func getAll[T interface{ name() string }](ctx context.Context, c *Client, path string) (sweep[T], error) {
+	var (
+		all           []T
+		first         = -1 // the first page's total
+		changed       bool
+		offset, limit = 0, pageLimit
+		last          []T
+	)
+	for {
+		var p page[T]
+		query := url.Values{"offset": {strconv.Itoa(offset)}, "limit": {strconv.Itoa(limit)}}
+		if err := c.get(ctx, path, query, &p); err != nil {
+			return sweep[T]{}, err
+		}
+		if p.Pagination == nil {
+			return sweep[T]{}, c.formatError(path, "no pages in it")
+		}
+		if len(p.Items) > 0 && slices.EqualFunc(p.Items, last, func(a, b T) bool { return a.name() == b.name() }) {
+			return sweep[T]{}, c.formatError(path, fmt.Sprintf("the page at offset %d repeats the one before", offset))
+		}
+		all, last = append(all, p.Items...), p.Items
+		if first < 0 {
+			first = p.Pagination.Total
+		}
+		changed = changed || p.Pagination.Total != first
+		next := p.Pagination.Next
+		if next == nil {
+			break
+		}
+		if next.Offset <= offset || next.Limit <= 0 || next.Offset >= p.Pagination.Total {
+			return sweep[T]{}, c.formatError(path, fmt.Sprintf("the page at offset %d of %d is followed by one at %d", offset, p.Pagination.Total, next.Offset))
+		}
+		offset, limit = next.Offset, next.Limit
+	}
+	slices.SortStableFunc(all, func(a, b T) int { return strings.Compare(a.name(), b.name()) })
+	all = slices.CompactFunc(all, func(a, b T) bool { return a.name() == b.name() })
+	return sweep[T]{items: all, consistent: !changed && len(all) >= first}, nil
+}
+
+// get decodes the answer to one question into out. It asks again, later and
+// later, where the hub is away or says that it is busy.
+func (c *Client) get(ctx context.Context, path string, query url.Values, out any) error {
+	waits := backoff.NewExponentialBackOff()
+	waits.Multiplier = 2
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := c.getOnce(ctx, path, query, out)
+		switch {
+		case err == nil:
+			return struct{}{}, nil
+		case !err.temporary() || ctx.Err() != nil || err.RetryAfter > maxWait:
+			return struct{}{}, backoff.Permanent(err)
+		case err.RetryAfter > 0:
+			return struct{}{}, errors.Join(err, &backoff.RetryAfterError{Duration: err.RetryAfter})
+		default:
+			return struct{}{}, err
+		}
+	}, backoff.WithBackOff(waits), backoff.WithMaxTries(maxTries))
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	var hubErr *Error
+	if errors.As(err, &hubErr) {
+		return hubErr // without what was joined to it
+	}
+	return err
+}
+
+// temporary tells whether asking again may help. A request that timed out is not
+// repeated: a hub that is slow gets slower by it.
+func (e *Error) temporary() bool {
+	switch e.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return e.Reason == Status
+	default:
+		return e.Reason == Connect
+	}
+}
+
+func (c *Client) getOnce(ctx context.Context, path string, query url.Values, out any) *Error {
+	u := c.api.JoinPath(path)
+	address := u.String()
+	u.RawQuery = query.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return networkError(address, err)
+	}
+	request.Header.Set("Accept", pagination)
+	request.Header.Set("Authorization", "token "+string(c.token))
+	request.Header.Set("User-Agent", c.userAgent)
+	response, err := c.http.Do(request)
+	if err != nil {
+		c.onAnswer(0)
+		return networkError(address, err)
+	}
+	defer response.Body.Close()
+	c.onAnswer(response.StatusCode)
+	if response.StatusCode != http.StatusOK {
+		// Read what is left, if it is little, so that the connection can be used again.
+		_, _ = io.CopyN(io.Discard, response.Body, 64<<10)
+		return &Error{
+			Reason: Status, URL: address, Status: response.StatusCode,
+			Location:   response.Header.Get("Location"),
+			RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),
+		}
+	}
+	if mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); !strings.HasSuffix(mediaType, "json") {
+		return &Error{Reason: Format, URL: address, Status: response.StatusCode, Problem: fmt.Sprintf("its content type is %q, not JSON", mediaType)}
+	}
+	if version := response.Header.Get("X-JupyterHub-Version"); version != "" {
+		c.version = version
+	}
+	body, readErr := c.read(address, response.Body)
+	if readErr != nil {
+		return readErr
+	}
+	return decode(address, body, out)
+}
+
+// read returns a body of at most maxBody bytes, which is good until the next one.
+func (c *Client) read(address string, body io.Reader) ([]byte, *Error) {
+	c.body.Reset()
+	n, err := c.body.ReadFrom(io.LimitReader(body, maxBody+1))
+	switch {
+	case err != nil:
+		broken := networkError(address, err)
+		if broken.Reason == Connect {
+			broken.Err = fmt.Errorf("the answer broke off: %w", broken.Err)
+		}
+		return nil, broken
+	case n > maxBody:
+		c.body = bytes.Buffer{} // not to be kept
+		return nil, &Error{Reason: TooLarge, URL: address, Problem: fmt.Sprintf("it is over %d MiB", maxBody>>20)}
+	default:
+		return c.body.Bytes(), nil
+	}
+}
+
+// decode fills out from JSON and says what doesn't fit.
+func decode(address string, body []byte, out any) *Error {
+	err := json.Unmarshal(body, out)
+	if err == nil {
+		return nil
+	}
+	problem := err.Error()
+	var (
+		syntaxErr *json.SyntaxError
+		typeErr   *json.UnmarshalTypeError
+	)
+	switch {
+	case errors.As(err, &syntaxErr):
+		problem = fmt.Sprintf("no valid JSON at byte %d of %d", syntaxErr.Offset, len(body))
+	case errors.As(err, &typeErr) && typeErr.Field != "":
+		problem = fmt.Sprintf("a JSON %s as %q", typeErr.Value, typeErr.Field)
+	case errors.As(err, &typeErr) && typeErr.Value == "array":
+		problem = "a bare list, where pages were asked for"
+	case errors.As(err, &typeErr):
+		problem = fmt.Sprintf("a JSON %s, where pages were asked for", typeErr.Value)
+	}
+	return &Error{Reason: Format, URL: address, Problem: problem}
+}
+
+// retryAfter reads the header in both forms, seconds and a date. It is 0 where
+// there is none, and where it can't be read.
+func retryAfter(header string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(header); err == nil && seconds >= 0 {
+		return time.Duration(min(seconds, 1<<31)) * time.Second
+	}
+	if at, err := http.ParseTime(header); err == nil && at.After(now) {
+		return at.Sub(now)
+	}
+	return 0
+}

@@ -1,0 +1,242 @@
+// Package metrics turns snapshots of memberships into metric families. Every
+// metric and label name that the program publishes is written here, once. What
+// is about a hub is built from its snapshot each time, so nothing lingers when a
+// user is gone; what the exporter says about itself is in Self.
+package metrics
+
+import (
+	"iter"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/slug"
+)
+
+// DefaultPrefix begins the names of the families about a hub.
+const DefaultPrefix = "jupyterhub"
+
+// The labels.
+const (
+	labelNamespace = "namespace"
+	labelUsergroup = "usergroup"
+	labelUsername  = "username"
+	labelEscaped   = "username_escaped"
+	labelSafe      = "username_safe"
+	labelLabel     = "username_label"
+	labelPeriod    = "period"
+	labelReason    = "reason"
+	labelCode      = "code"
+)
+
+// Options say which families are published.
+type Options struct {
+	// Prefix replaces DefaultPrefix.
+	Prefix string
+	// UserInfo, Share and Activity add families. Activity gives only what the
+	// snapshot knows.
+	UserInfo, Share, Activity bool
+	// OmitUsernames leaves out every family with user names.
+	OmitUsernames bool
+}
+
+// partSize is how many metrics come in one part of a family: enough that its
+// header costs nothing, few enough that parts stay small.
+const partSize = 512
+
+// Families yields the families about the snapshots' hubs, sorted by name. A
+// family comes in parts, one after another under the same name; a part is good
+// until the next one is asked for.
+func Families(o Options, snapshots ...*membership.Snapshot) iter.Seq[*dto.MetricFamily] {
+	prefix := o.Prefix
+	if prefix == "" {
+		prefix = DefaultPrefix
+	}
+	families := []struct {
+		on         bool
+		name, help string
+		labels     []string
+		fill       func(s *membership.Snapshot, add addFunc) bool
+	}{
+		{o.Activity, "group_active_users", "Users of a group who were seen in the period before the last refresh.",
+			[]string{labelNamespace, labelUsergroup, labelPeriod}, activeUsers},
+		{true, "group_members", "Users in a group.",
+			[]string{labelNamespace, labelUsergroup}, groupMembers},
+		{o.Activity, "group_running_servers", "Running servers of a group's users.",
+			[]string{labelNamespace, labelUsergroup}, runningServers},
+		{!o.OmitUsernames, "user_group_info", "Who is in which group. The value is always 1.",
+			[]string{labelNamespace, labelUsergroup, labelUsername, labelEscaped, labelSafe}, groupInfo},
+		{o.Share && !o.OmitUsernames, "user_group_share", "The part of a user that belongs to a group: a user's shares add up to 1.",
+			[]string{labelNamespace, labelUsergroup, labelUsername, labelEscaped, labelSafe}, groupShare},
+		{o.UserInfo && !o.OmitUsernames, "user_info", "The user's name and its forms in Kubernetes. The value is always 1.",
+			[]string{labelNamespace, labelUsername, labelEscaped, labelSafe, labelLabel}, userInfo},
+	}
+	return func(yield func(*dto.MetricFamily) bool) {
+		for _, f := range families {
+			if !f.on {
+				continue
+			}
+			p := newPart(prefix+"_"+f.name, f.help, f.labels, yield)
+			for _, s := range snapshots {
+				if !f.fill(s, p.add) {
+					return
+				}
+			}
+			if !p.flush() {
+				return
+			}
+		}
+	}
+}
+
+// addFunc takes one metric's value and its labels' values. It returns false
+// where no more are wanted.
+type addFunc func(value float64, labels ...string) bool
+
+func groupInfo(s *membership.Snapshot, add addFunc) bool {
+	for row, user := range namedRows(s) {
+		if !add(1, s.Namespace(), row.Group, row.User, user.escaped, user.safe) {
+			return false
+		}
+	}
+	return true
+}
+
+func groupShare(s *membership.Snapshot, add addFunc) bool {
+	for row, user := range namedRows(s) {
+		// The pseudo-group beside the real ones carries none, and has no series.
+		if row.Share > 0 && !add(row.Share, s.Namespace(), row.Group, row.User, user.escaped, user.safe) {
+			return false
+		}
+	}
+	return true
+}
+
+func userInfo(s *membership.Snapshot, add addFunc) bool {
+	for name := range s.Users() {
+		if !add(1, s.Namespace(), name, slug.Escape(name), slug.Safe(name), slug.Label(name)) {
+			return false
+		}
+	}
+	return true
+}
+
+func groupMembers(s *membership.Snapshot, add addFunc) bool {
+	for _, g := range s.Groups() {
+		if !add(float64(g.Members), s.Namespace(), g.Name) {
+			return false
+		}
+	}
+	return true
+}
+
+func runningServers(s *membership.Snapshot, add addFunc) bool {
+	if !s.HasServers() {
+		return true
+	}
+	for _, g := range s.Groups() {
+		if !add(float64(g.RunningServers), s.Namespace(), g.Name) {
+			return false
+		}
+	}
+	return true
+}
+
+func activeUsers(s *membership.Snapshot, add addFunc) bool {
+	if !s.HasActivity() {
+		return true
+	}
+	const day = 24 * time.Hour
+	periods := []struct {
+		name   string
+		length time.Duration
+	}{{"24h", day}, {"7d", 7 * day}, {"30d", 30 * day}}
+	counts := make([]map[string]int, len(periods))
+	for i, period := range periods {
+		counts[i] = s.Active(period.length)
+	}
+	for _, g := range s.Groups() {
+		for i, period := range periods {
+			if !add(float64(counts[i][g.Name]), s.Namespace(), g.Name, period.name) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+type escapedName struct{ escaped, safe string }
+
+// namedRows yields the snapshot's rows with the forms of the user's name, which
+// are made once a user.
+func namedRows(s *membership.Snapshot) iter.Seq2[membership.Row, escapedName] {
+	return func(yield func(membership.Row, escapedName) bool) {
+		var name escapedName
+		last, first := "", true
+		for row := range s.Rows() {
+			if first || row.User != last {
+				name = escapedName{slug.Escape(row.User), slug.Safe(row.User)}
+				last, first = row.User, false
+			}
+			if !yield(row, name) {
+				return
+			}
+		}
+	}
+}
+
+// part is a family that is filled, yielded and filled again, in memory that is
+// allocated once: a family of 270,000 metrics would else be 300 MB of objects.
+type part struct {
+	family  dto.MetricFamily
+	metrics []*dto.Metric
+	values  []float64
+	labels  []string // the values of one metric's labels after the other
+	width   int
+	yield   func(*dto.MetricFamily) bool
+}
+
+func newPart(name, help string, labels []string, yield func(*dto.MetricFamily) bool) *part {
+	p := &part{
+		family:  dto.MetricFamily{Name: &name, Help: &help, Type: dto.MetricType_GAUGE.Enum()},
+		metrics: make([]*dto.Metric, partSize),
+		values:  make([]float64, partSize),
+		labels:  make([]string, partSize*len(labels)),
+		width:   len(labels),
+		yield:   yield,
+	}
+	metrics := make([]dto.Metric, partSize)
+	gauges := make([]dto.Gauge, partSize)
+	pairs := make([]dto.LabelPair, len(p.labels))
+	pointers := make([]*dto.LabelPair, len(p.labels))
+	for i := range pairs {
+		pairs[i].Name, pairs[i].Value = &labels[i%len(labels)], &p.labels[i]
+		pointers[i] = &pairs[i]
+	}
+	for i := range metrics {
+		gauges[i].Value = &p.values[i]
+		metrics[i].Gauge = &gauges[i]
+		metrics[i].Label = pointers[i*p.width : (i+1)*p.width]
+		p.metrics[i] = &metrics[i]
+	}
+	return p
+}
+
+func (p *part) add(value float64, labels ...string) bool {
+	n := len(p.family.Metric)
+	p.values[n] = value
+	copy(p.labels[n*p.width:(n+1)*p.width], labels)
+	p.family.Metric = p.metrics[:n+1]
+	return n+1 < partSize || p.flush()
+}
+
+// flush yields what is there, if anything is.
+func (p *part) flush() bool {
+	if len(p.family.Metric) == 0 {
+		return true
+	}
+	more := p.yield(&p.family)
+	p.family.Metric = p.family.Metric[:0]
+	return more
+}

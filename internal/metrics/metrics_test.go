@@ -1,0 +1,277 @@
+package metrics_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/groups-exporter/groups-exporter/internal/exposition"
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+)
+
+func text(t *testing.T, o metrics.Options, snapshots ...*membership.Snapshot) string {
+	t.Helper()
+	page, err := exposition.Encode(metrics.Families(o, snapshots...), exposition.Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if _, err := page.WriteTo(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func university(rules membership.Rules) *membership.Snapshot {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	return membership.New("hub", membership.Listing{
+		At: now, HasActivity: true, HasServers: true,
+		Groups: []string{"bio", "chem", "empty"},
+		Users: []membership.User{
+			{Name: "ada@x.org", Groups: []string{"bio", "chem"}, LastActivity: now.Add(-time.Hour), RunningServers: 2},
+			{Name: "bob", Groups: []string{"bio"}, LastActivity: now.Add(-10 * 24 * time.Hour)},
+			{Name: "cy"},
+		},
+	}, rules)
+}
+
+func TestFamilies(t *testing.T) {
+	all := metrics.Options{UserInfo: true, Share: true, Activity: true}
+	for _, c := range []struct {
+		what    string
+		options metrics.Options
+		rules   membership.Rules
+		want    string
+	}{
+		{"the usual", metrics.Options{}, membership.Rules{}, `
+# HELP jupyterhub_group_members Users in a group.
+# TYPE jupyterhub_group_members gauge
+jupyterhub_group_members{namespace="hub",usergroup="bio"} 2
+jupyterhub_group_members{namespace="hub",usergroup="chem"} 1
+jupyterhub_group_members{namespace="hub",usergroup="empty"} 0
+jupyterhub_group_members{namespace="hub",usergroup="none"} 1
+# HELP jupyterhub_user_group_info Who is in which group. The value is always 1.
+# TYPE jupyterhub_user_group_info gauge
+jupyterhub_user_group_info{namespace="hub",usergroup="bio",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1
+jupyterhub_user_group_info{namespace="hub",usergroup="chem",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1
+jupyterhub_user_group_info{namespace="hub",usergroup="bio",username="bob",username_escaped="bob",username_safe="bob"} 1
+jupyterhub_user_group_info{namespace="hub",usergroup="none",username="cy",username_escaped="cy",username_safe="cy"} 1
+`},
+		{"everything", all, membership.Rules{MultiGroup: membership.Both, Allow: []string{"bio", "chem"}}, `
+# HELP jupyterhub_group_active_users Users of a group who were seen in the period before the last refresh.
+# TYPE jupyterhub_group_active_users gauge
+jupyterhub_group_active_users{namespace="hub",usergroup="bio",period="24h"} 1
+jupyterhub_group_active_users{namespace="hub",usergroup="bio",period="7d"} 1
+jupyterhub_group_active_users{namespace="hub",usergroup="bio",period="30d"} 2
+jupyterhub_group_active_users{namespace="hub",usergroup="chem",period="24h"} 1
+jupyterhub_group_active_users{namespace="hub",usergroup="chem",period="7d"} 1
+jupyterhub_group_active_users{namespace="hub",usergroup="chem",period="30d"} 1
+jupyterhub_group_active_users{namespace="hub",usergroup="multiple",period="24h"} 1
+jupyterhub_group_active_users{namespace="hub",usergroup="multiple",period="7d"} 1
+jupyterhub_group_active_users{namespace="hub",usergroup="multiple",period="30d"} 1
+jupyterhub_group_active_users{namespace="hub",usergroup="none",period="24h"} 0
+jupyterhub_group_active_users{namespace="hub",usergroup="none",period="7d"} 0
+jupyterhub_group_active_users{namespace="hub",usergroup="none",period="30d"} 0
+# HELP jupyterhub_group_members Users in a group.
+# TYPE jupyterhub_group_members gauge
+jupyterhub_group_members{namespace="hub",usergroup="bio"} 2
+jupyterhub_group_members{namespace="hub",usergroup="chem"} 1
+jupyterhub_group_members{namespace="hub",usergroup="multiple"} 1
+jupyterhub_group_members{namespace="hub",usergroup="none"} 1
+# HELP jupyterhub_group_running_servers Running servers of a group's users.
+# TYPE jupyterhub_group_running_servers gauge
+jupyterhub_group_running_servers{namespace="hub",usergroup="bio"} 2
+jupyterhub_group_running_servers{namespace="hub",usergroup="chem"} 2
+jupyterhub_group_running_servers{namespace="hub",usergroup="multiple"} 2
+jupyterhub_group_running_servers{namespace="hub",usergroup="none"} 0
+# HELP jupyterhub_user_group_info Who is in which group. The value is always 1.
+# TYPE jupyterhub_user_group_info gauge
+jupyterhub_user_group_info{namespace="hub",usergroup="bio",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1
+jupyterhub_user_group_info{namespace="hub",usergroup="chem",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1
+jupyterhub_user_group_info{namespace="hub",usergroup="multiple",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1
+jupyterhub_user_group_info{namespace="hub",usergroup="bio",username="bob",username_escaped="bob",username_safe="bob"} 1
+jupyterhub_user_group_info{namespace="hub",usergroup="none",username="cy",username_escaped="cy",username_safe="cy"} 1
+# HELP jupyterhub_user_group_share The part of a user that belongs to a group: a user's shares add up to 1.
+# TYPE jupyterhub_user_group_share gauge
+jupyterhub_user_group_share{namespace="hub",usergroup="bio",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 0.5
+jupyterhub_user_group_share{namespace="hub",usergroup="chem",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 0.5
+jupyterhub_user_group_share{namespace="hub",usergroup="bio",username="bob",username_escaped="bob",username_safe="bob"} 1
+jupyterhub_user_group_share{namespace="hub",usergroup="none",username="cy",username_escaped="cy",username_safe="cy"} 1
+# HELP jupyterhub_user_info The user's name and its forms in Kubernetes. The value is always 1.
+# TYPE jupyterhub_user_info gauge
+jupyterhub_user_info{namespace="hub",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6",username_label="ada-x-org---210e59f6"} 1
+jupyterhub_user_info{namespace="hub",username="bob",username_escaped="bob",username_safe="bob",username_label="bob"} 1
+jupyterhub_user_info{namespace="hub",username="cy",username_escaped="cy",username_safe="cy",username_label="cy"} 1
+`},
+		{"no user names", metrics.Options{Prefix: "lab", UserInfo: true, Share: true, OmitUsernames: true}, membership.Rules{MultiGroup: membership.Multiple}, `
+# HELP lab_group_members Users in a group.
+# TYPE lab_group_members gauge
+lab_group_members{namespace="hub",usergroup="bio"} 1
+lab_group_members{namespace="hub",usergroup="chem"} 0
+lab_group_members{namespace="hub",usergroup="empty"} 0
+lab_group_members{namespace="hub",usergroup="multiple"} 1
+lab_group_members{namespace="hub",usergroup="none"} 1
+`},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			got := text(t, c.options, university(c.rules))
+			if diff := cmp.Diff(strings.TrimPrefix(c.want, "\n"), got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			lint(t, got)
+		})
+	}
+}
+
+// What the hub doesn't tell is not published as zero.
+func TestUnknownActivityIsNotZero(t *testing.T) {
+	snapshot := membership.New("hub", membership.Listing{Users: []membership.User{{Name: "ada"}}}, membership.Rules{})
+	if got := text(t, metrics.Options{Activity: true}, snapshot); strings.Contains(got, "active") || strings.Contains(got, "servers") {
+		t.Error(got)
+	}
+}
+
+func TestSeveralHubsShareAFamily(t *testing.T) {
+	one := membership.New("a", membership.Listing{Users: []membership.User{{Name: "ada"}}}, membership.Rules{})
+	two := membership.New("b", membership.Listing{Users: []membership.User{{Name: "ada"}}}, membership.Rules{})
+	got := text(t, metrics.Options{}, one, two)
+	if strings.Count(got, "# TYPE jupyterhub_user_group_info") != 1 || strings.Count(got, "\njupyterhub_user_group_info{") != 2 {
+		t.Error(got)
+	}
+	lint(t, got)
+}
+
+// More than one part, and a whole number of parts.
+func TestLargeFamilies(t *testing.T) {
+	for _, n := range []int{0, 1, 511, 512, 513, 1024, 3000} {
+		var users []membership.User
+		for i := range n {
+			users = append(users, membership.User{Name: fmt.Sprintf("user%d", i), Groups: []string{"g"}})
+		}
+		snapshot := membership.New("hub", membership.Listing{Users: users}, membership.Rules{})
+		got := parse(t, text(t, metrics.Options{}, snapshot))["jupyterhub_user_group_info"].GetMetric()
+		if len(got) != n {
+			t.Errorf("%d users: %d series", n, len(got))
+		}
+	}
+}
+
+// Names are whatever a hub has, and come back from a parser unchanged.
+func TestHostileNames(t *testing.T) {
+	hostile := []string{
+		`quo"te`, `back\slash`, "new\nline", "tab\t", "nul\x00", "é中\U0001f600", "a,b", `{x="y"}`, "# HELP x", "\u2028", "trailing ", `\n`, `\"`, "\r",
+	}
+	var users []membership.User
+	for _, name := range hostile {
+		users = append(users, membership.User{Name: "u" + name, Groups: []string{name}})
+	}
+	got := text(t, metrics.Options{UserInfo: true, Share: true}, membership.New("h\"u\nb", membership.Listing{Users: users}, membership.Rules{}))
+	for _, name := range []string{"jupyterhub_user_group_info", "jupyterhub_user_group_share"} {
+		groups := map[string]string{}
+		for _, m := range parse(t, got)[name].GetMetric() {
+			labels := map[string]string{}
+			for _, pair := range m.GetLabel() {
+				labels[pair.GetName()] = pair.GetValue()
+			}
+			groups[labels["username"]] = labels["usergroup"]
+			if labels["namespace"] != "h\"u\nb" || len(labels) != 5 {
+				t.Errorf("labels %v", labels)
+			}
+		}
+		for _, want := range hostile {
+			if groups["u"+want] != want {
+				t.Errorf("%s: user %q is in %q, want %q", name, "u"+want, groups["u"+want], want)
+			}
+		}
+	}
+}
+
+func TestSelf(t *testing.T) {
+	self := metrics.NewSelf()
+	h := self.Hub("hub", "connect", "scope")
+	h.Answered(200)
+	h.Answered(200)
+	h.Answered(0)
+	h.Refreshed(time.Unix(1700000000, 500e6), 300*time.Millisecond, university(membership.Rules{}))
+	h.Inconsistent()
+	names := []string{
+		"groups_exporter_hub_up", "groups_exporter_last_refresh_success_timestamp_seconds", "groups_exporter_users", "groups_exporter_memberships",
+		"groups_exporter_hub_requests_total", "groups_exporter_refresh_failures_total", "groups_exporter_inconsistent_refreshes_total",
+	}
+	check := func(want string) {
+		t.Helper()
+		if err := testutil.GatherAndCompare(self.Registry, strings.NewReader(want), names...); err != nil {
+			t.Error(err)
+		}
+	}
+	const constant = `
+# HELP groups_exporter_hub_requests_total Requests to the hub, by the answer's status code, 0 where none came.
+# TYPE groups_exporter_hub_requests_total counter
+groups_exporter_hub_requests_total{code="0",namespace="hub"} 1
+groups_exporter_hub_requests_total{code="200",namespace="hub"} 2
+# HELP groups_exporter_inconsistent_refreshes_total Refreshes during which users were deleted each time the hub was asked: somebody may be missing.
+# TYPE groups_exporter_inconsistent_refreshes_total counter
+groups_exporter_inconsistent_refreshes_total{namespace="hub"} 1
+# HELP groups_exporter_last_refresh_success_timestamp_seconds When the last refresh succeeded.
+# TYPE groups_exporter_last_refresh_success_timestamp_seconds gauge
+groups_exporter_last_refresh_success_timestamp_seconds{namespace="hub"} 1.7000000005e+09
+`
+	check(constant + `
+# HELP groups_exporter_hub_up Whether the last refresh from the hub succeeded.
+# TYPE groups_exporter_hub_up gauge
+groups_exporter_hub_up{namespace="hub"} 1
+# HELP groups_exporter_memberships Memberships in the published snapshot.
+# TYPE groups_exporter_memberships gauge
+groups_exporter_memberships{namespace="hub"} 4
+# HELP groups_exporter_refresh_failures_total Refreshes that failed, by reason.
+# TYPE groups_exporter_refresh_failures_total counter
+groups_exporter_refresh_failures_total{namespace="hub",reason="connect"} 0
+groups_exporter_refresh_failures_total{namespace="hub",reason="scope"} 0
+# HELP groups_exporter_users Users in the published snapshot.
+# TYPE groups_exporter_users gauge
+groups_exporter_users{namespace="hub"} 3
+`)
+	h.Failed(time.Second, "scope")
+	h.Dropped()
+	check(constant + `
+# HELP groups_exporter_hub_up Whether the last refresh from the hub succeeded.
+# TYPE groups_exporter_hub_up gauge
+groups_exporter_hub_up{namespace="hub"} 0
+# HELP groups_exporter_refresh_failures_total Refreshes that failed, by reason.
+# TYPE groups_exporter_refresh_failures_total counter
+groups_exporter_refresh_failures_total{namespace="hub",reason="connect"} 0
+groups_exporter_refresh_failures_total{namespace="hub",reason="scope"} 1
+`)
+	problems, err := testutil.GatherAndLint(self.Registry)
+	if err != nil || len(problems) > 0 {
+		t.Error(problems, err)
+	}
+}
+
+func lint(t *testing.T, text string) {
+	t.Helper()
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Error(problems, err)
+	}
+}
+
+func parse(t *testing.T, text string) map[string]*dto.MetricFamily {
+	t.Helper()
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return families
+}
