@@ -1,6 +1,261 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"strings"
 
-func newEscapeCommand() *cobra.Command { return &cobra.Command{Use: "escape"} }
-func newGroupsCommand(getenv func(string) string) *cobra.Command { return &cobra.Command{Use: "groups"} }
+	"github.com/spf13/cobra"
+
+	"github.com/groups-exporter/groups-exporter/internal/slug"
+)
+
+// scheme is one of kubespawner's forms of a name.
+type scheme string
+
+const (
+	schemeEscape scheme = "escape"
+	schemeSafe   scheme = "safe"
+	schemeLabel  scheme = "label"
+)
+
+type escapeOptions struct {
+	scheme scheme
+	output output
+	null   bool
+	server string
+}
+
+func (o *escapeOptions) addFlags(cmd *cobra.Command) {
+	o.output = outputTable
+	addChoice(cmd, &o.scheme, "scheme", "print only this form, one a line", schemeEscape, schemeSafe, schemeLabel)
+	cmd.Flags().VarP(choice[output]{&o.output, escapeOutputs()}, "output", "o", "form of the output, without --scheme")
+	completeWords(cmd, "output", words(escapeOutputs()))
+	cmd.Flags().BoolVarP(&o.null, "null", "0", false, "names on standard input end in NUL instead of a newline")
+	cmd.Flags().StringVar(&o.server, "server-name", "", "`name` of a named server, for its pod's name")
+}
+
+func escapeOutputs() []output {
+	return []output{outputTable, outputWide, outputCSV, outputTSV, outputJSON}
+}
+
+func (o *escapeOptions) complete() error {
+	if o.scheme != "" && (o.output != outputTable || o.server != "") {
+		return usagef("--scheme prints one form alone: it goes without --output and --server-name")
+	}
+	if o.server != "" && o.output == outputTable {
+		o.output = outputWide // a table without pods would not show the server
+	}
+	return nil
+}
+
+func newEscapeCommand() *cobra.Command {
+	var o escapeOptions
+	cmd := &cobra.Command{
+		Use:   "escape [NAME...]",
+		Short: "Convert user names as kubespawner does",
+		Long: `Show what kubespawner makes of users' names. Names come from the arguments, or one
+a line from standard input; nothing of a line is trimmed but its end. No hub is
+asked.
+
+  escape  {username} in kubespawner 6 and before, and with slug_scheme "escape"
+  safe    {username} in kubespawner 7
+  label   the pod label hub.jupyter.org/username in kubespawner 7
+
+--output wide adds {user_server} and the pod's name under both schemes.
+
+` + exitCodes,
+		Example: `  groups-exporter escape ada@university.example
+  groups-exporter escape --server-name gpu ada
+  kubectl get pod "jupyter-$(groups-exporter escape --scheme safe Ada_Lovelace)"
+  cut -d, -f1 users.csv | groups-exporter escape --scheme escape
+  groups-exporter escape -- --a-name-that-looks-like-a-flag`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.complete(); err != nil {
+				return err
+			}
+			return runEscape(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, o)
+		},
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+// runEscape ends with ctx, also while it waits for somebody to type.
+func runEscape(ctx context.Context, in io.Reader, out, errOut io.Writer, args []string, o escapeOptions) error {
+	done := make(chan error, 1)
+	go func() {
+		names := nameReader{args: args}
+		if len(args) == 0 {
+			if isTerminal(in) {
+				say(errOut, "reading names, one a line; Ctrl-D ends", "")
+			}
+			names.in = bufio.NewReader(in)
+			names.end = '\n'
+			if o.null {
+				names.end = 0
+			}
+		}
+		if o.scheme != "" {
+			done <- writeScheme(out, &names, o.scheme)
+			return
+		}
+		done <- writeForms(out, &names, o)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return errors.New("interrupted")
+	}
+}
+
+// nameReader gives one name after another, and io.EOF after the last.
+type nameReader struct {
+	args []string
+	in   *bufio.Reader // nil where the arguments are all
+	end  byte
+}
+
+func (r *nameReader) next() (string, error) {
+	if r.in == nil {
+		if len(r.args) == 0 {
+			return "", io.EOF
+		}
+		name := r.args[0]
+		r.args = r.args[1:]
+		return name, nil
+	}
+	name, err := r.in.ReadString(r.end)
+	if err != nil && (name == "" || !errors.Is(err, io.EOF)) {
+		return "", err
+	}
+	if line, ok := strings.CutSuffix(name, string(rune(r.end))); ok {
+		name = line
+		if r.end == '\n' {
+			name = strings.TrimSuffix(name, "\r")
+		}
+	}
+	return name, nil
+}
+
+// writeScheme writes one form a line, each as soon as nothing more is there to
+// read, so that a program can ask and wait for the answer.
+func writeScheme(out io.Writer, names *nameReader, form scheme) error {
+	convert := map[scheme]func(string) string{schemeEscape: slug.Escape, schemeSafe: slug.Safe, schemeLabel: slug.Label}[form]
+	w := bufio.NewWriter(out)
+	for {
+		name, err := names.next()
+		if errors.Is(err, io.EOF) {
+			return w.Flush()
+		}
+		if err != nil {
+			return errors.Join(w.Flush(), err)
+		}
+		if _, err := w.WriteString(convert(name) + "\n"); err != nil {
+			return err
+		}
+		if names.in != nil && names.in.Buffered() == 0 {
+			if err := w.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// formsRow is all that kubespawner makes of a name, and of a server of that user.
+type formsRow struct {
+	Username         string `json:"username"`
+	Servername       string `json:"servername"`
+	Escape           string `json:"escape"`
+	Safe             string `json:"safe"`
+	Label            string `json:"label"`
+	SafeUserServer   string `json:"safe_user_server"`
+	EscapeUserServer string `json:"escape_user_server"`
+	SafePodName      string `json:"safe_pod_name"`
+	EscapePodName    string `json:"escape_pod_name"`
+}
+
+func formsOf(name, server string) formsRow {
+	safe, escape := slug.SafeUserServer(name, server), slug.EscapeUserServer(name, server)
+	return formsRow{
+		Username: name, Servername: server,
+		Escape: slug.Escape(name), Safe: slug.Safe(name), Label: slug.Label(name),
+		SafeUserServer: safe, EscapeUserServer: escape,
+		SafePodName: slug.PodName(safe), EscapePodName: slug.PodName(escape),
+	}
+}
+
+func (f formsRow) cells() []string {
+	return []string{
+		f.Username, f.Servername, f.Escape, f.Safe, f.Label,
+		f.SafeUserServer, f.EscapeUserServer, f.SafePodName, f.EscapePodName,
+	}
+}
+
+// writeForms writes all forms of all names.
+func writeForms(out io.Writer, names *nameReader, o escapeOptions) error {
+	rows := []formsRow{}
+	for {
+		name, err := names.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		rows = append(rows, formsOf(name, o.server))
+	}
+	cells := make([][]string, len(rows))
+	for i, row := range rows {
+		cells[i] = row.cells()
+	}
+	columns := []string{
+		"username", "servername", "escape", "safe", "label",
+		"safe_user_server", "escape_user_server", "safe_pod_name", "escape_pod_name",
+	}
+	switch o.output {
+	case outputJSON:
+		return writeJSON(out, rows)
+	case outputCSV:
+		return writeCSV(out, ',', columns, cells)
+	case outputTSV:
+		return writeCSV(out, '\t', columns, cells)
+	}
+	header := []string{"NAME", "ESCAPE", "SAFE", "LABEL"}
+	if o.output == outputWide {
+		header = append(header, "USER_SERVER (SAFE)", "USER_SERVER (ESCAPE)", "POD (SAFE)", "POD (ESCAPE)")
+	}
+	table := make([][]string, len(rows))
+	for i, row := range cells {
+		shown := append([]string{row[0]}, row[2:len(header)+1]...)
+		for _, cell := range shown {
+			table[i] = append(table[i], printable(cell))
+		}
+	}
+	width := terminalWidth(out)
+	if width > 0 && tableWidth(header, table) > width {
+		return writeBlocks(out, header, table)
+	}
+	return writeTable(out, width > 0, header, table)
+}
+
+// writeBlocks writes what is too wide for a table: a name, and its forms below.
+func writeBlocks(out io.Writer, header []string, rows [][]string) error {
+	label := 0
+	for _, title := range header[1:] {
+		label = max(label, len(title))
+	}
+	for _, row := range rows {
+		text := row[0] + "\n"
+		for i, title := range header[1:] {
+			text += "  " + title + strings.Repeat(" ", label-len(title)+2) + row[i+1] + "\n"
+		}
+		if _, err := io.WriteString(out, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -157,7 +157,7 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 		e.poller.Run(ctx)
 	}()
 	log.Info("listening", "address", listener.Addr().String(), "metrics", o.telemetryPath, "and", o.routePrefix)
-	log.Info("asking", "hub", o.hub.api.String(), "namespace", o.hub.namespace, "every", o.interval)
+	log.Info("asking", "hub", o.hub.api.String(), "namespace", o.hub.namespace, "every", o.interval.String())
 	for _, warning := range o.python.warnings() {
 		log.Warn(warning)
 	}

@@ -92,9 +92,12 @@ func (d *Demo) person(now time.Time) User {
 			u.Groups = append(u.Groups, group)
 		}
 	}
-	if days := d.random.IntN(50); days < 40 {
-		u.LastActivity = now.Add(-time.Duration(days*24*60+d.random.IntN(24*60)) * time.Minute)
-		if days == 0 {
+	// Most were there lately, some never; who was there in the last hours has a
+	// server running.
+	if d.random.IntN(10) > 0 {
+		away := time.Duration(d.random.ExpFloat64() * float64(8*24*time.Hour))
+		u.LastActivity = now.Add(-away)
+		if away < 12*time.Hour {
 			u.Servers = map[string]bool{"": true}
 		}
 	}

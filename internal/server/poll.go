@@ -69,7 +69,7 @@ func (p *Poller) Run(ctx context.Context) {
 					return
 				case err != nil:
 					failures++
-					p.log(state != err.Error(), slog.LevelWarn, "refresh failed", "err", err, "next_in", p.wait(failures))
+					p.log(state != err.Error(), slog.LevelWarn, "refresh failed", "err", err, "next_in", p.wait(failures).String())
 					state = err.Error()
 				default:
 					p.log(state != "up", slog.LevelInfo, "refreshed", "users", got.snapshot.Len(), "memberships", got.snapshot.Memberships())
@@ -78,7 +78,7 @@ func (p *Poller) Run(ctx context.Context) {
 				}
 				next = time.After(vary(p.wait(failures)))
 			case <-stale.C:
-				p.Log.Warn("the last good refresh is too old: the hub's series are gone", "max_staleness", p.MaxStaleness)
+				p.Log.Warn("the last good refresh is too old: the hub's series are gone", "max_staleness", p.MaxStaleness.String())
 				if err := p.Publish(nil); err != nil {
 					p.Log.Error("taking the hub's series away", "err", err)
 				}

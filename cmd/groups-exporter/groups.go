@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/slug"
+)
+
+// by says what a row of the table is.
+type by string
+
+const (
+	byGroup by = "group"
+	byUser  by = "user"
+)
+
+type groupsOptions struct {
+	hub    hubOptions
+	by     by
+	groups []string
+	users  []string
+	output output
+}
+
+func (o *groupsOptions) addFlags(cmd *cobra.Command) {
+	o.by, o.output = byGroup, outputTable
+	addChoice(cmd, &o.by, "by", "what a row is", byGroup, byUser)
+	cmd.Flags().StringArrayVar(&o.groups, "group", nil, "show only groups of this `name` or glob (repeatable)")
+	cmd.Flags().StringArrayVar(&o.users, "user", nil, "show only users of this `name` or glob (repeatable)")
+	cmd.Flags().VarP(choice[output]{&o.output, groupsOutputs()}, "output", "o", "form of the output")
+	completeWords(cmd, "output", words(groupsOutputs()))
+	o.hub.addFlags(cmd)
+}
+
+func groupsOutputs() []output {
+	return []output{outputTable, outputWide, outputCSV, outputTSV, outputJSON, outputYAML, outputMarkdown}
+}
+
+func newGroupsCommand(getenv func(string) string) *cobra.Command {
+	var o groupsOptions
+	cmd := &cobra.Command{
+		Use:   "groups",
+		Short: "Show who is in which group",
+		Long: `Ask the hub once and show its memberships: a row for each group, or for each
+user. Users in no group are in "none", as in the metrics.
+
+On a terminal the table fits its width, and "+3" stands for names that had no
+room; --output wide shows them all, with each user's forms in Kubernetes where a
+row is a user. In a pipe nothing is cut. csv and tsv have a line for each
+membership.
+
+` + exitCodes,
+		Example: `  groups-exporter groups
+  groups-exporter groups --group 'course-*' --output wide
+  groups-exporter groups --by user --user 'ada*'
+  groups-exporter groups --output csv > memberships.csv`,
+		Args: needsNoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.hub.complete(getenv); err != nil {
+				return err
+			}
+			return runGroups(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
+		},
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+// groupRow and userRow are what programs read.
+type groupRow struct {
+	Group   string   `json:"group" yaml:"group"`
+	Members int      `json:"members" yaml:"members"`
+	Users   []string `json:"users" yaml:"users"`
+}
+
+type userRow struct {
+	Username string   `json:"username" yaml:"username"`
+	Escaped  string   `json:"username_escaped" yaml:"username_escaped"`
+	Safe     string   `json:"username_safe" yaml:"username_safe"`
+	Groups   []string `json:"groups" yaml:"groups"`
+}
+
+func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) error {
+	source := o.hub.source(nil)
+	snapshot, result, err := source.snapshot(ctx)
+	if err != nil {
+		return interrupted(ctx, err)
+	}
+	for _, notice := range source.notices(snapshot, result) {
+		say(errOut, notice, "")
+	}
+	if o.by == byUser {
+		return writeUsers(out, o.output, o.userRows(snapshot))
+	}
+	return writeGroups(out, o.output, o.groupRows(snapshot))
+}
+
+// groupRows are the groups that were asked for, with those members that were.
+func (o *groupsOptions) groupRows(snapshot *membership.Snapshot) []groupRow {
+	users := map[string][]string{}
+	matches := matcher(o.users)
+	for row := range snapshot.Rows() {
+		if matches(row.User) {
+			users[row.Group] = append(users[row.Group], row.User)
+		}
+	}
+	rows := []groupRow{}
+	matches = matcher(o.groups)
+	for _, g := range snapshot.Groups() {
+		members := users[g.Name]
+		if matches(g.Name) && (len(members) > 0 || len(o.users) == 0) {
+			rows = append(rows, groupRow{g.Name, len(members), append([]string{}, members...)})
+		}
+	}
+	return rows
+}
+
+// userRows are the users that were asked for, with those groups that were.
+func (o *groupsOptions) userRows(snapshot *membership.Snapshot) []userRow {
+	rows := []userRow{}
+	users, groups := matcher(o.users), matcher(o.groups)
+	for row := range snapshot.Rows() {
+		if !users(row.User) || !groups(row.Group) {
+			continue
+		}
+		if last := len(rows) - 1; last < 0 || rows[last].Username != row.User {
+			rows = append(rows, userRow{Username: row.User, Escaped: slug.Escape(row.User), Safe: slug.Safe(row.User)})
+		}
+		last := len(rows) - 1
+		rows[last].Groups = append(rows[last].Groups, row.Group)
+	}
+	return rows
+}
+
+// matcher tells whether a name matches one of the patterns, or there are none.
+func matcher(patterns []string) func(string) bool {
+	matches := membership.Globs(patterns)
+	return func(name string) bool { return len(patterns) == 0 || matches(name) }
+}
+
+func writeGroups(out io.Writer, as output, groups []groupRow) error {
+	var pairs [][]string
+	var rows []listRow
+	for _, g := range groups {
+		for _, user := range g.Users {
+			pairs = append(pairs, []string{g.Group, user})
+		}
+		if len(g.Users) == 0 {
+			pairs = append(pairs, []string{g.Group, ""})
+		}
+		rows = append(rows, listRow{[]string{printable(g.Group), strconv.Itoa(g.Members)}, g.Users})
+	}
+	return writeRows(out, as, groups, []string{"group", "username"}, pairs, []string{"GROUP", "MEMBERS", "USERS"}, rows)
+}
+
+func writeUsers(out io.Writer, as output, users []userRow) error {
+	header := []string{"USER", "GROUPS"}
+	if as == outputWide {
+		header = []string{"USER", "ESCAPED", "SAFE", "GROUPS"}
+	}
+	var pairs [][]string
+	var rows []listRow
+	for _, u := range users {
+		for _, group := range u.Groups {
+			pairs = append(pairs, []string{u.Username, group})
+		}
+		cells := []string{printable(u.Username)}
+		if as == outputWide {
+			cells = append(cells, u.Escaped, u.Safe)
+		}
+		rows = append(rows, listRow{cells, u.Groups})
+	}
+	return writeRows(out, as, users, []string{"username", "group"}, pairs, header, rows)
+}
+
+// listRow is a row of a table whose last cell is a list of names.
+type listRow struct {
+	cells []string
+	names []string
+}
+
+// writeRows writes a value, its pairs or its rows: what the form of output takes.
+func writeRows(out io.Writer, as output, value any, pairHeader []string, pairs [][]string, header []string, rows []listRow) error {
+	switch as {
+	case outputJSON:
+		return writeJSON(out, value)
+	case outputYAML:
+		encoder := yaml.NewEncoder(out)
+		encoder.SetIndent(2)
+		if err := encoder.Encode(value); err != nil {
+			return err
+		}
+		return encoder.Close()
+	case outputCSV:
+		return writeCSV(out, ',', pairHeader, pairs)
+	case outputTSV:
+		return writeCSV(out, '\t', pairHeader, pairs)
+	}
+	width := terminalWidth(out)
+	room := 0
+	if as == outputTable && width > 0 {
+		room = fit(width, header, rows)
+	}
+	cells := make([][]string, len(rows))
+	for i, row := range rows {
+		cells[i] = append(row.cells, joinNames(row.names, room))
+	}
+	if as == outputMarkdown {
+		return writeMarkdown(out, header, cells)
+	}
+	return writeTable(out, width > 0, header, cells)
+}
+
+// fit gives the room for the list of names in a table with borders that is as
+// wide as the terminal. Where that would be little, the first column is cut.
+func fit(width int, header []string, rows []listRow) int {
+	cells := make([][]string, len(rows))
+	for i, row := range rows {
+		cells[i] = append(row.cells[:len(row.cells):len(row.cells)], "")
+	}
+	last := header[len(header)-1]
+	room := width - tableWidth(header, cells) + len(last)
+	least := max(len(last), width/3)
+	if room >= least {
+		return room
+	}
+	first := max(columnWidth(0, header, cells)-(least-room), len(header[0])+1)
+	for i := range rows {
+		rows[i].cells[0] = cut(rows[i].cells[0], first)
+		cells[i][0] = rows[i].cells[0]
+	}
+	return max(width-tableWidth(header, cells)+len(last), len(last))
+}
+
+// cut cuts text to a width, with a sign where something is missing.
+func cut(text string, width int) string {
+	if twwidth.Width(text) <= width {
+		return text
+	}
+	return twwidth.Truncate(text, width-1) + "…"
+}
+
+// joinNames joins names, as many as there is room for; 0 is room for all. "+3"
+// stands for three that were left off.
+func joinNames(names []string, room int) string {
+	var joined strings.Builder
+	for i, name := range names {
+		next := printable(name)
+		if i > 0 {
+			next = ", " + next
+		}
+		more := ""
+		if left := len(names) - i - 1; left > 0 {
+			more = fmt.Sprintf(" +%d", left)
+		}
+		if room > 0 && twwidth.Width(joined.String()+next+more) > room {
+			if i == 0 {
+				return cut(next, max(room-len(more), 2)) + more
+			}
+			fmt.Fprintf(&joined, " +%d", len(names)-i)
+			return joined.String()
+		}
+		joined.WriteString(next)
+	}
+	return joined.String()
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/groups-exporter/groups-exporter/internal/fakehub"
+)
+
+// update makes the tests write what they would else compare with.
+var update = flag.Bool("update", false, "write the generated files and the scripts' expectations anew")
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"groups-exporter": main})
+}
+
+// TestScripts runs the whole program as a user does. The scripts in testdata have
+// the hub's answers, the commands and what they print.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata",
+		UpdateScripts: *update,
+		Setup: func(env *testscript.Env) error {
+			// Nothing of the machine's own hub, namespace or colour.
+			env.Vars = append(env.Vars, "TOKEN=s3cret-token", "JUPYTERHUB_API_TOKEN=s3cret-token", "NAMESPACE=hub")
+			address, err := freeAddress()
+			if err != nil {
+				return err
+			}
+			_, port, err := net.SplitHostPort(address)
+			env.Setenv("ADDR", address)
+			env.Setenv("PORT", port)
+			return err
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"hub":    startHub,
+			"answer": startAnswer,
+			"fetch":  fetch,
+			"many":   many,
+		},
+	})
+}
+
+// startHub starts a hub with the users of a file: hub FILE [SCOPE...]. $HUB is its
+// address.
+func startHub(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) == 0 {
+		ts.Fatalf("usage: hub FILE [SCOPE...]")
+	}
+	var told struct {
+		Users  []fakehub.User `json:"users"`
+		Groups []string       `json:"groups"`
+		Base   string         `json:"base"`
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &told))
+	scopes := args[1:]
+	if len(scopes) == 0 {
+		scopes = []string{"list:users", "read:users:groups"}
+	}
+	h := &fakehub.Hub{BaseURL: told.Base}
+	h.SetUsers(told.Users...)
+	h.AddGroups(told.Groups...)
+	h.Grant(ts.Getenv("TOKEN"), scopes...)
+	serve(ts, h)
+}
+
+// startAnswer starts what answers everything with one file: answer STATUS TYPE FILE.
+func startAnswer(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: answer STATUS TYPE FILE")
+	}
+	status, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	content := ts.ReadFile(args[2])
+	serve(ts, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", args[1])
+		w.WriteHeader(status)
+		fmt.Fprint(w, content)
+	}))
+}
+
+func serve(ts *testscript.TestScript, handler http.Handler) {
+	server := httptest.NewServer(handler)
+	ts.Defer(server.Close)
+	ts.Setenv("HUB", server.URL)
+}
+
+// many writes a file of so many users: many N FILE.
+func many(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	var users []fakehub.User
+	for i := range n {
+		users = append(users, fakehub.User{Name: fmt.Sprintf("user%d", i), Groups: []string{"g"}})
+	}
+	data, err := json.Marshal(map[string]any{"users": users})
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
+}
+
+// fetch asks until an answer has the status, for some seconds, and keeps its
+// body: fetch STATUS URL FILE [TEXT]. With TEXT it goes on until that is in it.
+func fetch(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 3 {
+		ts.Fatalf("usage: fetch STATUS URL FILE [TEXT]")
+	}
+	last := ""
+	for range 200 {
+		status, body, err := get(args[1])
+		switch {
+		case err != nil:
+			last = err.Error()
+		case strconv.Itoa(status) != args[0]:
+			last = fmt.Sprint("status ", status)
+		case len(args) > 3 && !strings.Contains(body, args[3]):
+			last = fmt.Sprintf("no %q in\n%s", args[3], body)
+		default:
+			ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(body), 0o600))
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("%s: %s", args[1], last)
+}
+
+func get(url string) (int, string, error) {
+	response, err := http.Get(url) //nolint:noctx // bounded by the script
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(body), err
+}
+
+// freeAddress is an address of loopback on which nothing listens.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}

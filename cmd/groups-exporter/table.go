@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
+	"golang.org/x/term"
+)
+
+// output is a form in which rows are written.
+type output string
+
+const (
+	outputTable    output = "table"    // for eyes; fits a terminal
+	outputWide     output = "wide"     // the same with everything in it
+	outputCSV      output = "csv"      // for programs
+	outputTSV      output = "tsv"      // for programs
+	outputJSON     output = "json"     // for programs
+	outputYAML     output = "yaml"     // for programs
+	outputMarkdown output = "markdown" // for pages
+)
+
+// terminalWidth is the width of the terminal that w writes to, or 0 where it
+// writes to something else.
+func terminalWidth(w io.Writer) int {
+	file, ok := w.(interface{ Fd() uintptr })
+	if !ok {
+		return 0
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+// isTerminal tells whether somebody types what r reads.
+func isTerminal(r io.Reader) bool {
+	file, ok := r.(interface{ Fd() uintptr })
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+// writeTable writes a table with borders, or a plain one, whose lines a program
+// can cut at two spaces.
+func writeTable(w io.Writer, borders bool, header []string, rows [][]string) error {
+	padding := tw.CellPadding{}
+	var options []tablewriter.Option
+	if !borders {
+		padding.Global = tw.Padding{Right: "  ", Overwrite: true}
+		options = append(options, tablewriter.WithRendition(tw.Rendition{
+			Borders:  tw.BorderNone,
+			Settings: tw.Settings{Separators: tw.SeparatorsNone, Lines: tw.LinesNone},
+		}))
+	}
+	var text bytes.Buffer
+	if err := render(&text, padding, options, header, rows); err != nil {
+		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		if _, err := io.WriteString(w, strings.TrimRight(line, " \n")+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeMarkdown writes a table of Markdown.
+func writeMarkdown(w io.Writer, header []string, rows [][]string) error {
+	escaped := make([][]string, len(rows))
+	for i, row := range rows {
+		for _, cell := range row {
+			escaped[i] = append(escaped[i], strings.ReplaceAll(cell, "|", `\|`))
+		}
+	}
+	return render(w, tw.CellPadding{}, []tablewriter.Option{tablewriter.WithRenderer(renderer.NewMarkdown())}, header, escaped)
+}
+
+// render leaves cells as they are: nothing is wrapped, trimmed or capitalized.
+func render(w io.Writer, padding tw.CellPadding, options []tablewriter.Option, header []string, rows [][]string) error {
+	config := tablewriter.Config{
+		Header: tw.CellConfig{
+			Formatting: tw.CellFormatting{AutoFormat: tw.Off, AutoWrap: tw.WrapNone},
+			Alignment:  tw.CellAlignment{Global: tw.AlignLeft},
+			Padding:    padding,
+		},
+		Row: tw.CellConfig{
+			Formatting: tw.CellFormatting{AutoWrap: tw.WrapNone},
+			Alignment:  tw.CellAlignment{Global: tw.AlignLeft},
+			Padding:    padding,
+		},
+		Behavior: tw.Behavior{TrimSpace: tw.Off},
+	}
+	table := tablewriter.NewTable(w, append([]tablewriter.Option{tablewriter.WithConfig(config)}, options...)...)
+	table.Header(header)
+	if err := table.Bulk(rows); err != nil {
+		return err
+	}
+	return table.Render()
+}
+
+// tableWidth is how wide a table with borders is.
+func tableWidth(header []string, rows [][]string) int {
+	width := 1
+	for column := range header {
+		width += columnWidth(column, header, rows) + 3
+	}
+	return width
+}
+
+func columnWidth(column int, header []string, rows [][]string) int {
+	width := twwidth.Width(header[column])
+	for _, row := range rows {
+		width = max(width, twwidth.Width(row[column]))
+	}
+	return width
+}
+
+// writeCSV writes a header and rows separated by commas or tabs, quoted where
+// needed, as RFC 4180 has it.
+func writeCSV(w io.Writer, separator rune, header []string, rows [][]string) error {
+	writer := csv.NewWriter(w)
+	writer.Comma = separator
+	if err := writer.Write(header); err != nil {
+		return err
+	}
+	return writer.WriteAll(rows)
+}
+
+// writeJSON writes a value for people and programs.
+func writeJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+// printable quotes a name that would look like another in a table, or do
+// something to the terminal.
+func printable(name string) string {
+	odd := func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }
+	if name == "" || strings.TrimSpace(name) != name || strings.ContainsFunc(name, odd) {
+		return strconv.Quote(name)
+	}
+	return name
+}

@@ -1,0 +1,230 @@
+package exposition_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/groups-exporter/groups-exporter/internal/exposition"
+)
+
+func ptr[T any](v T) *T { return &v }
+
+// family makes part of a family of gauges, with values that don't compress to
+// nothing.
+func family(name string, from, to int) *dto.MetricFamily {
+	f := &dto.MetricFamily{Name: &name, Help: ptr("Help with \\ and\nnewline."), Type: dto.MetricType_GAUGE.Enum()}
+	random := rand.New(rand.NewPCG(1, uint64(from)))
+	for i := from; i < to; i++ {
+		f.Metric = append(f.Metric, &dto.Metric{
+			Label: []*dto.LabelPair{
+				{Name: ptr("user"), Value: ptr(fmt.Sprintf("user%d@university.example", i))},
+				{Name: ptr("hash"), Value: ptr(fmt.Sprintf("%08x\"\\\n", random.Uint32()))},
+			},
+			Gauge: &dto.Gauge{Value: ptr(float64(i))},
+		})
+	}
+	return f
+}
+
+// parts yields two families, the second in parts of 100.
+func parts(n int) iter.Seq[*dto.MetricFamily] {
+	return func(yield func(*dto.MetricFamily) bool) {
+		if !yield(family("a_first", 0, 3)) {
+			return
+		}
+		for i := 0; i < n; i += 100 {
+			if !yield(family("b_second", i, min(i+100, n))) {
+				return
+			}
+		}
+	}
+}
+
+func whole(n int) []*dto.MetricFamily {
+	all := family("b_second", 0, 0)
+	for i := 0; i < n; i += 100 {
+		all.Metric = append(all.Metric, family("", i, min(i+100, n)).Metric...)
+	}
+	return []*dto.MetricFamily{family("a_first", 0, 3), all}
+}
+
+func encode(t testing.TB, families iter.Seq[*dto.MetricFamily], format exposition.Format) *exposition.Page {
+	t.Helper()
+	page, err := exposition.Encode(families, format)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page
+}
+
+func TestEqualsExpfmt(t *testing.T) {
+	for _, n := range []int{1, 99, 100, 101, 5000} {
+		for _, c := range []struct {
+			what   string
+			format exposition.Format
+			encode func(io.Writer, *dto.MetricFamily) (int, error)
+			end    string
+		}{
+			{"text", exposition.Text, expfmt.MetricFamilyToText, ""},
+			{"openmetrics", exposition.OpenMetrics, func(w io.Writer, f *dto.MetricFamily) (int, error) { return expfmt.MetricFamilyToOpenMetrics(w, f) }, "# EOF\n"},
+		} {
+			var want, got bytes.Buffer
+			for _, f := range whole(n) {
+				if _, err := c.encode(&want, f); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want.WriteString(c.end)
+			page := encode(t, parts(n), c.format)
+			written, err := page.WriteTo(&got)
+			if err != nil || !bytes.Equal(want.Bytes(), got.Bytes()) {
+				t.Errorf("%s of %d: differs from expfmt, error %v", c.what, n, err)
+			}
+			if written != int64(want.Len()) || page.Size() != int64(want.Len()) {
+				t.Errorf("%s of %d: wrote %d, size %d, want %d", c.what, n, written, page.Size(), want.Len())
+			}
+		}
+	}
+}
+
+// A scrape is one gzip member, which every decoder has to read whole: Go's, zlib's
+// of one member only, and curl's.
+func TestGzip(t *testing.T) {
+	for _, c := range []struct {
+		what string
+		page *exposition.Page
+		tail string
+	}{
+		{"a page and a tail", encode(t, parts(5000), exposition.Text), "live 1\n"},
+		{"a page alone", encode(t, parts(5000), exposition.Text), ""},
+		{"a tail alone", nil, "live 1\n"},
+		{"a long tail", encode(t, parts(1), exposition.Text), strings.Repeat("live 1\n", 100_000)},
+		{"nothing", nil, ""},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			var want, member bytes.Buffer
+			if _, err := c.page.WriteTo(&want); err != nil {
+				t.Fatal(err)
+			}
+			want.WriteString(c.tail)
+			gz, err := c.page.Gzip([]byte(c.tail))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n, err := gz.WriteTo(&member); err != nil || n != gz.Size() || n != int64(member.Len()) {
+				t.Errorf("wrote %d, size %d, length %d, error %v", n, gz.Size(), member.Len(), err)
+			}
+
+			reader, err := gzip.NewReader(bytes.NewReader(append(member.Bytes(), "beyond"...)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			reader.Multistream(false)
+			if got, err := io.ReadAll(reader); err != nil || !bytes.Equal(got, want.Bytes()) {
+				t.Errorf("Go's reader of one member: %d bytes, want %d, error %v", len(got), want.Len(), err)
+			}
+			for _, decoder := range [][]string{
+				{"gzip", "-dc"},
+				{"python3", "-c", "import sys, zlib; d = zlib.decompressobj(31); sys.stdout.buffer.write(d.decompress(sys.stdin.buffer.read())); sys.exit(not d.eof or bool(d.unused_data))"},
+			} {
+				path, err := exec.LookPath(decoder[0])
+				if err != nil {
+					t.Logf("%s is not here to decode", decoder[0])
+					continue
+				}
+				cmd := exec.Command(path, decoder[1:]...)
+				cmd.Stdin = bytes.NewReader(member.Bytes())
+				if got, err := cmd.Output(); err != nil || !bytes.Equal(got, want.Bytes()) {
+					t.Errorf("%s: %d bytes, want %d, error %v", decoder[0], len(got), want.Len(), err)
+				}
+			}
+			curl, err := exec.LookPath("curl")
+			if err != nil {
+				t.Log("curl is not here to decode")
+				return
+			}
+			scraped := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Encoding", "gzip")
+				_, _ = w.Write(member.Bytes())
+			}))
+			defer scraped.Close()
+			if got, err := exec.Command(curl, "--noproxy", "*", "-sS", "--compressed", scraped.URL).Output(); err != nil || !bytes.Equal(got, want.Bytes()) {
+				t.Errorf("curl: %d bytes, want %d, error %v", len(got), want.Len(), err)
+			}
+		})
+	}
+}
+
+func TestManyReaders(t *testing.T) {
+	page := encode(t, parts(2000), exposition.Text)
+	var want bytes.Buffer
+	if _, err := page.WriteTo(&want); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan bool)
+	for range 8 {
+		go func() {
+			var got bytes.Buffer
+			_, err := page.WriteTo(&got)
+			done <- err == nil && bytes.Equal(got.Bytes(), want.Bytes())
+		}()
+	}
+	for range 8 {
+		if !<-done {
+			t.Error("a reader got something else")
+		}
+	}
+}
+
+func TestAnInvalidFamilyIsAnError(t *testing.T) {
+	nameless := func(yield func(*dto.MetricFamily) bool) { yield(family("", 0, 1)) }
+	if _, err := exposition.Encode(nameless, exposition.Text); err == nil {
+		t.Error("a family without a name was encoded")
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	families := whole(100_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		encode(b, func(yield func(*dto.MetricFamily) bool) {
+			for _, f := range families {
+				if !yield(f) {
+					return
+				}
+			}
+		}, exposition.Text)
+	}
+}
+
+func BenchmarkScrape(b *testing.B) {
+	for _, n := range []int{1_000, 100_000} {
+		page := encode(b, parts(n), exposition.Text)
+		tail := []byte(strings.Repeat("live 1\n", 1000))
+		b.Run(fmt.Sprintf("gzip/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				gz, _ := page.Gzip(tail)
+				_, _ = gz.WriteTo(io.Discard)
+			}
+		})
+		b.Run(fmt.Sprintf("plain/%d", n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = page.WriteTo(io.Discard)
+			}
+		})
+	}
+}

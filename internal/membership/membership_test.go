@@ -1,0 +1,255 @@
+package membership_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+)
+
+func user(name string, groups ...string) membership.User {
+	return membership.User{Name: name, Groups: groups}
+}
+
+func rows(s *membership.Snapshot) []string {
+	var rows []string
+	for row := range s.Rows() {
+		rows = append(rows, fmt.Sprintf("%s:%s:%.3g", row.User, row.Group, row.Share))
+	}
+	return rows
+}
+
+func counts(s *membership.Snapshot) []string {
+	var counts []string
+	for _, g := range s.Groups() {
+		counts = append(counts, fmt.Sprintf("%s:%d", g.Name, g.Members))
+	}
+	return counts
+}
+
+func TestRules(t *testing.T) {
+	people := []membership.User{user("cy"), user("bob", "bio"), user("ada", "chem", "bio"), user("eve", "a,b", "x/y", "bio")}
+	for _, c := range []struct {
+		what      string
+		users     []membership.User
+		groups    []string
+		rules     membership.Rules
+		rows      string
+		counts    string
+		ambiguous string
+	}{
+		{
+			what: "each, the default", users: people,
+			rows:   "ada:bio:0.5 ada:chem:0.5 bob:bio:1 cy:none:1 eve:a,b:0.333 eve:bio:0.333 eve:x/y:0.333",
+			counts: "a,b:1 bio:3 chem:1 none:1 x/y:1",
+		},
+		{
+			what: "multiple", users: people, rules: membership.Rules{MultiGroup: membership.Multiple},
+			rows:   "ada:multiple:1 bob:bio:1 cy:none:1 eve:multiple:1",
+			counts: "a,b:0 bio:1 chem:0 multiple:2 none:1 x/y:0",
+		},
+		{
+			what: "both", users: people, rules: membership.Rules{MultiGroup: membership.Both},
+			rows:   "ada:bio:0.5 ada:chem:0.5 ada:multiple:0 bob:bio:1 cy:none:1 eve:a,b:0.333 eve:bio:0.333 eve:multiple:0 eve:x/y:0.333",
+			counts: "a,b:1 bio:3 chem:1 multiple:2 none:1 x/y:1",
+		},
+		{
+			what: "a user in one allowed and one other group is in one", users: people, rules: membership.Rules{Allow: []string{"chem"}, MultiGroup: membership.Multiple},
+			rows:   "ada:chem:1 bob:none:1 cy:none:1 eve:none:1",
+			counts: "chem:1 none:3",
+		},
+		{
+			what: "deny wins", users: people, rules: membership.Rules{Allow: []string{"*"}, Deny: []string{"bio"}},
+			rows:   "ada:chem:1 bob:none:1 cy:none:1 eve:a,b:0.5 eve:x/y:0.5",
+			counts: "a,b:1 chem:1 none:2 x/y:1",
+		},
+		{
+			what: "globs pass slashes and commas, and are no regular expressions", users: people, rules: membership.Rules{Allow: []string{"x*", "?,b", "b.o"}},
+			rows:   "ada:none:1 bob:none:1 cy:none:1 eve:a,b:0.5 eve:x/y:0.5",
+			counts: "a,b:1 none:3 x/y:1",
+		},
+		{
+			what: "an exact name with a star in it", users: []membership.User{user("ada", "a*b[c]")}, rules: membership.Rules{Allow: []string{"a*b[c]"}},
+			rows: "ada:a*b[c]:1", counts: "a*b[c]:1",
+		},
+		{
+			what: "empty groups of the hub, filtered too", users: []membership.User{user("ada", "bio")}, groups: []string{"bio", "empty", "secret"}, rules: membership.Rules{Deny: []string{"secret"}},
+			rows: "ada:bio:1", counts: "bio:1 empty:0",
+		},
+		{
+			what: "other pseudo-names", users: people[:3], rules: membership.Rules{MultiGroup: membership.Both, NoneName: "(none)", MultipleName: "(several)"},
+			rows:   "ada:(several):0 ada:bio:0.5 ada:chem:0.5 bob:bio:1 cy:(none):1",
+			counts: "(none):1 (several):1 bio:2 chem:1",
+		},
+		{
+			what: "a group named none", users: []membership.User{user("ada", "none"), user("bob")},
+			rows: "ada:none:1 bob:none:1", counts: "none:2", ambiguous: "none",
+		},
+		{
+			what: "a group named multiple, where no pseudo-group is", users: []membership.User{user("ada", "multiple", "bio")},
+			rows: "ada:bio:0.5 ada:multiple:0.5", counts: "bio:1 multiple:1",
+		},
+		{
+			what: "a group named multiple beside the pseudo-group", rules: membership.Rules{MultiGroup: membership.Both},
+			users:  []membership.User{user("ada", "multiple", "bio"), user("bob", "bio", "chem")},
+			rows:   "ada:bio:0.5 ada:multiple:0.5 bob:bio:0.5 bob:chem:0.5 bob:multiple:0",
+			counts: "bio:2 chem:1 multiple:2", ambiguous: "multiple",
+		},
+		{
+			what: "a group that is denied is not ambiguous", users: []membership.User{user("ada", "none")}, rules: membership.Rules{Deny: []string{"none"}},
+			rows: "ada:none:1", counts: "none:1",
+		},
+		{
+			what: "repeated users and groups count once", users: []membership.User{user("ada", "bio", "bio"), user("ada", "chem")},
+			rows: "ada:bio:1", counts: "bio:1 chem:0",
+		},
+		{what: "nobody", rows: "", counts: ""},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			s := membership.New("hub", membership.Listing{Users: c.users, Groups: c.groups}, c.rules)
+			if got := strings.Join(rows(s), " "); got != c.rows {
+				t.Errorf("rows: got %s\nwant %s", got, c.rows)
+			}
+			if got := strings.Join(counts(s), " "); got != c.counts {
+				t.Errorf("counts: got %s\nwant %s", got, c.counts)
+			}
+			if got := strings.Join(s.Ambiguous(), " "); got != c.ambiguous {
+				t.Errorf("ambiguous: got %s, want %s", got, c.ambiguous)
+			}
+			if s.Memberships() != len(rows(s)) || s.Len() != len(slices.Collect(s.Users())) {
+				t.Errorf("%d memberships of %d users", s.Memberships(), s.Len())
+			}
+		})
+	}
+}
+
+func TestActivity(t *testing.T) {
+	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	seen := func(name string, ago time.Duration, servers int, groups ...string) membership.User {
+		return membership.User{Name: name, Groups: groups, LastActivity: now.Add(-ago), RunningServers: servers}
+	}
+	s := membership.New("hub", membership.Listing{At: now, HasActivity: true, HasServers: true, Users: []membership.User{
+		seen("ada", time.Hour, 2, "bio", "chem"), seen("bob", 24*time.Hour, 0, "bio"), seen("cy", 25*time.Hour, 1), user("never", "bio"),
+	}}, membership.Rules{})
+	if diff := cmp.Diff(map[string]int{"bio": 2, "chem": 1}, s.Active(24*time.Hour)); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(map[string]int{"bio": 2, "chem": 1, "none": 1}, s.Active(7*24*time.Hour)); diff != "" {
+		t.Error(diff)
+	}
+	want := []membership.Group{{Name: "bio", Members: 3, RunningServers: 2}, {Name: "chem", Members: 1, RunningServers: 2}, {Name: "none", Members: 1, RunningServers: 1}}
+	if diff := cmp.Diff(want, s.Groups()); diff != "" {
+		t.Error(diff)
+	}
+	if !s.HasActivity() || !s.HasServers() || s.Namespace() != "hub" {
+		t.Error("the listing's facts are lost")
+	}
+}
+
+// What goes in can be changed afterwards, and so can what comes out.
+func TestASnapshotNeverChanges(t *testing.T) {
+	listing := membership.Listing{
+		Users:  []membership.User{user("none-user", "none"), user("ada", "bio", "chem")},
+		Groups: []string{"bio", "chem", "empty", "none"},
+	}
+	rules := membership.Rules{Allow: []string{"*"}, MultiGroup: membership.Both}
+	before := listing.Users[0].Name
+	s := membership.New("hub", listing, rules)
+	if listing.Users[0].Name != before {
+		t.Error("the input was changed")
+	}
+	wantRows, wantCounts := rows(s), counts(s)
+	listing.Users[0].Name, listing.Users[1].Groups[0], listing.Groups[0] = "x", "y", "z"
+	rules.Allow[0] = "nothing"
+	s.Groups()[0].Name = "x"
+	s.Ambiguous()[0] = "x"
+	s.Active(time.Hour)["bio"] = 99
+	if diff := cmp.Diff(wantRows, rows(s)) + cmp.Diff(wantCounts, counts(s)); diff != "" || s.Ambiguous()[0] != "none" {
+		t.Error(diff, s.Ambiguous())
+	}
+}
+
+// For any hub: order doesn't matter, a user's shares add up to 1, and the counts
+// are those of the rows.
+func TestProperties(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	names := []string{"a", "b", "c", "none", "multiple", "d,e", "f*"}
+	for range 300 {
+		var users []membership.User
+		for i := range random.IntN(20) {
+			var groups []string
+			for range random.IntN(5) {
+				groups = append(groups, names[random.IntN(len(names))])
+			}
+			users = append(users, user(fmt.Sprintf("u%02d", i), groups...))
+		}
+		rules := membership.Rules{MultiGroup: []membership.MultiGroup{membership.Each, membership.Multiple, membership.Both}[random.IntN(3)]}
+		if random.IntN(2) == 0 {
+			rules.Deny = []string{names[random.IntN(len(names))]}
+		}
+		s := membership.New("hub", membership.Listing{Users: users}, rules)
+
+		shares, members := map[string]float64{}, map[string]int{}
+		seen := map[string]bool{}
+		for row := range s.Rows() {
+			shares[row.User] += row.Share
+			members[row.Group]++
+			if key := row.User + "\x00" + row.Group; seen[key] {
+				t.Fatalf("row %+v stands twice", row)
+			} else {
+				seen[key] = true
+			}
+		}
+		for _, u := range users {
+			if math.Abs(shares[u.Name]-1) > 1e-9 {
+				t.Fatalf("the shares of %+v add up to %v under %+v", u, shares[u.Name], rules)
+			}
+		}
+		for _, g := range s.Groups() {
+			if g.Members != members[g.Name] {
+				t.Fatalf("group %+v has %d rows", g, members[g.Name])
+			}
+		}
+
+		random.Shuffle(len(users), func(i, j int) { users[i], users[j] = users[j], users[i] })
+		for _, u := range users {
+			slices.Reverse(u.Groups)
+		}
+		if diff := cmp.Diff(rows(s), rows(membership.New("hub", membership.Listing{Users: users}, rules))); diff != "" {
+			t.Fatalf("another order gives other rows:\n%s", diff)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	if err := (membership.Rules{}).Validate(); err != nil {
+		t.Error(err)
+	}
+	for _, rules := range []membership.Rules{
+		{MultiGroup: "some"},
+		{NoneName: "x", MultipleName: "x"},
+		{NoneName: membership.DefaultMultipleName},
+	} {
+		if err := rules.Validate(); err == nil {
+			t.Errorf("%+v is valid", rules)
+		}
+	}
+}
+
+func BenchmarkNew(b *testing.B) {
+	var users []membership.User
+	for i := range 100_000 {
+		users = append(users, user(fmt.Sprintf("user%06d", i), "a", fmt.Sprintf("g%d", i%50)))
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		membership.New("hub", membership.Listing{Users: users}, membership.Rules{})
+	}
+}

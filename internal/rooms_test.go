@@ -1,0 +1,107 @@
+// Package internal holds the rooms. This test holds the arrows between them.
+package internal
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/groups-exporter/groups-exporter/"
+
+// rooms says what each room may import beside the standard library: other rooms
+// of ours, and modules by the start of their path. docs/architecture.md shows the
+// same as a table.
+func rooms() map[string][]string {
+	return map[string][]string{
+		"membership": {},
+		"slug":       {},
+		"fakehub":    {},
+		"hub":        {"membership", "github.com/cenkalti/backoff/"},
+		"metrics":    {"membership", "slug", "github.com/prometheus/client_golang/", "github.com/prometheus/client_model/"},
+		"exposition": {"github.com/prometheus/client_model/", "github.com/prometheus/common/expfmt", "github.com/klauspost/compress/"},
+		"server":     {"membership", "exposition", "github.com/prometheus/client_golang/", "github.com/prometheus/common/expfmt"},
+	}
+}
+
+// forbidden are standard packages that a room must not reach, also not by way of
+// a library.
+func forbidden() map[string][]string {
+	pure := []string{"net/http", "log", "log/slog"}
+	return map[string][]string{"membership": pure, "slug": pure}
+}
+
+// onlyInCmd are modules for the command line, which no room may import.
+func onlyInCmd() []string {
+	return []string{"github.com/spf13/", "github.com/olekukonko/", "golang.org/x/term"}
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func TestArrowsBetweenRooms(t *testing.T) {
+	packages := list(t, "./...")
+	seen := map[string]bool{}
+	for _, p := range packages {
+		room := strings.TrimPrefix(p.ImportPath, module+"internal/")
+		allowed, known := rooms()[room]
+		if !known {
+			if p.ImportPath != module+"internal" {
+				t.Errorf("the room %s is in no list", room)
+			}
+			continue
+		}
+		seen[room] = true
+		for _, imported := range p.Imports {
+			standard := !strings.Contains(strings.Split(imported, "/")[0], ".")
+			own, isOwn := strings.CutPrefix(imported, module+"internal/")
+			switch {
+			case isOwn && slices.Contains(allowed, own):
+			case !isOwn && (standard || slices.ContainsFunc(allowed, func(prefix string) bool { return strings.HasPrefix(imported, prefix) })):
+			default:
+				t.Errorf("%s imports %s", room, imported)
+			}
+		}
+		for _, dependency := range p.Deps {
+			if slices.Contains(forbidden()[room], dependency) {
+				t.Errorf("%s reaches %s", room, dependency)
+			}
+			if slices.ContainsFunc(onlyInCmd(), func(prefix string) bool { return strings.HasPrefix(dependency, prefix) }) {
+				t.Errorf("%s reaches %s, which belongs to cmd", room, dependency)
+			}
+		}
+	}
+	for room := range rooms() {
+		if !seen[room] {
+			t.Errorf("there is no room %s", room)
+		}
+	}
+}
+
+// list asks the go command for the packages and all that they depend on.
+func list(t *testing.T, pattern string) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", pattern)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var packages []goPackage
+	decoder := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p goPackage
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}

@@ -1,0 +1,259 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/server"
+)
+
+// watched is a poller in a bubble: what its hub says is set, what it publishes
+// and logs is seen. The test holds the lock but for while it sleeps.
+type watched struct {
+	server.Poller
+	mu        sync.Mutex
+	answer    func(ctx context.Context) error // nil: a hub that is well
+	refreshes []time.Duration                 // when, since the start
+	published int                             // how often a snapshot was
+	current   *membership.Snapshot
+	log       bytes.Buffer
+}
+
+func watch(interval, staleness time.Duration) *watched {
+	w := &watched{}
+	begin := time.Now()
+	w.Poller = server.Poller{
+		Refresh: func(ctx context.Context) (*membership.Snapshot, error) {
+			w.mu.Lock()
+			w.refreshes = append(w.refreshes, time.Since(begin))
+			answer := w.answer
+			w.mu.Unlock()
+			if answer != nil {
+				if err := answer(ctx); err != nil {
+					return nil, err
+				}
+			}
+			return membership.New("hub", membership.Listing{Users: []membership.User{{Name: "ada"}}}, membership.Rules{}), nil
+		},
+		Publish: func(s *membership.Snapshot) error {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.current = s
+			if s != nil {
+				w.published++
+			}
+			return nil
+		},
+		Interval: interval, MaxStaleness: staleness,
+		Log: slog.New(slog.NewTextHandler(w, nil)),
+	}
+	return w
+}
+
+// Write takes the log.
+func (w *watched) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(line)
+}
+
+// start runs the poller until the bubble's test ends.
+func (w *watched) start(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); w.Run(ctx) }()
+	t.Cleanup(func() {
+		w.mu.Unlock()
+		cancel()
+		<-done
+	})
+	synctest.Wait()
+	w.mu.Lock()
+}
+
+func (w *watched) sleep(d time.Duration) {
+	w.mu.Unlock()
+	time.Sleep(d)
+	synctest.Wait()
+	w.mu.Lock()
+}
+
+func TestRefreshesAtOnceAndAtIntervals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(time.Minute, time.Hour)
+		w.start(t)
+		if w.published != 1 {
+			t.Errorf("published %d times at the start, want once", w.published)
+		}
+		w.sleep(10 * time.Minute)
+		if n := len(w.refreshes); n < 9 || n > 12 {
+			t.Errorf("%d refreshes in ten minutes", n)
+		}
+		for i, at := range w.refreshes[1:] {
+			if gap := at - w.refreshes[i]; gap < 54*time.Second || gap > 66*time.Second {
+				t.Errorf("%v between two refreshes, want a minute, a tenth more or less", gap)
+			}
+		}
+		if lines := strings.Count(w.log.String(), "\n"); lines != 1 {
+			t.Errorf("%d lines in the log, want one for the first refresh:\n%s", lines, &w.log)
+		}
+	})
+}
+
+func TestAFailureKeepsTheSnapshotAndIsLoggedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(5*time.Minute, time.Hour)
+		w.start(t)
+		w.answer = func(context.Context) error { return errors.New("connection refused") }
+		w.sleep(20 * time.Minute)
+		if w.current == nil || w.published != 1 {
+			t.Errorf("published %d times, now %v", w.published, w.current)
+		}
+		if n := strings.Count(w.log.String(), "refresh failed"); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, &w.log)
+		}
+		w.answer = nil
+		w.sleep(6 * time.Minute)
+		if w.published < 2 || strings.Count(w.log.String(), "msg=refreshed") != 2 {
+			t.Errorf("published %d times after the hub came back, log:\n%s", w.published, &w.log)
+		}
+	})
+}
+
+func TestAnotherFailureIsNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(time.Minute, time.Hour)
+		n := 0
+		w.answer = func(context.Context) error { n++; return fmt.Errorf("failure %d", (n-1)/3) }
+		w.start(t)
+		w.sleep(10 * time.Minute)
+		for _, text := range []string{"failure 0", "failure 1", "failure 2"} {
+			if strings.Count(w.log.String(), text) != 1 {
+				t.Errorf("%q isn't logged once:\n%s", text, &w.log)
+			}
+		}
+	})
+}
+
+func TestRetriesSoonAndThenLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(5*time.Minute, time.Hour)
+		w.answer = func(context.Context) error { return errors.New("away") }
+		w.start(t)
+		w.sleep(30 * time.Minute)
+		for i, want := range []time.Duration{10, 20, 40, 80, 160, 300, 300} {
+			want *= time.Second
+			if gap := w.refreshes[i+1] - w.refreshes[i]; gap < want*9/10 || gap > want*11/10 {
+				t.Errorf("wait %d was %v, want %v", i, gap, want)
+			}
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(time.Second, time.Hour)
+		w.answer = func(context.Context) error { return errors.New("away") }
+		w.start(t)
+		w.sleep(10 * time.Second)
+		if n := len(w.refreshes); n < 9 {
+			t.Errorf("%d refreshes in 10 s: a short interval is not made longer", n)
+		}
+	})
+}
+
+func TestDropsWhatIsTooOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(5*time.Minute, time.Hour)
+		w.start(t)
+		w.answer = func(context.Context) error { return errors.New("away") }
+		w.sleep(59 * time.Minute)
+		if w.current == nil {
+			t.Error("dropped too soon")
+		}
+		w.sleep(2 * time.Minute)
+		if w.current != nil {
+			t.Error("not dropped after an hour")
+		}
+		w.sleep(5 * time.Hour)
+		if n := strings.Count(w.log.String(), "too old"); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, &w.log)
+		}
+		w.answer = nil
+		w.sleep(6 * time.Minute)
+		if w.current == nil {
+			t.Error("not back after the hub is")
+		}
+	})
+}
+
+func TestARefreshThatHangsDoesntKeepWhatIsTooOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(5*time.Minute, time.Hour)
+		w.start(t)
+		w.answer = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		w.sleep(62 * time.Minute)
+		if w.current != nil {
+			t.Error("a refresh hangs, and the old snapshot is still there")
+		}
+		if len(w.refreshes) != 2 {
+			t.Errorf("%d refreshes, want two: never two at once", len(w.refreshes))
+		}
+	})
+}
+
+func TestEachSuccessStartsStalenessAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(50*time.Minute, time.Hour)
+		w.start(t)
+		for range 20 {
+			w.sleep(30 * time.Minute)
+			if w.current == nil {
+				t.Fatal("dropped although the hub is well")
+			}
+		}
+	})
+}
+
+func TestAFailureToPublishIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(time.Minute, time.Hour)
+		w.Publish = func(*membership.Snapshot) error { return errors.New("encoding: odd") }
+		w.start(t)
+		if !strings.Contains(w.log.String(), "encoding: odd") {
+			t.Errorf("log: %s", &w.log)
+		}
+	})
+}
+
+// The bubble fails where a goroutine is left.
+func TestStops(t *testing.T) {
+	for what, answer := range map[string]func(context.Context) error{
+		"between refreshes": nil,
+		"in a refresh":      func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		"in a refresh that takes its time": func(ctx context.Context) error {
+			<-ctx.Done()
+			time.Sleep(time.Minute)
+			return nil
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := watch(time.Minute, time.Hour)
+				w.answer = answer
+				t.Cleanup(func() { // after the one of start, which stops it
+					if strings.Contains(w.log.String(), "failed") {
+						t.Errorf("a stop is no failure:\n%s", &w.log)
+					}
+				})
+				w.start(t)
+			})
+		})
+	}
+}
