@@ -179,9 +179,7 @@ func (s *source) snapshot(ctx context.Context) (*membership.Snapshot, hub.Result
 	if err != nil {
 		return nil, result, err
 	}
-	snapshot := membership.New(s.namespace, result.Listing, s.rules)
-	result.Listing = membership.Listing{} // the snapshot holds it now
-	return snapshot, result, nil
+	return membership.New(s.namespace, result.Listing, s.rules), result, nil
 }
 
 // notices are what an operator has to know about a refresh that went well.

@@ -28,6 +28,9 @@ const (
 	// maxSweeps is how often the users are listed again when some were deleted
 	// meanwhile.
 	maxSweeps = 3
+	// maxGrow is for how many users there is made room at once, on the word of a
+	// hub's total.
+	maxGrow = 200_000
 )
 
 // Token is a JupyterHub API token. It formats as "[token]", so that no log,
@@ -76,7 +79,7 @@ type Client struct {
 
 // Result is a hub's listing and what has to be said about it.
 type Result struct {
-	membership.Listing
+	Listing *membership.Listing
 	// Version is the hub's, "" where it didn't say.
 	Version string
 	// Inconsistent tells that users were deleted during each of the sweeps, so
@@ -160,89 +163,72 @@ func (c *Client) List(ctx context.Context) (Result, error) {
 }
 
 func (c *Client) list(ctx context.Context) (Result, error) {
-	at := time.Now()
-	var users sweep[userJSON]
+	var result Result
 	for range maxSweeps {
-		var err error
-		users, err = getAll[userJSON](ctx, c, "users")
+		listing, whole, err := c.users(ctx)
 		if err != nil {
 			return Result{}, c.explain(ctx, err)
 		}
-		if users.consistent {
+		result.Listing, result.Inconsistent = listing, !whole
+		if whole {
 			break
 		}
 	}
-	result := Result{Version: c.version, Inconsistent: !users.consistent}
-	listing, err := c.listing(users.items)
-	if err != nil {
-		return Result{}, err
-	}
-	listing.At = at
-	listing.Groups, result.GroupsError = c.groupNames(ctx)
+	result.GroupsError = c.addGroups(ctx, result.Listing)
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
-	result.Listing = listing
+	result.Version = c.version
 	return result, nil
 }
 
-// listing checks and converts the users of a sweep.
-func (c *Client) listing(items []userJSON) (membership.Listing, error) {
-	listing := membership.Listing{
-		Users:       make([]membership.User, len(items)),
-		HasActivity: true,
-		HasServers:  true,
-	}
-	// A decoder makes a string of its own for each mention of a group.
-	known := map[string]string{}
-	for i, u := range items {
-		switch {
-		case u.Name == "":
-			return listing, c.formatError("users", "a user without a name")
-		case !u.Groups.present:
-			return listing, &Error{Reason: Scope, URL: c.url("users"), Scopes: []string{"read:users:groups"}}
-		case u.Groups.null:
-			return listing, c.formatError("users", fmt.Sprintf("null as the groups of user %q", u.Name))
-		}
-		groups := u.Groups.value
-		for j, name := range groups {
-			if _, ok := known[name]; !ok {
-				known[name] = name
+// users lists all users once. It tells whether the list is whole.
+func (c *Client) users(ctx context.Context) (*membership.Listing, bool, error) {
+	listing := &membership.Listing{At: time.Now(), HasActivity: true, HasServers: true}
+	total, steady, err := sweep(ctx, c, "users", func(items []userJSON, total int) error {
+		listing.Grow(min(total, maxGrow))
+		for _, u := range items {
+			switch {
+			case u.Name == "":
+				return c.formatError("users", "a user without a name")
+			case !u.Groups.present:
+				return &Error{Reason: Scope, URL: c.url("users"), Scopes: []string{"read:users:groups"}}
+			case u.Groups.null:
+				return c.formatError("users", fmt.Sprintf("null as the groups of user %q", u.Name))
 			}
-			groups[j] = known[name]
+			listing.Add(membership.User{
+				Name: u.Name, Groups: u.Groups.value,
+				LastActivity: u.LastActivity.value, RunningServers: u.Servers.value.ready(),
+			})
+			listing.HasActivity = listing.HasActivity && u.LastActivity.present
+			listing.HasServers = listing.HasServers && u.Servers.present
 		}
-		listing.Users[i] = membership.User{
-			Name:           u.Name,
-			Groups:         groups,
-			LastActivity:   u.LastActivity.value,
-			RunningServers: u.Servers.value.ready(),
-		}
-		listing.HasActivity = listing.HasActivity && u.LastActivity.present
-		listing.HasServers = listing.HasServers && u.Servers.present
+		return nil
+	})
+	if err != nil {
+		return nil, false, err
 	}
-	return listing, nil
+	return listing, steady && listing.Len() >= total, nil
 }
 
-// groupNames returns the names of all groups, or nil where the token may not
-// list them.
-func (c *Client) groupNames(ctx context.Context) ([]string, error) {
+// addGroups adds the names of all groups to a listing, where the token may list
+// them.
+func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) error {
 	if c.groupsRefused {
-		return nil, nil
+		return nil
 	}
-	groups, err := getAll[groupJSON](ctx, c, "groups")
+	_, _, err := sweep(ctx, c, "groups", func(items []groupJSON, _ int) error {
+		for _, g := range items {
+			listing.AddGroups(g.Name)
+		}
+		return nil
+	})
 	var hubErr *Error
 	if errors.As(err, &hubErr) && hubErr.Status == http.StatusForbidden {
 		c.groupsRefused = true
-		return nil, nil
+		return nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	names := make([]string, 0, len(groups.items))
-	for _, g := range groups.items {
-		names = append(names, g.Name)
-	}
-	return names, nil
+	return err
 }
 
 // explain finds out what a 403 means, which says both "I don't know this token"

@@ -68,12 +68,30 @@ func list(t *testing.T, c *hub.Client) hub.Result {
 	return result
 }
 
-func names(result hub.Result) []string {
-	var names []string
-	for _, u := range result.Users {
-		names = append(names, u.Name)
+// told shows a listing: each user with its groups, last activity and servers,
+// and what is known of all.
+func told(result hub.Result) []string {
+	s := membership.New("", result.Listing, membership.Rules{NoneName: "-"})
+	groups := map[string][]string{}
+	for row := range s.Rows() {
+		groups[row.User] = append(groups[row.User], row.Group)
 	}
-	return names
+	var told []string
+	for name := range s.Users() {
+		told = append(told, name+":"+strings.Join(groups[name], ","))
+	}
+	for _, g := range s.Groups() {
+		told = append(told, fmt.Sprintf("%s=%d", g.Name, g.Members))
+	}
+	if s.HasActivity() {
+		told = append(told, fmt.Sprintf("active in an hour: %v", s.Active(time.Hour)))
+	}
+	if s.HasServers() {
+		for _, g := range s.Groups() {
+			told = append(told, fmt.Sprintf("servers of %s: %d", g.Name, g.RunningServers))
+		}
+	}
+	return told
 }
 
 // failure returns the typed error that List must give.
@@ -90,9 +108,13 @@ func failure(t *testing.T, c *hub.Client) *hub.Error {
 	return hubErr
 }
 
-// fails makes a handler with one answer for every request.
-func fails(status int, contentType, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+// answers makes a handler with one answer for whatever is asked about users.
+func answers(status int, contentType, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/groups") {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
 		w.Header().Set("Content-Type", contentType)
 		w.WriteHeader(status)
 		fmt.Fprint(w, body)
@@ -127,11 +149,11 @@ func TestListsEveryPageOnce(t *testing.T) {
 	fake := newHub(people(3000)...)
 	c := start(t, fake)
 	got := list(t, c)
-	if len(got.Users) != 3000 {
-		t.Errorf("got %d users, want 3000", len(got.Users))
+	if got.Listing.Len() != 3000 {
+		t.Errorf("got %d users, want 3000", got.Listing.Len())
 	}
-	if want := (membership.User{Name: "user-00008", Groups: []string{"group-1"}}); cmp.Diff(want, got.Users[8]) != "" {
-		t.Errorf("got %+v, want %+v", got.Users[8], want)
+	if want := "user-00008:group-1"; told(got)[8] != want {
+		t.Errorf("got %q, want %q", told(got)[8], want)
 	}
 	if got.Version != fakehub.Version || got.Inconsistent || got.GroupsError != nil {
 		t.Errorf("got version %q, inconsistent %v, groups' error %v", got.Version, got.Inconsistent, got.GroupsError)
@@ -181,8 +203,8 @@ func TestAsksOneThingAtATimeOnOneConnection(t *testing.T) {
 func TestGoesOnByNextWhateverThePagesHold(t *testing.T) {
 	fake := newHub(people(130)...)
 	fake.MaxLimit = 50 // an administrator's; a larger limit is clamped without a word
-	if got := list(t, start(t, fake)); len(got.Users) != 130 {
-		t.Errorf("got %d users, want 130", len(got.Users))
+	if got := list(t, start(t, fake)); got.Listing.Len() != 130 {
+		t.Errorf("got %d users, want 130", got.Listing.Len())
 	}
 
 	// A page may be short, even empty, while there are more.
@@ -194,10 +216,9 @@ func TestGoesOnByNextWhateverThePagesHold(t *testing.T) {
 	got := list(t, start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var offset int
 		_, _ = fmt.Sscan(r.URL.Query().Get("offset"), &offset)
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, pages[offset])
+		answers(http.StatusOK, "application/json", pages[offset])(w, r)
 	})))
-	if diff := cmp.Diff([]string{"a", "b"}, names(got)); diff != "" {
+	if diff := cmp.Diff([]string{"a:-", "b:x", "-=1", "x=1"}, told(got)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -215,8 +236,8 @@ func TestTheTokenGoesNowhereElse(t *testing.T) {
 			r.Host = strings.TrimPrefix(elsewhere.URL, "http://")
 			fake.ServeHTTP(w, r)
 		}))
-		if got := list(t, c); len(got.Users) != 300 || asked {
-			t.Errorf("got %d users, the other host was asked: %v", len(got.Users), asked)
+		if got := list(t, c); got.Listing.Len() != 300 || asked {
+			t.Errorf("got %d users, the other host was asked: %v", got.Listing.Len(), asked)
 		}
 	})
 	t.Run("redirect", func(t *testing.T) {
@@ -260,8 +281,8 @@ func TestSweepsAgainWhenUsersWereDeletedMeanwhile(t *testing.T) {
 			if sweeps != c.sweeps || got.Inconsistent != c.inconsistent {
 				t.Errorf("got %d sweeps, inconsistent %v", sweeps, got.Inconsistent)
 			}
-			if !c.inconsistent && len(got.Users) != 299 {
-				t.Errorf("got %d users, want 299", len(got.Users))
+			if !c.inconsistent && got.Listing.Len() != 299 {
+				t.Errorf("got %d users, want 299", got.Listing.Len())
 			}
 		})
 	}
@@ -269,59 +290,52 @@ func TestSweepsAgainWhenUsersWereDeletedMeanwhile(t *testing.T) {
 
 func TestAUserListedTwiceCountsOnce(t *testing.T) {
 	body := `{"items":[{"name":"b","groups":[]},{"name":"a","groups":[]},{"name":"b","groups":[]}],"_pagination":{"offset":0,"limit":200,"total":2,"next":null}}`
-	got := list(t, start(t, fails(200, "application/json", body)))
-	if diff := cmp.Diff([]string{"a", "b"}, names(got)); diff != "" || got.Inconsistent {
+	got := list(t, start(t, answers(200, "application/json", body)))
+	if diff := cmp.Diff([]string{"a:-", "b:-", "-=2"}, told(got)); diff != "" || got.Inconsistent {
 		t.Errorf("inconsistent %v, %s", got.Inconsistent, diff)
 	}
 }
 
 func TestScopes(t *testing.T) {
-	seen := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	users := []fakehub.User{
-		{Name: "ada", Groups: []string{"a"}, LastActivity: seen, Servers: map[string]bool{"": true, "gpu": false}},
-		{Name: "bob", Groups: []string{"b"}},
+		{Name: "ada", Groups: []string{"a"}, LastActivity: time.Now().Add(-time.Minute), Servers: map[string]bool{"": true, "gpu": false}},
+		{Name: "bob", Groups: []string{"b"}, LastActivity: time.Now().Add(-2 * time.Hour)},
 		{Name: "cy"},
 	}
-	bare := func(name string, groups ...string) membership.User {
-		return membership.User{Name: name, Groups: append([]string{}, groups...)}
-	}
-	active := membership.User{Name: "ada", Groups: []string{"a"}, LastActivity: seen}
-	running := active
-	running.RunningServers = 1
+	const everybody = "ada:a bob:b cy:- -=1 a=1 b=1"
 	for _, c := range []struct {
 		scopes  string
-		want    membership.Listing
-		missing []string
+		want    string
+		missing string
 	}{
-		{"list:users read:users:groups", membership.Listing{Users: []membership.User{bare("ada", "a"), bare("bob", "b"), bare("cy")}}, nil},
-		{"list:users", membership.Listing{}, []string{"read:users:groups"}},
-		{"list:users read:users", membership.Listing{Users: []membership.User{active, bare("bob", "b"), bare("cy")}, HasActivity: true}, nil},
-		{"read:users:name read:users:groups", membership.Listing{}, []string{"list:users"}},
-		{"list:groups", membership.Listing{}, []string{"list:users", "read:users:groups"}},
-		{"list:groups read:groups", membership.Listing{}, []string{"list:users", "read:users:groups"}},
-		{"list:users!group=a read:users:groups!group=b", membership.Listing{}, []string{"read:users:groups"}},
-		{"list:users!group=a read:users:groups!group=a", membership.Listing{Users: []membership.User{bare("ada", "a")}}, nil},
-		{"users groups", membership.Listing{Users: []membership.User{active, bare("bob", "b"), bare("cy")}, HasActivity: true, Groups: []string{"a", "b", "empty"}}, nil},
-		{"users read:servers", membership.Listing{Users: []membership.User{running, bare("bob", "b"), bare("cy")}, HasActivity: true, HasServers: true}, nil},
+		{"list:users read:users:groups", everybody, ""},
+		{"list:users", "", "read:users:groups"},
+		{"list:users read:users", everybody + " active in an hour: map[a:1]", ""},
+		{"read:users:name read:users:groups", "", "list:users"},
+		{"list:groups", "", "list:users read:users:groups"},
+		{"list:groups read:groups", "", "list:users read:users:groups"},
+		{"list:users!group=a read:users:groups!group=b", "", "read:users:groups"},
+		{"list:users!group=a read:users:groups!group=a", "ada:a a=1", ""},
+		{"users groups", everybody + " empty=0 active in an hour: map[a:1]", ""},
+		{"list:users read:users:groups read:servers", everybody + " servers of -: 0 servers of a: 1 servers of b: 0", ""},
 	} {
 		t.Run(c.scopes, func(t *testing.T) {
 			fake := newHub(users...)
 			fake.AddGroups("empty")
 			fake.Grant(token, strings.Fields(c.scopes)...)
 			client := start(t, fake)
-			if c.missing != nil {
-				if got := failure(t, client); got.Reason != hub.Scope || cmp.Diff(c.missing, got.Scopes) != "" {
-					t.Errorf("got %+v, want the missing scopes %v", got, c.missing)
+			if c.missing != "" {
+				if got := failure(t, client); got.Reason != hub.Scope || strings.Join(got.Scopes, " ") != c.missing {
+					t.Errorf("got %+v, want the missing scopes %s", got, c.missing)
 				}
 				return
 			}
-			got := list(t, client).Listing
-			if got.At.IsZero() {
-				t.Error("the listing has no time")
-			}
-			got.At = time.Time{}
-			if diff := cmp.Diff(c.want, got); diff != "" {
+			got := list(t, client)
+			if diff := cmp.Diff(c.want, strings.Join(told(got), " ")); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
+			}
+			if age := time.Since(got.Listing.At); age < 0 || age > time.Minute {
+				t.Errorf("the listing is of %v", got.Listing.At)
 			}
 		})
 	}
@@ -338,14 +352,15 @@ func TestAnUnknownTokenIsToldFromTooLittleScope(t *testing.T) {
 func TestAFailedRefreshForgetsThatGroupsWereRefused(t *testing.T) {
 	fake := newHub(people(3)...)
 	c := start(t, fake)
-	if got := list(t, c); got.Groups != nil {
-		t.Errorf("got groups %v", got.Groups)
+	fake.AddGroups("empty")
+	if got := told(list(t, c)); slices.Contains(got, "empty=0") {
+		t.Errorf("got %v", got)
 	}
 	fake.Grant(token)
 	failure(t, c)
 	fake.Grant(token, "users", "list:groups")
-	if got := list(t, c); len(got.Groups) != 3 {
-		t.Errorf("got groups %v, want 3", got.Groups)
+	if got := told(list(t, c)); !slices.Contains(got, "empty=0") {
+		t.Errorf("got %v, want the empty group too", got)
 	}
 }
 
@@ -359,8 +374,8 @@ func TestUsersCountWithoutTheListOfGroups(t *testing.T) {
 		return false
 	}
 	got := list(t, start(t, fake))
-	if len(got.Users) != 3 || got.GroupsError == nil {
-		t.Errorf("got %d users, error %v", len(got.Users), got.GroupsError)
+	if got.Listing.Len() != 3 || got.GroupsError == nil {
+		t.Errorf("got %d users, error %v", got.Listing.Len(), got.GroupsError)
 	}
 }
 
@@ -389,7 +404,7 @@ func TestAnswersThatAreNotAHubs(t *testing.T) {
 		{"too much", "application/json", page(`{"name":"` + strings.Repeat("a", 65<<20) + `","groups":[]}`), hub.TooLarge, "it is over 64 MiB"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			got := failure(t, start(t, fails(http.StatusOK, c.contentType, c.body)))
+			got := failure(t, start(t, answers(http.StatusOK, c.contentType, c.body)))
 			if got.Reason != c.reason || got.Problem != c.problem {
 				t.Errorf("got %s: %q, want %s: %q", got.Reason, got.Problem, c.reason, c.problem)
 			}
@@ -497,8 +512,8 @@ func TestConnectionErrors(t *testing.T) {
 		fmt.Fprint(w, `{"items":[`)
 		return true
 	}
-	if got := list(t, start(t, cut)); len(got.Users) != 3 {
-		t.Errorf("cut off twice: got %d users, want 3", len(got.Users))
+	if got := list(t, start(t, cut)); got.Listing.Len() != 3 {
+		t.Errorf("cut off twice: got %d users, want 3", got.Listing.Len())
 	}
 }
 
@@ -550,8 +565,8 @@ func TestABaseAddress(t *testing.T) {
 	fake.BaseURL = "/jupyter/"
 	server := httptest.NewServer(fake)
 	t.Cleanup(server.Close)
-	if got := list(t, client(t, server.URL+"/jupyter")); len(got.Users) != 3 {
-		t.Errorf("got %d users, want 3", len(got.Users))
+	if got := list(t, client(t, server.URL+"/jupyter")); got.Listing.Len() != 3 {
+		t.Errorf("got %d users, want 3", got.Listing.Len())
 	}
 	if got := failure(t, client(t, server.URL)); got.Status != http.StatusFound {
 		t.Errorf("the wrong base address: got %+v, want a redirect", got)

@@ -78,6 +78,8 @@ func (o *optional[T]) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &o.value)
 }
 
+type named interface{ name() string }
+
 type page[T any] struct {
 	Items      []T `json:"items"`
 	Pagination *struct {
@@ -89,55 +91,43 @@ type page[T any] struct {
 	} `json:"_pagination"`
 }
 
-// sweep is a list, page by page.
-type sweep[T any] struct {
-	items []T
-	// consistent is false where the total changed between pages or is not
-	// reached: somebody was deleted, and the one after fell between two pages.
-	consistent bool
-}
-
-// getAll asks for a list, one page after another, and returns each name once.
+// sweep asks for a list, one page after another, and gives each page's items to
+// add. It tells whether the list was whole: a total that changes between pages
+// means that somebody was deleted, and the one behind fell between two pages.
 //
 // It goes on by next's offset and limit against our own address: next.url is
 // built from whatever host the request named, and the token must not go there.
-func getAll[T interface{ name() string }](ctx context.Context, c *Client, path string) (sweep[T], error) {
-	var (
-		all           []T
-		first         = -1 // the first page's total
-		changed       bool
-		offset, limit = 0, pageLimit
-		last          []T
-	)
-	for {
+func sweep[T named](ctx context.Context, c *Client, path string, add func(items []T, total int) error) (total int, steady bool, err error) {
+	steady = true
+	offset, limit := 0, pageLimit
+	var last []T
+	for first := true; ; first = false {
 		var p page[T]
 		query := url.Values{"offset": {strconv.Itoa(offset)}, "limit": {strconv.Itoa(limit)}}
 		if err := c.get(ctx, path, query, &p); err != nil {
-			return sweep[T]{}, err
+			return 0, false, err
 		}
 		if p.Pagination == nil {
-			return sweep[T]{}, c.formatError(path, "no pages in it")
+			return 0, false, c.formatError(path, "no pages in it")
 		}
 		if len(p.Items) > 0 && slices.EqualFunc(p.Items, last, func(a, b T) bool { return a.name() == b.name() }) {
-			return sweep[T]{}, c.formatError(path, fmt.Sprintf("the page at offset %d repeats the one before", offset))
+			return 0, false, c.formatError(path, fmt.Sprintf("the page at offset %d repeats the one before", offset))
 		}
-		all, last = append(all, p.Items...), p.Items
-		if first < 0 {
-			first = p.Pagination.Total
+		last = p.Items
+		if err := add(p.Items, p.Pagination.Total); err != nil {
+			return 0, false, err
 		}
-		changed = changed || p.Pagination.Total != first
+		steady = steady && (first || p.Pagination.Total == total)
+		total = p.Pagination.Total
 		next := p.Pagination.Next
 		if next == nil {
-			break
+			return total, steady, nil
 		}
-		if next.Offset <= offset || next.Limit <= 0 || next.Offset >= p.Pagination.Total {
-			return sweep[T]{}, c.formatError(path, fmt.Sprintf("the page at offset %d of %d is followed by one at %d", offset, p.Pagination.Total, next.Offset))
+		if next.Offset <= offset || next.Limit <= 0 || next.Offset >= total {
+			return 0, false, c.formatError(path, fmt.Sprintf("the page at offset %d of %d is followed by one at %d", offset, total, next.Offset))
 		}
 		offset, limit = next.Offset, next.Limit
 	}
-	slices.SortStableFunc(all, func(a, b T) int { return strings.Compare(a.name(), b.name()) })
-	all = slices.CompactFunc(all, func(a, b T) bool { return a.name() == b.name() })
-	return sweep[T]{items: all, consistent: !changed && len(all) >= first}, nil
 }
 
 // get decodes the answer to one question into out. It asks again, later and

@@ -10,62 +10,21 @@ import (
 	"time"
 )
 
-// User is one user as a hub lists it. The order of Groups never matters.
-type User struct {
-	Name   string
-	Groups []string
-	// LastActivity is the zero time for a user who was never seen.
-	LastActivity time.Time
-	// RunningServers counts the servers that are up, not those being started.
-	RunningServers int
-}
-
-// Listing is all that a hub told at one moment.
-type Listing struct {
-	// At is when the hub was asked.
-	At    time.Time
-	Users []User
-	// Groups names the hub's groups, those without members among them. It is
-	// empty where the token may not list groups: groups with members are then
-	// known from the users alone.
-	Groups []string
-	// HasActivity and HasServers tell whether every user came with its last
-	// activity and its servers, or the token may not read them.
-	HasActivity, HasServers bool
-}
-
 // Snapshot is the answer to "who is in which group", at one moment, after the
 // rules. It never changes. The info series, the tables, the counts and the joins
 // all ask it, so they can't disagree.
 type Snapshot struct {
-	namespace               string
-	at                      time.Time
-	hasActivity, hasServers bool
-
-	// Both are sorted by name. A user's rows are rows[from:to], indices into
-	// groups: a hub of 100,000 users repeats few names very often.
-	groups []group
-	users  []user
-	rows   []uint32
-
-	multiple  uint32 // the pseudo-group's index
-	ambiguous []string
-}
-
-type user struct {
-	name           string
-	lastActivity   time.Time
-	runningServers int
-	from, to       uint32
-	share          float64
-	// beside marks a user whose row "multiple" stands beside the real groups
-	// and so carries no share.
-	beside bool
-}
-
-type group struct {
-	Group
-	pseudo bool
+	namespace   string
+	listing     Listing
+	rules       Rules
+	exported    []bool // by group
+	groups      []Group
+	memberships int
+	ambiguous   []string
+	// multipleAt is where the pseudo-group stands among the groups, and
+	// multipleIsGroup whether the group there has the same name.
+	multipleAt      uint32
+	multipleIsGroup bool
 }
 
 // Group is an exported group, or one of the pseudo-groups for users in none and
@@ -86,135 +45,121 @@ type Row struct {
 	Share float64
 }
 
-// New applies the rules to a hub's listing. The listing is neither kept nor
-// changed. A user listed twice counts once.
-func New(namespace string, listing Listing, rules Rules) *Snapshot {
-	rules = rules.withDefaults()
-	s := &Snapshot{
-		namespace:   namespace,
-		at:          listing.At,
-		hasActivity: listing.HasActivity,
-		hasServers:  listing.HasServers,
+// New applies the rules to a hub's listing. What is added to the listing
+// afterwards is not in the snapshot.
+func New(namespace string, listing *Listing, rules Rules) *Snapshot {
+	listing.sort()
+	listing.shared = true
+	s := &Snapshot{namespace: namespace, listing: *listing, rules: rules.withDefaults()}
+	s.listing.index = nil
+	exports := s.rules.filter()
+	s.exported = make([]bool, len(listing.groups))
+	for i, name := range listing.groups {
+		s.exported[i] = exports(name)
 	}
-	index := s.addGroups(listing, rules)
-	none, multiple := s.indexOf(rules.NoneName), s.indexOf(rules.MultipleName)
-	s.multiple = multiple
-
-	listed := sortedByName(listing.Users)
-	s.users = make([]user, 0, len(listed))
-	s.rows = make([]uint32, 0, len(listed))
-	var mine []uint32 // the groups of one user, reused
-	for _, u := range listed {
-		mine = mine[:0]
-		for _, name := range u.Groups {
-			if i, ok := index[name]; ok {
-				mine = append(mine, i)
-			}
-		}
-		slices.Sort(mine)
-		mine = slices.Compact(mine)
-
-		share, beside := 1.0, false
-		switch n := len(mine); {
-		case n == 0:
-			mine = append(mine, none)
-		case n > 1 && rules.MultiGroup == Multiple:
-			mine = append(mine[:0], multiple)
-		case n > 1:
-			share = 1 / float64(n)
-			if at, found := slices.BinarySearch(mine, multiple); rules.MultiGroup == Both && !found {
-				mine, beside = slices.Insert(mine, at, multiple), true
-			}
-		}
-		from := uint32(len(s.rows))
-		s.rows = append(s.rows, mine...)
-		for _, i := range mine {
-			s.groups[i].Members++
-			s.groups[i].RunningServers += u.RunningServers
-		}
-		s.users = append(s.users, user{
-			name: u.Name, lastActivity: u.LastActivity, runningServers: u.RunningServers,
-			from: from, to: uint32(len(s.rows)), share: share, beside: beside,
-		})
-	}
-	return s
-}
-
-// addGroups fills s.groups with every exported group and the two pseudo-groups,
-// and gives the index of each exported group by name.
-func (s *Snapshot) addGroups(listing Listing, rules Rules) map[string]uint32 {
-	exports := rules.filter()
-	seen := map[string]bool{} // whether a name that the hub uses is exported
-	add := func(name string) {
-		if _, ok := seen[name]; !ok {
-			seen[name] = exports(name)
-		}
-	}
-	for _, u := range listing.Users {
-		for _, name := range u.Groups {
-			add(name)
-		}
-	}
-	for _, name := range listing.Groups {
-		add(name)
-	}
-	for name, exported := range seen {
-		if exported {
-			s.groups = append(s.groups, group{Group: Group{Name: name}})
-		}
-	}
-	for _, name := range rules.pseudoNames() {
-		if seen[name] {
+	at, found := slices.BinarySearch(listing.groups, s.rules.MultipleName)
+	s.multipleAt, s.multipleIsGroup = uint32(at), found && s.exported[at]
+	for _, name := range s.rules.pseudoNames() {
+		if i, found := slices.BinarySearch(listing.groups, name); found && s.exported[i] {
 			s.ambiguous = append(s.ambiguous, name)
 		}
 	}
-	for _, name := range []string{rules.NoneName, rules.MultipleName} {
-		if !seen[name] {
-			s.groups = append(s.groups, group{Group: Group{Name: name}, pseudo: true})
-		}
-	}
-	slices.SortFunc(s.groups, func(a, b group) int { return cmp.Compare(a.Name, b.Name) })
-	index := make(map[string]uint32, len(s.groups))
-	for i, g := range s.groups {
-		if seen[g.Name] {
-			index[g.Name] = uint32(i)
-		}
-	}
-	return index
+	s.count()
+	return s
 }
 
-func (s *Snapshot) indexOf(name string) uint32 {
-	i, _ := slices.BinarySearchFunc(s.groups, name, func(g group, name string) int { return cmp.Compare(g.Name, name) })
-	return uint32(i)
+// count fills in what is counted over all rows.
+func (s *Snapshot) count() {
+	counts := map[string]*Group{}
+	of := func(name string) *Group {
+		if counts[name] == nil {
+			counts[name] = &Group{Name: name}
+		}
+		return counts[name]
+	}
+	for i, name := range s.listing.groups {
+		if s.exported[i] {
+			of(name)
+		}
+	}
+	s.each(func(u *user, group string, _ float64) bool {
+		g := of(group)
+		g.Members++
+		g.RunningServers += int(u.runningServers)
+		s.memberships++
+		return true
+	})
+	for _, g := range counts {
+		s.groups = append(s.groups, *g)
+	}
+	slices.SortFunc(s.groups, func(a, b Group) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// sortedByName returns the users by name, each name once, in a slice of its own.
-func sortedByName(users []User) []User {
-	byName := slices.Clone(users)
-	slices.SortStableFunc(byName, func(a, b User) int { return cmp.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(byName, func(a, b User) bool { return a.Name == b.Name })
+// each yields every membership by user and then by group: this is where the rules
+// decide.
+func (s *Snapshot) each(yield func(u *user, group string, share float64) bool) {
+	l := &s.listing
+	for i := range l.users {
+		u := &l.users[i]
+		mine := l.members[u.from:u.to]
+		n := 0
+		inMultiple := false // the group of that name, if the hub has one
+		for _, group := range mine {
+			if s.exported[group] {
+				n++
+				inMultiple = inMultiple || s.multipleIsGroup && group == s.multipleAt
+			}
+		}
+		switch {
+		case n == 0:
+			if !yield(u, s.rules.NoneName, 1) {
+				return
+			}
+			continue
+		case n > 1 && s.rules.MultiGroup == Multiple:
+			if !yield(u, s.rules.MultipleName, 1) {
+				return
+			}
+			continue
+		}
+		beside := n > 1 && s.rules.MultiGroup == Both && !inMultiple
+		for _, group := range mine {
+			if beside && group >= s.multipleAt {
+				beside = false
+				if !yield(u, s.rules.MultipleName, 0) {
+					return
+				}
+			}
+			if s.exported[group] && !yield(u, l.groups[group], 1/float64(n)) {
+				return
+			}
+		}
+		if beside && !yield(u, s.rules.MultipleName, 0) {
+			return
+		}
+	}
 }
 
 // Namespace says which hub this is of.
 func (s *Snapshot) Namespace() string { return s.namespace }
 
 // HasActivity tells whether it is known when users were last active.
-func (s *Snapshot) HasActivity() bool { return s.hasActivity }
+func (s *Snapshot) HasActivity() bool { return s.listing.HasActivity }
 
 // HasServers tells whether it is known which servers run.
-func (s *Snapshot) HasServers() bool { return s.hasServers }
+func (s *Snapshot) HasServers() bool { return s.listing.HasServers }
 
 // Len is the number of users.
-func (s *Snapshot) Len() int { return len(s.users) }
+func (s *Snapshot) Len() int { return len(s.listing.users) }
 
 // Memberships is the number of rows.
-func (s *Snapshot) Memberships() int { return len(s.rows) }
+func (s *Snapshot) Memberships() int { return s.memberships }
 
 // Users yields the users' names in order.
 func (s *Snapshot) Users() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for _, u := range s.users {
-			if !yield(u.name) {
+		for i := range s.listing.users {
+			if !yield(s.listing.users[i].name) {
 				return
 			}
 		}
@@ -224,45 +169,25 @@ func (s *Snapshot) Users() iter.Seq[string] {
 // Rows yields every membership, by user and then by group.
 func (s *Snapshot) Rows() iter.Seq[Row] {
 	return func(yield func(Row) bool) {
-		for _, u := range s.users {
-			for _, i := range s.rows[u.from:u.to] {
-				row := Row{User: u.name, Group: s.groups[i].Name, Share: u.share}
-				if u.beside && i == s.multiple {
-					row.Share = 0
-				}
-				if !yield(row) {
-					return
-				}
-			}
-		}
+		s.each(func(u *user, group string, share float64) bool { return yield(Row{u.name, group, share}) })
 	}
 }
 
 // Groups returns the exported groups by name, empty ones included, and those
 // pseudo-groups that somebody is in.
-func (s *Snapshot) Groups() []Group {
-	var groups []Group
-	for _, g := range s.groups {
-		if g.Members > 0 || !g.pseudo {
-			groups = append(groups, g.Group)
-		}
-	}
-	return groups
-}
+func (s *Snapshot) Groups() []Group { return slices.Clone(s.groups) }
 
 // Active counts, by group, the users who were seen in the given time before the
 // hub was asked. A group without any is not in it.
 func (s *Snapshot) Active(within time.Duration) map[string]int {
 	active := map[string]int{}
-	since := s.at.Add(-within)
-	for _, u := range s.users {
-		if u.lastActivity.Before(since) {
-			continue
+	since := s.listing.At.Add(-within).Unix()
+	s.each(func(u *user, group string, _ float64) bool {
+		if u.lastActivity != 0 && u.lastActivity >= since {
+			active[group]++
 		}
-		for _, i := range s.rows[u.from:u.to] {
-			active[s.groups[i].Name]++
-		}
-	}
+		return true
+	})
 	return active
 }
 

@@ -113,7 +113,9 @@ func TestRules(t *testing.T) {
 		{what: "nobody", rows: "", counts: ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			s := membership.New("hub", membership.Listing{Users: c.users, Groups: c.groups}, c.rules)
+			listing := membership.NewListing(time.Time{}, c.users...)
+			listing.AddGroups(c.groups...)
+			s := membership.New("hub", listing, c.rules)
 			if got := strings.Join(rows(s), " "); got != c.rows {
 				t.Errorf("rows: got %s\nwant %s", got, c.rows)
 			}
@@ -135,9 +137,10 @@ func TestActivity(t *testing.T) {
 	seen := func(name string, ago time.Duration, servers int, groups ...string) membership.User {
 		return membership.User{Name: name, Groups: groups, LastActivity: now.Add(-ago), RunningServers: servers}
 	}
-	s := membership.New("hub", membership.Listing{At: now, HasActivity: true, HasServers: true, Users: []membership.User{
-		seen("ada", time.Hour, 2, "bio", "chem"), seen("bob", 24*time.Hour, 0, "bio"), seen("cy", 25*time.Hour, 1), user("never", "bio"),
-	}}, membership.Rules{})
+	listing := membership.NewListing(now,
+		seen("ada", time.Hour, 2, "bio", "chem"), seen("bob", 24*time.Hour, 0, "bio"), seen("cy", 25*time.Hour, 1), user("never", "bio"))
+	listing.HasActivity, listing.HasServers = true, true
+	s := membership.New("hub", listing, membership.Rules{})
 	if diff := cmp.Diff(map[string]int{"bio": 2, "chem": 1}, s.Active(24*time.Hour)); diff != "" {
 		t.Error(diff)
 	}
@@ -155,24 +158,39 @@ func TestActivity(t *testing.T) {
 
 // What goes in can be changed afterwards, and so can what comes out.
 func TestASnapshotNeverChanges(t *testing.T) {
-	listing := membership.Listing{
-		Users:  []membership.User{user("none-user", "none"), user("ada", "bio", "chem")},
-		Groups: []string{"bio", "chem", "empty", "none"},
-	}
+	users := []membership.User{user("nobody", "none"), user("ada", "bio", "chem")}
+	listing := membership.NewListing(time.Time{}, users...)
 	rules := membership.Rules{Allow: []string{"*"}, MultiGroup: membership.Both}
-	before := listing.Users[0].Name
 	s := membership.New("hub", listing, rules)
-	if listing.Users[0].Name != before {
-		t.Error("the input was changed")
-	}
 	wantRows, wantCounts := rows(s), counts(s)
-	listing.Users[0].Name, listing.Users[1].Groups[0], listing.Groups[0] = "x", "y", "z"
+
+	users[0].Name, users[1].Groups[0] = "x", "y"
 	rules.Allow[0] = "nothing"
 	s.Groups()[0].Name = "x"
 	s.Ambiguous()[0] = "x"
 	s.Active(time.Hour)["bio"] = 99
-	if diff := cmp.Diff(wantRows, rows(s)) + cmp.Diff(wantCounts, counts(s)); diff != "" || s.Ambiguous()[0] != "none" {
-		t.Error(diff, s.Ambiguous())
+	unchanged := func(after string) {
+		t.Helper()
+		if diff := cmp.Diff(wantRows, rows(s)) + cmp.Diff(wantCounts, counts(s)); diff != "" || s.Ambiguous()[0] != "none" {
+			t.Error(after, diff, s.Ambiguous())
+		}
+	}
+	unchanged("after its input and output were changed")
+	listing.AddGroups("aaa") // moves the others
+	listing.Len()
+	unchanged("after a group was added")
+	listing.Add(user("aaa"))
+	listing.Len()
+	unchanged("after a user without groups was added")
+	for i := range 100 {
+		listing.Add(user(fmt.Sprintf("b%d", i), fmt.Sprintf("a%d", i), "chem"))
+	}
+	if listing.Len() != 103 {
+		t.Errorf("%d users in the listing, want 103", listing.Len())
+	}
+	unchanged("after users and groups were added")
+	if again := membership.New("hub", listing, membership.Rules{}); again.Len() != 103 {
+		t.Errorf("%d users in the next snapshot, want 103", again.Len())
 	}
 }
 
@@ -194,7 +212,7 @@ func TestProperties(t *testing.T) {
 		if random.IntN(2) == 0 {
 			rules.Deny = []string{names[random.IntN(len(names))]}
 		}
-		s := membership.New("hub", membership.Listing{Users: users}, rules)
+		s := membership.New("hub", membership.NewListing(time.Time{}, users...), rules)
 
 		shares, members := map[string]float64{}, map[string]int{}
 		seen := map[string]bool{}
@@ -222,7 +240,7 @@ func TestProperties(t *testing.T) {
 		for _, u := range users {
 			slices.Reverse(u.Groups)
 		}
-		if diff := cmp.Diff(rows(s), rows(membership.New("hub", membership.Listing{Users: users}, rules))); diff != "" {
+		if diff := cmp.Diff(rows(s), rows(membership.New("hub", membership.NewListing(time.Time{}, users...), rules))); diff != "" {
 			t.Fatalf("another order gives other rows:\n%s", diff)
 		}
 	}
@@ -250,6 +268,6 @@ func BenchmarkNew(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		membership.New("hub", membership.Listing{Users: users}, membership.Rules{})
+		membership.New("hub", membership.NewListing(time.Time{}, users...), membership.Rules{})
 	}
 }

@@ -34,15 +34,13 @@ func text(t *testing.T, o metrics.Options, snapshots ...*membership.Snapshot) st
 
 func university(rules membership.Rules) *membership.Snapshot {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	return membership.New("hub", membership.Listing{
-		At: now, HasActivity: true, HasServers: true,
-		Groups: []string{"bio", "chem", "empty"},
-		Users: []membership.User{
-			{Name: "ada@x.org", Groups: []string{"bio", "chem"}, LastActivity: now.Add(-time.Hour), RunningServers: 2},
-			{Name: "bob", Groups: []string{"bio"}, LastActivity: now.Add(-10 * 24 * time.Hour)},
-			{Name: "cy"},
-		},
-	}, rules)
+	listing := membership.NewListing(now,
+		membership.User{Name: "ada@x.org", Groups: []string{"bio", "chem"}, LastActivity: now.Add(-time.Hour), RunningServers: 2},
+		membership.User{Name: "bob", Groups: []string{"bio"}, LastActivity: now.Add(-10 * 24 * time.Hour)},
+		membership.User{Name: "cy"})
+	listing.AddGroups("bio", "chem", "empty")
+	listing.HasActivity, listing.HasServers = true, true
+	return membership.New("hub", listing, rules)
 }
 
 func TestFamilies(t *testing.T) {
@@ -135,15 +133,15 @@ lab_group_members{namespace="hub",usergroup="none"} 1
 
 // What the hub doesn't tell is not published as zero.
 func TestUnknownActivityIsNotZero(t *testing.T) {
-	snapshot := membership.New("hub", membership.Listing{Users: []membership.User{{Name: "ada"}}}, membership.Rules{})
+	snapshot := membership.New("hub", membership.NewListing(time.Time{}, membership.User{Name: "ada"}), membership.Rules{})
 	if got := text(t, metrics.Options{Activity: true}, snapshot); strings.Contains(got, "active") || strings.Contains(got, "servers") {
 		t.Error(got)
 	}
 }
 
 func TestSeveralHubsShareAFamily(t *testing.T) {
-	one := membership.New("a", membership.Listing{Users: []membership.User{{Name: "ada"}}}, membership.Rules{})
-	two := membership.New("b", membership.Listing{Users: []membership.User{{Name: "ada"}}}, membership.Rules{})
+	one := membership.New("a", membership.NewListing(time.Time{}, membership.User{Name: "ada"}), membership.Rules{})
+	two := membership.New("b", membership.NewListing(time.Time{}, membership.User{Name: "ada"}), membership.Rules{})
 	got := text(t, metrics.Options{}, one, two)
 	if strings.Count(got, "# TYPE jupyterhub_user_group_info") != 1 || strings.Count(got, "\njupyterhub_user_group_info{") != 2 {
 		t.Error(got)
@@ -158,7 +156,7 @@ func TestLargeFamilies(t *testing.T) {
 		for i := range n {
 			users = append(users, membership.User{Name: fmt.Sprintf("user%d", i), Groups: []string{"g"}})
 		}
-		snapshot := membership.New("hub", membership.Listing{Users: users}, membership.Rules{})
+		snapshot := membership.New("hub", membership.NewListing(time.Time{}, users...), membership.Rules{})
 		got := parse(t, text(t, metrics.Options{}, snapshot))["jupyterhub_user_group_info"].GetMetric()
 		if len(got) != n {
 			t.Errorf("%d users: %d series", n, len(got))
@@ -175,7 +173,7 @@ func TestHostileNames(t *testing.T) {
 	for _, name := range hostile {
 		users = append(users, membership.User{Name: "u" + name, Groups: []string{name}})
 	}
-	got := text(t, metrics.Options{UserInfo: true, Share: true}, membership.New("h\"u\nb", membership.Listing{Users: users}, membership.Rules{}))
+	got := text(t, metrics.Options{UserInfo: true, Share: true}, membership.New("h\"u\nb", membership.NewListing(time.Time{}, users...), membership.Rules{}))
 	for _, name := range []string{"jupyterhub_user_group_info", "jupyterhub_user_group_share"} {
 		groups := map[string]string{}
 		for _, m := range parse(t, got)[name].GetMetric() {

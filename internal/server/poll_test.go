@@ -42,7 +42,7 @@ func watch(interval, staleness time.Duration) *watched {
 					return nil, err
 				}
 			}
-			return membership.New("hub", membership.Listing{Users: []membership.User{{Name: "ada"}}}, membership.Rules{}), nil
+			return membership.New("hub", membership.NewListing(time.Now(), membership.User{Name: "ada"}), membership.Rules{}), nil
 		},
 		Publish: func(s *membership.Snapshot) error {
 			w.mu.Lock()
