@@ -110,6 +110,9 @@ and storage can be told by group.
 		newEscapeCommand(),
 		newVersionCommand(),
 	)
+	for _, command := range root.Commands() {
+		command.Flags().SortFlags = false // a command's own come first
+	}
 	return root
 }
 
