@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 
@@ -249,11 +250,12 @@ func writeBlocks(out io.Writer, header []string, rows [][]string) error {
 		label = max(label, len(title))
 	}
 	for _, row := range rows {
-		text := row[0] + "\n"
+		var text strings.Builder
+		text.WriteString(row[0] + "\n")
 		for i, title := range header[1:] {
-			text += "  " + title + strings.Repeat(" ", label-len(title)+2) + row[i+1] + "\n"
+			fmt.Fprintf(&text, "  %-*s  %s\n", label, title, row[i+1])
 		}
-		if _, err := io.WriteString(out, text); err != nil {
+		if _, err := io.WriteString(out, text.String()); err != nil {
 			return err
 		}
 	}

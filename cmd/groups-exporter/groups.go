@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -225,7 +226,7 @@ func writeRows(out io.Writer, as output, value any, pairHeader []string, pairs [
 func fit(width int, header []string, rows []listRow) int {
 	cells := make([][]string, len(rows))
 	for i, row := range rows {
-		cells[i] = append(row.cells[:len(row.cells):len(row.cells)], "")
+		cells[i] = append(slices.Clip(row.cells), "")
 	}
 	last := header[len(header)-1]
 	room := width - tableWidth(header, cells) + len(last)

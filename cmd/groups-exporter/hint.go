@@ -34,12 +34,10 @@ func hint(err error) string {
 
 // networkCause is what went wrong, without the names of the system calls.
 func networkCause(err error) error {
-	var opErr *net.OpError
-	if errors.As(err, &opErr) {
+	if opErr, ok := errors.AsType[*net.OpError](err); ok {
 		err = opErr.Err
 	}
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno
 	}
 	return err

@@ -136,8 +136,8 @@ func usageHint(root, command *cobra.Command, args []string) string {
 				continue
 			}
 			root.SuggestionsMinimumDistance = 2
-			if close := root.SuggestionsFor(arg); len(close) > 0 {
-				return "did you mean '" + root.Name() + " " + close[0] + "'?"
+			if alike := root.SuggestionsFor(arg); len(alike) > 0 {
+				return "did you mean '" + root.Name() + " " + alike[0] + "'?"
 			}
 			break
 		}

@@ -19,20 +19,18 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 // family makes part of a family of gauges, with values that don't compress to
 // nothing.
 func family(name string, from, to int) *dto.MetricFamily {
-	f := &dto.MetricFamily{Name: &name, Help: ptr("Help with \\ and\nnewline."), Type: dto.MetricType_GAUGE.Enum()}
+	f := &dto.MetricFamily{Name: &name, Help: new("Help with \\ and\nnewline."), Type: dto.MetricType_GAUGE.Enum()}
 	random := rand.New(rand.NewPCG(1, uint64(from)))
 	for i := from; i < to; i++ {
 		f.Metric = append(f.Metric, &dto.Metric{
 			Label: []*dto.LabelPair{
-				{Name: ptr("user"), Value: ptr(fmt.Sprintf("user%d@university.example", i))},
-				{Name: ptr("hash"), Value: ptr(fmt.Sprintf("%08x\"\\\n", random.Uint32()))},
+				{Name: new("user"), Value: new(fmt.Sprintf("user%d@university.example", i))},
+				{Name: new("hash"), Value: new(fmt.Sprintf("%08x\"\\\n", random.Uint32()))},
 			},
-			Gauge: &dto.Gauge{Value: ptr(float64(i))},
+			Gauge: &dto.Gauge{Value: new(float64(i))},
 		})
 	}
 	return f

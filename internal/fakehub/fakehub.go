@@ -173,7 +173,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			notFound(w)
 			return
 		}
-		http.Redirect(w, r, base+"hub"+r.URL.Path, http.StatusFound)
+		http.Redirect(w, r, base+"hub"+r.URL.Path, http.StatusFound) //nolint:gosec // as a hub does
 		return
 	}
 

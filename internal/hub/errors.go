@@ -78,8 +78,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // ReasonOf gives the reason of an error that List returned.
 func ReasonOf(err error) Reason {
-	var hubErr *Error
-	if errors.As(err, &hubErr) {
+	if hubErr, ok := errors.AsType[*Error](err); ok {
 		return hubErr.Reason
 	}
 	return Other
@@ -88,8 +87,7 @@ func ReasonOf(err error) Reason {
 // networkError turns what http.Client returned, before or in the body, into an
 // Error. http.Client wraps the address once more, which is left off.
 func networkError(address string, err error) *Error {
-	var urlErr *url.Error
-	if errors.As(err, &urlErr) {
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		err = urlErr.Err
 	}
 	var netErr net.Error
@@ -100,8 +98,7 @@ func networkError(address string, err error) *Error {
 	if errors.As(err, &opErr) && opErr.Op == "dial" {
 		// "dial tcp 127.0.0.1:1: connect: connection refused" without its head.
 		err = opErr.Err
-		var sysErr *os.SyscallError
-		if errors.As(err, &sysErr) {
+		if sysErr, ok := errors.AsType[*os.SyscallError](err); ok {
 			err = sysErr.Err
 		}
 	}

@@ -97,8 +97,7 @@ func APIURL(address string) (*url.URL, error) {
 	switch {
 	case err != nil:
 		// url.Error repeats the address, which may hold a password.
-		var urlErr *url.Error
-		if errors.As(err, &urlErr) {
+		if urlErr, ok := errors.AsType[*url.Error](err); ok {
 			err = urlErr.Err
 		}
 		return nil, err

@@ -225,7 +225,7 @@ func TestGoesOnByNextWhateverThePagesHold(t *testing.T) {
 
 func TestTheTokenGoesNowhereElse(t *testing.T) {
 	asked := false
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		asked = true
 	}))
 	t.Cleanup(elsewhere.Close)

@@ -151,8 +151,7 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, out any
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	var hubErr *Error
-	if errors.As(err, &hubErr) {
+	if hubErr, ok := errors.AsType[*Error](err); ok {
 		return hubErr // without what was joined to it
 	}
 	return err

@@ -43,7 +43,7 @@ func Escape(name string) string {
 		return name
 	}
 	out := make([]byte, 0, len(name)+16)
-	for i := 0; i < len(name); i++ {
+	for i := range len(name) {
 		c := name[i]
 		switch {
 		case isLowerAlnum(c):
@@ -175,7 +175,7 @@ func isObjectName(s string) bool {
 	if s == "" || len(s) > objectMax || s[0] < 'a' || s[0] > 'z' || !isLowerAlnum(s[len(s)-1]) {
 		return false
 	}
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if !isLowerAlnum(s[i]) && s[i] != '-' {
 			return false
 		}
