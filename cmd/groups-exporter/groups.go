@@ -57,7 +57,7 @@ user. Users in no group are in "none", as in the metrics.
 On a terminal the table fits its width, and "+3" stands for names that had no
 room; --output wide shows them all, with each user's forms in Kubernetes where a
 row is a user. In a pipe nothing is cut. csv and tsv have a line for each
-membership.
+membership, and one without a user for a group without members.
 
 ` + exitCodes,
 		Example: `  groups-exporter groups

@@ -50,6 +50,9 @@ func (o *publishOptions) complete(getenv func(string) string) error {
 	if !regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`).MatchString(o.prefix) {
 		return usagef("metrics can't begin with %q: letters, digits and _ can, a digit not first", o.prefix)
 	}
+	if o.usernames == omitUsernames && (slices.Contains(o.with, withUserInfo) || slices.Contains(o.with, withShare)) {
+		return usagef("user-info and share have users' names, which --usernames=omit leaves out")
+	}
 	return nil
 }
 

@@ -71,10 +71,9 @@ type Client struct {
 	onAnswer  func(code int)
 	version   string
 	body      bytes.Buffer // of the last answer, reused
-	// groupsRefused remembers that this hub doesn't list its groups to us, so
-	// as not to ask in vain at every refresh. A failed refresh forgets it: the
-	// hub may come back with other permissions.
-	groupsRefused bool
+	// scopes are the token's, asked for once and not at every refresh. A failed
+	// refresh forgets them: the hub may come back with other permissions.
+	scopes []string
 }
 
 // Result is a hub's listing and what has to be said about it.
@@ -155,7 +154,7 @@ func New(o Options) *Client {
 func (c *Client) List(ctx context.Context) (Result, error) {
 	result, err := c.list(ctx)
 	if err != nil {
-		c.groupsRefused = false
+		c.scopes = nil
 		return Result{}, err
 	}
 	return result, nil
@@ -211,9 +210,17 @@ func (c *Client) users(ctx context.Context) (*membership.Listing, bool, error) {
 }
 
 // addGroups adds the names of all groups to a listing, where the token may list
-// them.
+// them. It asks for the scopes first, because a refusal is a warning in the hub's
+// log.
 func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) error {
-	if c.groupsRefused {
+	if c.scopes == nil {
+		scopes, err := c.ownScopes(ctx)
+		if err != nil {
+			return err
+		}
+		c.scopes = scopes
+	}
+	if !holds(c.scopes, "list:groups") {
 		return nil
 	}
 	_, _, err := sweep(ctx, c, "groups", func(items []groupJSON, _ int) error {
@@ -222,42 +229,51 @@ func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) err
 		}
 		return nil
 	})
-	var hubErr *Error
-	if errors.As(err, &hubErr) && hubErr.Status == http.StatusForbidden {
-		c.groupsRefused = true
-		return nil
-	}
 	return err
 }
 
+// ownScopes asks for the token's own scopes, which needs none.
+func (c *Client) ownScopes(ctx context.Context) ([]string, error) {
+	self := struct {
+		Scopes []string `json:"scopes"`
+	}{Scopes: []string{}}
+	err := c.get(ctx, "user", nil, &self)
+	return self.Scopes, err
+}
+
+// holds tells whether a scope is among them, for all or, behind a "!", for some.
+func holds(scopes []string, scope string) bool {
+	return slices.ContainsFunc(scopes, func(s string) bool { return s == scope || strings.HasPrefix(s, scope+"!") })
+}
+
 // explain finds out what a 403 means, which says both "I don't know this token"
-// and "it may not do that": GET /user needs no scope and lists the token's own.
+// and "it may not do that": the hub tells the scopes of a token that it knows.
 func (c *Client) explain(ctx context.Context, err error) error {
-	var refused *Error
-	if !errors.As(err, &refused) || refused.Status != http.StatusForbidden {
+	if !isForbidden(err) {
 		return err
 	}
-	var self struct {
-		Scopes []string `json:"scopes"`
-	}
-	selfErr := c.get(ctx, "user", nil, &self)
-	var hubErr *Error
+	scopes, selfErr := c.ownScopes(ctx)
 	switch {
-	case errors.As(selfErr, &hubErr) && hubErr.Status == http.StatusForbidden:
+	case isForbidden(selfErr):
 		return &Error{Reason: BadToken, URL: c.url("user"), Status: http.StatusForbidden}
 	case selfErr != nil:
 		return err // the first answer says more than a second failure
 	}
 	var missing []string
 	for _, scope := range []string{"list:users", "read:users:groups"} {
-		if !slices.ContainsFunc(self.Scopes, func(s string) bool { return s == scope || strings.HasPrefix(s, scope+"!") }) {
+		if !holds(scopes, scope) {
 			missing = append(missing, scope)
 		}
 	}
 	if len(missing) == 0 {
 		return err
 	}
-	return &Error{Reason: Scope, URL: refused.URL, Status: refused.Status, Scopes: missing}
+	return &Error{Reason: Scope, URL: c.url("users"), Status: http.StatusForbidden, Scopes: missing}
+}
+
+func isForbidden(err error) bool {
+	hubErr, ok := errors.AsType[*Error](err)
+	return ok && hubErr.Status == http.StatusForbidden
 }
 
 func (c *Client) url(path string) string { return c.api.JoinPath(path).String() }

@@ -111,7 +111,7 @@ func failure(t *testing.T, c *hub.Client) *hub.Error {
 // answers makes a handler with one answer for whatever is asked about users.
 func answers(status int, contentType, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/groups") {
+		if strings.HasSuffix(r.URL.Path, "/user") {
 			w.WriteHeader(http.StatusForbidden)
 			return
 		}
@@ -159,8 +159,11 @@ func TestListsEveryPageOnce(t *testing.T) {
 		t.Errorf("got version %q, inconsistent %v, groups' error %v", got.Version, got.Inconsistent, got.GroupsError)
 	}
 
-	// The first refresh finds out that the token may not list groups; after that
-	// 3,000 users are 15 requests.
+	// The first refresh finds out that the token may not list groups, without
+	// being refused; after that 3,000 users are 15 requests.
+	if requests := fake.Requests(); len(requests) != 16 || requests[15] != "/hub/api/user" {
+		t.Errorf("got %d requests at first, the last %q", len(requests), requests[len(requests)-1])
+	}
 	before := len(fake.Requests())
 	list(t, c)
 	requests := fake.Requests()[before:]
@@ -349,7 +352,7 @@ func TestAnUnknownTokenIsToldFromTooLittleScope(t *testing.T) {
 	}
 }
 
-func TestAFailedRefreshForgetsThatGroupsWereRefused(t *testing.T) {
+func TestAFailedRefreshForgetsTheScopes(t *testing.T) {
 	fake := newHub(people(3)...)
 	c := start(t, fake)
 	fake.AddGroups("empty")
@@ -365,17 +368,20 @@ func TestAFailedRefreshForgetsThatGroupsWereRefused(t *testing.T) {
 }
 
 func TestUsersCountWithoutTheListOfGroups(t *testing.T) {
-	fake := newHub(people(3)...)
-	fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
-		if strings.HasSuffix(r.URL.Path, "/groups") {
-			w.WriteHeader(http.StatusInternalServerError)
-			return true
+	for _, broken := range []string{"/groups", "/user"} {
+		fake := newHub(people(3)...)
+		fake.Grant(token, "users", "list:groups")
+		fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, broken) {
+				w.WriteHeader(http.StatusInternalServerError)
+				return true
+			}
+			return false
 		}
-		return false
-	}
-	got := list(t, start(t, fake))
-	if got.Listing.Len() != 3 || got.GroupsError == nil {
-		t.Errorf("got %d users, error %v", got.Listing.Len(), got.GroupsError)
+		got := list(t, start(t, fake))
+		if got.Listing.Len() != 3 || got.GroupsError == nil {
+			t.Errorf("without %s: got %d users, error %v", broken, got.Listing.Len(), got.GroupsError)
+		}
 	}
 }
 
@@ -449,7 +455,7 @@ func TestRetries(t *testing.T) {
 				fake := newHub(people(3)...)
 				left := c.times
 				fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
-					if left == 0 || strings.HasSuffix(r.URL.Path, "/groups") {
+					if left == 0 || strings.HasSuffix(r.URL.Path, "/user") {
 						return false
 					}
 					left--
@@ -547,7 +553,7 @@ func TestCancel(t *testing.T) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 	if n := len(fake.Requests()); n != 3 {
-		t.Errorf("%d requests, want 3", n)
+		t.Errorf("%d requests, want 3: none after it was stopped", n)
 	}
 }
 

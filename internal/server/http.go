@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ type Handler struct {
 }
 
 // ServeHTTP routes the paths, which are compared as they are: an operator's path
-// is no pattern.
+// is no pattern. A hub gives its prefix as it stands in an address, with escapes.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -53,6 +54,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	prefix := strings.TrimRight(h.RoutePrefix, "/")
+	if unescaped, err := url.PathUnescape(prefix); err == nil {
+		prefix = unescaped
+	}
 	switch path := r.URL.Path; {
 	case path == h.TelemetryPath, path == prefix+h.TelemetryPath, prefix != "" && strings.TrimSuffix(path, "/") == prefix:
 		h.metrics(w, r)

@@ -108,8 +108,16 @@ func TestPaths(t *testing.T) {
 			t.Errorf("with other paths, %s: %d, want %d", path, got.StatusCode, want)
 		}
 	}
+	for _, prefix := range []string{"/my%20lab/services/x/", "/my lab/services/x/"} {
+		s.TelemetryPath, s.RoutePrefix = "/metrics", prefix
+		for path, want := range map[string]int{"/my%20lab/services/x/": 200, "/my%20lab/services/x/metrics": 200, "/my%2520lab/services/x/": 404} {
+			if got := s.get(path); got.StatusCode != want {
+				t.Errorf("with the prefix %q, %s: %d, want %d", prefix, path, got.StatusCode, want)
+			}
+		}
+	}
 	w := httptest.NewRecorder()
-	s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/a%7Bb%7D", nil))
+	s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/metrics", nil))
 	if w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", w.Code)
 	}

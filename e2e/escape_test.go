@@ -1,0 +1,121 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Every form of a name, by its key, as kubespawner and the program make it.
+type forms map[string]string
+
+// Random names get the same forms as from kubespawner itself.
+func TestEscape(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	if given := os.Getenv("GROUPS_EXPORTER_E2E_SEED"); given != "" {
+		var err error
+		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("GROUPS_EXPORTER_E2E_SEED=%d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+
+	const batches, size = 20, 1000
+	var asked [][2]string
+	var got []forms
+	for batch := range batches {
+		names := make([]string, size)
+		for i := range names {
+			names[i] = randomName(random)
+		}
+		args := []string{"escape", "--null", "--output=json"}
+		server := ""
+		if batch%2 == 1 { // every other batch is of named servers
+			server = randomName(random)
+			args = append(args, "--server-name="+server)
+		}
+		for _, name := range names {
+			asked = append(asked, [2]string{name, server})
+		}
+		r := run(t, environment(), strings.Join(names, "\x00")+"\x00", args...)
+		rows := decode[[]forms](t, r.stdout)
+		if r.code != 0 || len(rows) != size {
+			t.Fatalf("%q: exit code %d, %d rows, want %d\n%s", args, r.code, len(rows), size, r.stderr)
+		}
+		got = append(got, rows...)
+	}
+
+	input, err := json.Marshal(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	python := exec.Command(kubespawner+"/bin/python", "testdata/forms.py")
+	python.Stdin, python.Stderr = bytes.NewReader(input), os.Stderr
+	output, err := python.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := decode[[]forms](t, string(output))
+	if len(want) != len(got) {
+		t.Fatalf("kubespawner made %d rows, want %d", len(want), len(got))
+	}
+	wrong := 0
+	for i := range want {
+		if err := same(want[i], got[i]); err != nil {
+			if wrong++; wrong <= 10 {
+				t.Errorf("%q, server %q: %v", asked[i][0], asked[i][1], err)
+			}
+		}
+	}
+	if wrong > 0 {
+		t.Errorf("%d of %d names differ from kubespawner's", wrong, len(want))
+	}
+}
+
+// Alphabets that meet the rules' edges; a NUL ends a name, and half of a surrogate pair is none.
+var alphabets = [][]rune{
+	[]rune("abcdefghijklmnopqrstuvwxyz"),
+	[]rune("abc019-"),
+	[]rune("abcXYZ019-._"),
+	[]rune("aZ0-@.:/\\ +%'\"{}"),
+	[]rune("a-\t\n\r\x01\x0b\x1b\x1f\x7f\u0085\u00a0\u2028"),
+	[]rune("azßéİıſKÅǅΣς日本語ﬁ٣²Ⅷ🦉𝔘\u0301\ufeff\ufffd"),
+}
+
+func randomName(random *rand.Rand) string {
+	alphabet := alphabets[random.IntN(len(alphabets))]
+	length := 1 + random.IntN(20)
+	if random.IntN(3) == 0 { // around the limits of 48 and 63 and far above
+		length = 30 + random.IntN(120)
+	}
+	name := make([]rune, length)
+	for i := range name {
+		name[i] = alphabet[random.IntN(len(alphabet))]
+		if random.IntN(200) == 0 {
+			name[i] = anyRune(random)
+		}
+	}
+	if random.IntN(10) == 0 { // a blemish at either end
+		blemishes := []rune("-.\n_A9é")
+		name[(length-1)*random.IntN(2)] = blemishes[random.IntN(len(blemishes))]
+	}
+	return string(name)
+}
+
+func anyRune(random *rand.Rand) rune {
+	for {
+		if r := rune(1 + random.IntN(0x10ffff)); r < 0xd800 || r > 0xdfff {
+			return r
+		}
+	}
+}

@@ -1,0 +1,198 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A service of a hub, with a token that token(name) tells.
+type service struct {
+	name    string
+	scopes  []string
+	url     string
+	command []string // run by the hub itself
+}
+
+func token(service string) string { return "token-of-" + service }
+
+// reader may read what the program needs, and owner may do everything.
+var reader = service{name: "reader", scopes: []string{"list:users", "read:users:groups"}}
+
+const owner = "owner"
+
+// A real hub with its proxy, in a folder and on ports of its own.
+type hub struct {
+	t       *testing.T
+	dir     string
+	version string
+	public  string // address at the proxy
+	api     string // address of the REST API, straight at the hub
+	process *process
+}
+
+// startHub starts a hub at the root path.
+func startHub(t *testing.T, version string, people []user, services ...service) *hub {
+	t.Helper()
+	h := prepareHub(t, version, "/", people, services...)
+	h.start()
+	return h
+}
+
+// prepareHub makes a hub below the path base, with users in its database, that is not started yet.
+func prepareHub(t *testing.T, version, base string, people []user, services ...service) *hub {
+	t.Helper()
+	publicPort, apiPort := freePort(t), freePort(t)
+	h := &hub{
+		t:       t,
+		dir:     t.TempDir(),
+		version: version,
+		public:  fmt.Sprintf("http://127.0.0.1:%d%s", publicPort, base),
+		api:     fmt.Sprintf("http://127.0.0.1:%d%shub/api", apiPort, base),
+	}
+	singleuser, err := filepath.Abs("testdata/singleuser.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type object map[string]any
+	configured := []object{{"name": owner, "api_token": token(owner), "admin": true}}
+	roles := []object{}
+	for _, s := range services {
+		entry := object{"name": s.name, "api_token": token(s.name)}
+		if s.url != "" {
+			entry["url"] = s.url
+		}
+		if s.command != nil {
+			entry["command"] = s.command
+		}
+		configured = append(configured, entry)
+		if s.scopes != nil {
+			roles = append(roles, object{"name": "of-" + s.name, "services": []string{s.name}, "scopes": s.scopes})
+		}
+	}
+	config := object{
+		"JupyterHub": object{
+			"bind_url":            h.public,
+			"hub_ip":              "127.0.0.1",
+			"hub_port":            apiPort,
+			"db_url":              "sqlite:///jupyterhub.sqlite",
+			"authenticator_class": "dummy",
+			"spawner_class":       "simple",
+			"allow_named_servers": true,
+			"log_level":           "DEBUG", // tells how a service was stopped
+			"services":            configured,
+			"load_roles":          roles,
+		},
+		"ConfigurableHTTPProxy": object{
+			"command": []string{proxy},
+			"api_url": fmt.Sprintf("http://127.0.0.1:%d", freePort(t)),
+		},
+		"Spawner":                   object{"cmd": []string{"python3", singleuser}},
+		"SimpleLocalProcessSpawner": object{"home_dir_template": h.dir + "/home/{username}"},
+	}
+	text, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(h.dir, "jupyterhub_config.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.load(people)
+	t.Cleanup(h.sweep) // after the hub's own end: the last one registered runs first
+	return h
+}
+
+func (h *hub) start() {
+	h.t.Helper()
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir}
+	h.process = launch(h.t, h.dir, env, hubPrefix+h.version+"/bin/jupyterhub", "-f", "jupyterhub_config.json")
+	h.process.until("JupyterHub is up", time.Minute, func() error {
+		if !strings.Contains(h.process.output(), "JupyterHub is now running") {
+			return errors.New("its log does not say so")
+		}
+		return nil
+	})
+}
+
+func (h *hub) stop() {
+	h.t.Helper()
+	if code := h.process.stop(syscall.SIGTERM); code != 0 {
+		h.t.Errorf("JupyterHub ended with %d\n%s", code, h.process.tail())
+	}
+}
+
+// sweep ends what the hub left running: its proxy, services and servers all work in its folder.
+func (h *hub) sweep() {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		left := workingIn(h.t, h.dir)
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			for pid, command := range left {
+				syscall.Kill(pid, syscall.SIGKILL)
+				h.t.Errorf("left running by the hub: %d %s", pid, command)
+			}
+			return
+		}
+	}
+}
+
+// load writes users and their groups into the database.
+func (h *hub) load(people []user) {
+	h.t.Helper()
+	input, err := json.Marshal(map[string]any{"groups": []string{emptyGroup}, "users": people})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	cmd := exec.Command(hubPrefix+h.version+"/bin/python", "testdata/load.py", "sqlite:///"+h.dir+"/jupyterhub.sqlite")
+	cmd.Stdin = bytes.NewReader(input)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		h.t.Fatalf("loading the users: %v\n%s", err, output)
+	}
+}
+
+// ask sends a request to the REST API and returns the answer's status and body.
+func (h *hub) ask(service, method, path string, body any) (int, []byte) {
+	h.t.Helper()
+	content, err := json.Marshal(body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	request, err := http.NewRequest(method, h.api+path, bytes.NewReader(content))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "token "+token(service))
+	request.Header.Set("Accept", "application/jupyterhub-pagination+json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		h.t.Fatalf("%v\n%s", err, h.process.tail())
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return response.StatusCode, answer
+}
+
+// change does one thing to the hub as its owner.
+func (h *hub) change(method, path string, body any) {
+	h.t.Helper()
+	if status, answer := h.ask(owner, method, path, body); status/100 != 2 {
+		h.t.Fatalf("%s %s: %d %s", method, path, status, answer)
+	}
+}

@@ -1,0 +1,87 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// A sample of a gauge or a counter.
+type sample struct {
+	labels map[string]string
+	value  float64
+}
+
+// parse reads an exposition as Prometheus does: the samples of each family.
+func parse(exposition string) (map[string][]sample, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(exposition))
+	if err != nil {
+		return nil, err
+	}
+	samples := map[string][]sample{}
+	for name, family := range families {
+		for _, metric := range family.GetMetric() {
+			s := sample{labels: map[string]string{}, value: metric.GetGauge().GetValue() + metric.GetCounter().GetValue()}
+			for _, label := range metric.GetLabel() {
+				s.labels[label.GetName()] = label.GetValue()
+			}
+			samples[name] = append(samples[name], s)
+		}
+	}
+	return samples, nil
+}
+
+// memberships reads out of an exposition which groups each user is in.
+func memberships(exposition string) (map[string][]string, error) {
+	families, err := parse(exposition)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string][]string{}
+	labels := []string{"namespace", "usergroup", "username", "username_escaped", "username_safe"}
+	for _, s := range families["jupyterhub_user_group_info"] {
+		if has := slices.Sorted(maps.Keys(s.labels)); !slices.Equal(has, labels) || s.value != 1 {
+			return nil, fmt.Errorf("not the labels or the value of a membership: %v", s)
+		}
+		user := s.labels["username"]
+		found[user] = append(found[user], s.labels["usergroup"])
+	}
+	for _, groups := range found {
+		slices.Sort(groups)
+	}
+	return found, nil
+}
+
+// by reads a family whose samples differ in one label only.
+func by(label string, samples []sample) map[string]float64 {
+	found := map[string]float64{}
+	for _, s := range samples {
+		found[s.labels[label]] = s.value
+	}
+	return found
+}
+
+// same is nil for two equal values, and otherwise tells their difference.
+func same[T any](want, got T) error {
+	if diff := cmp.Diff(want, got); diff != "" {
+		return fmt.Errorf("(-want +got)\n%s", diff)
+	}
+	return nil
+}
+
+// sameMemberships compares what an exposition says with what is so.
+func sameMemberships(want map[string][]string, exposition string) error {
+	got, err := memberships(exposition)
+	if err != nil {
+		return err
+	}
+	return same(want, got)
+}

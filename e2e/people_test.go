@@ -1,0 +1,59 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A user in a hub's database.
+type user struct {
+	Name     string   `json:"name"`
+	Groups   []string `json:"groups"`
+	HoursAgo int      `json:"hours_ago,omitempty"` // since the last activity; 0 for none ever
+}
+
+const emptyGroup = "nobody-here"
+
+// The hub checks nothing in a group's name. None and multiple are words of the exporter's own, too.
+var oddGroups = []string{
+	"Grp,Comma", "grp/slash", `q"uote`, `back\slash`, `trailing\`, "new\nline", "tab\there", "Ünïcode 日本 🦉", "UPPER",
+	" outer spaces ", `{a="b"}`, "per%2Fcent?x#y", "none", "multiple",
+}
+
+// It refuses some in a user's name, but before JupyterHub 6 a rename goes unchecked.
+var oddUsers = []string{
+	"jo@example.org", "ünal.é", "日本", "dots.and_lines", `dom\user`, `quo"te`, "in ner", "two--hyphens", "ends-", "007",
+	"Kept.Capitals", strings.Repeat("long", 50), "none", "c:olon", "tab\tbed", "two\nlines", "re/named",
+}
+
+// people returns more users than two pages hold, in no, one and several groups.
+func people() []user {
+	plain := [][]string{nil, {"alpha"}, {"beta"}, {"alpha", "beta"}, {"alpha", "beta", "Gamma"}}
+	var all []user
+	for i := range 401 {
+		all = append(all, user{Name: fmt.Sprintf("user-%03d", i), Groups: plain[i%len(plain)]})
+	}
+	for i, name := range oddUsers {
+		groups := []string{oddGroups[i%len(oddGroups)], oddGroups[(i+1)%len(oddGroups)], "alpha"}
+		all = append(all, user{Name: name, Groups: groups[:1+i%len(groups)]})
+	}
+	for i, group := range oddGroups {
+		all = append(all, user{Name: fmt.Sprintf("member-%02d", i), Groups: []string{group}})
+	}
+	return all
+}
+
+// published says how the exporter shows them: sorted, and none for those in no group.
+func published(people []user) map[string][]string {
+	all := map[string][]string{}
+	for _, u := range people {
+		all[u.Name] = slices.Sorted(slices.Values(u.Groups))
+		if len(u.Groups) == 0 {
+			all[u.Name] = []string{"none"}
+		}
+	}
+	return all
+}

@@ -1,0 +1,113 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A process that a test started, and that ends with it.
+type process struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	log  string // file with both its outputs
+	done chan struct{}
+}
+
+func launch(t *testing.T, dir string, env []string, command ...string) *process {
+	t.Helper()
+	log, err := os.CreateTemp(t.TempDir(), "*.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	p := &process{t: t, cmd: exec.Command(command[0], command[1:]...), log: log.Name(), done: make(chan struct{})}
+	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = dir, env, log, log
+	// A group of its own, so that a stop reaches all of it; Pdeathsig, for when the test itself is killed.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() { p.stop(syscall.SIGTERM) })
+	return p
+}
+
+// stop asks the process to end and returns its exit code.
+func (p *process) stop(signal syscall.Signal) int {
+	p.t.Helper()
+	p.cmd.Process.Signal(signal)
+	select {
+	case <-p.done:
+	case <-time.After(30 * time.Second):
+		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		<-p.done
+		p.t.Errorf("%s did not end 30 s after %v\n%s", p.cmd, signal, p.tail())
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *process) output() string {
+	p.t.Helper()
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func (p *process) tail() string {
+	lines := strings.Split(strings.TrimSpace(p.output()), "\n")
+	return "the end of its output:\n\t" + strings.Join(lines[max(0, len(lines)-25):], "\n\t")
+}
+
+// until waits for check to return nil.
+func (p *process) until(what string, limit time.Duration, check func() error) {
+	p.t.Helper()
+	deadline := time.Now().Add(limit)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		select {
+		case <-p.done:
+			p.t.Fatalf("%s ended (%v) before %s: %v\n%s", p.cmd, p.cmd.ProcessState, what, err, p.tail())
+		case <-time.After(100 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("not in %v: %s: %v\n%s, %s", limit, what, err, p.cmd, p.tail())
+		}
+	}
+}
+
+// workingIn lists the processes whose working directory is dir or below it, as "pid command line".
+func workingIn(t *testing.T, dir string) map[int]string {
+	t.Helper()
+	links, err := filepath.Glob("/proc/[0-9]*/cwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[int]string{}
+	for _, link := range links {
+		cwd, err := os.Readlink(link)
+		if err != nil || cwd != dir && !strings.HasPrefix(cwd, dir+"/") {
+			continue // ended meanwhile, or not ours
+		}
+		command, _ := os.ReadFile(filepath.Join(filepath.Dir(link), "cmdline"))
+		var pid int
+		fmt.Sscanf(link, "/proc/%d/cwd", &pid)
+		found[pid] = strings.ReplaceAll(string(command), "\x00", " ")
+	}
+	return found
+}

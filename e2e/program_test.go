@@ -1,0 +1,92 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The result of a run of the program.
+type result struct {
+	stdout, stderr string
+	code           int
+}
+
+// environment is all that the program sees, so that nothing of the caller's shell changes a test.
+func environment(more ...string) []string {
+	return append([]string{"PATH=/usr/bin:/bin", "HOME=/nonexistent"}, more...)
+}
+
+// of is the environment of a program that asks the hub with a token.
+func (h *hub) of(token string) []string {
+	return environment("JUPYTERHUB_API_URL="+h.api, "JUPYTERHUB_API_TOKEN="+token)
+}
+
+func run(t *testing.T, env []string, stdin string, args ...string) result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = env, strings.NewReader(stdin), &stdout, &stderr
+	if err := cmd.Run(); err != nil && !errors.As(err, new(*exec.ExitError)) {
+		t.Fatal(err)
+	}
+	return result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// succeed runs the program and returns its standard output.
+func succeed(t *testing.T, env []string, args ...string) string {
+	t.Helper()
+	r := run(t, env, "", args...)
+	if r.code != 0 {
+		t.Fatalf("groups-exporter %s: exit code %d\n%s", strings.Join(args, " "), r.code, r.stderr)
+	}
+	return r.stdout
+}
+
+// serve starts the exporter and returns it with its address once it answers.
+func serve(t *testing.T, env []string, args ...string) (*process, string) {
+	t.Helper()
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	args = append([]string{program, "serve", "--web.listen-address=" + address}, args...)
+	p := launch(t, t.TempDir(), env, args...)
+	t.Cleanup(func() {
+		if code := p.stop(syscall.SIGTERM); code != 0 {
+			t.Errorf("serve ended with %d\n%s", code, p.tail())
+		}
+	})
+	p.until("serve answers", 10*time.Second, func() error {
+		_, err := get("http://" + address + "/-/healthy")
+		return err
+	})
+	return p, "http://" + address
+}
+
+// get returns the body of a 200.
+func get(url string) (string, error) {
+	client := http.Client{Timeout: 10 * time.Second}
+	response, err := client.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return "", err
+	}
+	if response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s: %s\n%s", url, response.Status, body)
+	}
+	return string(body), nil
+}

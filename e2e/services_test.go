@@ -1,0 +1,77 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// As a service of the hub: one that the hub runs itself, and one that runs elsewhere. Both are
+// read through the hub's proxy.
+func TestServices(t *testing.T) {
+	type place struct{ version, base string }
+	var places []place
+	for _, version := range versions {
+		places = append(places, place{version, "/"}, place{version, "/science/my lab/"})
+	}
+	for _, at := range places {
+		t.Run(at.version+at.base, func(t *testing.T) {
+			t.Parallel()
+			elsewhere := fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
+			base := strings.ReplaceAll(at.base, " ", "%20")
+			h := prepareHub(t, at.version, base, people(),
+				service{
+					name:    "groups-exporter",
+					scopes:  reader.scopes,
+					url:     fmt.Sprintf("http://127.0.0.1:%d", freePort(t)),
+					command: []string{program, "serve"},
+				},
+				service{name: "external", scopes: reader.scopes, url: elsewhere},
+			)
+			// First, since JupyterHub 6 waits for it: it has to answer before it has anything to say.
+			external := launch(t, t.TempDir(), append(h.of(token("external")),
+				"JUPYTERHUB_SERVICE_URL="+elsewhere+"/",
+				"JUPYTERHUB_SERVICE_PREFIX="+base+"services/external/",
+			), program, "serve")
+			h.start()
+
+			for name, exporter := range map[string]*process{"groups-exporter": h.process, "external": external} {
+				for _, path := range []string{"", "metrics"} {
+					address := h.public + "services/" + name + "/" + path
+					exporter.until(address+" is right", time.Minute, func() error {
+						exposition, err := get(address)
+						if err != nil {
+							return err
+						}
+						return sameMemberships(published(people()), exposition)
+					})
+				}
+			}
+			// The root that users see does as well as the API's own address.
+			env := environment("JUPYTERHUB_API_TOKEN=" + token("external"))
+			dump := succeed(t, env, "dump", "--hub-url="+h.public)
+			if err := sameMemberships(published(people()), dump); err != nil {
+				t.Errorf("dump through the proxy: %v", err)
+			}
+
+			if code := external.stop(syscall.SIGINT); code != 0 {
+				t.Errorf("the external service ended with %d\n%s", code, external.tail())
+			}
+			h.stop()
+			// The hub interrupts a service, and would next terminate one that goes on.
+			log := h.process.output()
+			for _, bad := range []string{"Terminating", "Killing", "exited with status", "Cannot connect", "level=ERROR"} {
+				if strings.Contains(log, bad) {
+					t.Errorf("%q in the log of the hub and its service\n%s", bad, h.process.tail())
+				}
+			}
+			if !strings.Contains(log, "Interrupting") {
+				t.Errorf("the hub did not stop its service\n%s", h.process.tail())
+			}
+		})
+	}
+}
