@@ -69,7 +69,6 @@ type Client struct {
 	http      *http.Client
 	userAgent string
 	onAnswer  func(code int)
-	version   string
 	body      bytes.Buffer // of the last answer, reused
 	// scopes are the token's, asked for once and not at every refresh. A failed
 	// refresh forgets them: the hub may come back with other permissions.
@@ -79,8 +78,6 @@ type Client struct {
 // Result is a hub's listing and what has to be said about it.
 type Result struct {
 	Listing *membership.Listing
-	// Version is the hub's, "" where it didn't say.
-	Version string
 	// Inconsistent tells that users were deleted during each of the sweeps, so
 	// somebody may be missing.
 	Inconsistent bool
@@ -176,7 +173,6 @@ func (c *Client) list(ctx context.Context) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
-	result.Version = c.version
 	return result, nil
 }
 

@@ -198,9 +198,6 @@ func (c *Client) getOnce(ctx context.Context, path string, query url.Values, out
 	if mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); !strings.HasSuffix(mediaType, "json") {
 		return &Error{Reason: Format, URL: address, Status: response.StatusCode, Problem: fmt.Sprintf("its content type is %q, not JSON", mediaType)}
 	}
-	if version := response.Header.Get("X-JupyterHub-Version"); version != "" {
-		c.version = version
-	}
 	body, readErr := c.read(address, response.Body)
 	if readErr != nil {
 		return readErr
