@@ -184,6 +184,7 @@ type exporter struct {
 	poller  server.Poller
 	page    atomic.Pointer[exposition.Page]
 	ready   atomic.Bool
+	began   time.Time // when the refresh under way, or the last one, did
 	// noticed are the notices of the last refresh: what was said is not said again.
 	noticed map[string]bool
 }
@@ -200,10 +201,10 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 
 // refresh asks the hub.
 func (e *exporter) refresh(ctx context.Context) (*membership.Snapshot, error) {
-	begin := time.Now()
+	e.began = time.Now()
 	snapshot, result, err := e.source.snapshot(ctx)
 	if err != nil {
-		e.hub.Failed(time.Since(begin), string(hub.ReasonOf(err)))
+		e.hub.Failed(time.Since(e.began), string(hub.ReasonOf(err)))
 		if h := hint(err); h != "" {
 			err = fmt.Errorf("%w; hint: %s", err, h)
 		}
@@ -213,7 +214,6 @@ func (e *exporter) refresh(ctx context.Context) (*membership.Snapshot, error) {
 		e.hub.Inconsistent()
 	}
 	e.notice(append(e.source.notices(snapshot, result), e.publish.notices(snapshot)...))
-	e.hub.Refreshed(time.Now(), time.Since(begin), snapshot)
 	return snapshot, nil
 }
 
@@ -226,10 +226,12 @@ func (e *exporter) replace(snapshot *membership.Snapshot) error {
 	}
 	page, err := exposition.Encode(metrics.Families(e.publish.families(), snapshot), exposition.Text)
 	if err != nil {
+		e.hub.Failed(time.Since(e.began), string(hub.Other))
 		return fmt.Errorf("encoding: %w", err)
 	}
 	e.page.Store(page)
 	e.ready.Store(true)
+	e.hub.Refreshed(time.Now(), time.Since(e.began), snapshot)
 	return nil
 }
 

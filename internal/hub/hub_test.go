@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -175,7 +176,7 @@ func TestListsEveryPageOnce(t *testing.T) {
 func TestAsksOneThingAtATimeOnOneConnection(t *testing.T) {
 	fake := newHub(people(900)...)
 	busy := make(chan struct{}, 1)
-	connections := 0
+	var connections atomic.Int32
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case busy <- struct{}{}:
@@ -190,7 +191,7 @@ func TestAsksOneThingAtATimeOnOneConnection(t *testing.T) {
 	}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
-			connections++
+			connections.Add(1)
 		}
 	}
 	server.Start()
@@ -198,8 +199,8 @@ func TestAsksOneThingAtATimeOnOneConnection(t *testing.T) {
 	c := client(t, server.URL)
 	list(t, c)
 	list(t, c)
-	if connections != 1 {
-		t.Errorf("%d connections, want 1", connections)
+	if connections.Load() != 1 {
+		t.Errorf("%d connections, want 1", connections.Load())
 	}
 }
 
@@ -526,16 +527,16 @@ func TestConnectionErrors(t *testing.T) {
 func TestTimeout(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
-	requests := 0
+	var requests atomic.Int32
 	c := start(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		requests++
+		requests.Add(1)
 		select {
 		case <-release:
 		case <-r.Context().Done():
 		}
 	}), func(o *hub.Options) { o.Timeout = 50 * time.Millisecond })
-	if got := failure(t, c); got.Reason != hub.Timeout || requests != 1 {
-		t.Errorf("got %+v after %d requests, want a timeout after 1", got, requests)
+	if got := failure(t, c); got.Reason != hub.Timeout || requests.Load() != 1 {
+		t.Errorf("got %+v after %d requests, want a timeout after 1", got, requests.Load())
 	}
 }
 

@@ -76,7 +76,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // metrics answers a scrape. It never fails: a hub takes an answer of 5xx at the
 // prefix for a service that is down.
 func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) {
-	page, self := h.Page(), h.self()
+	// In this order the exporter never tells of users who aren't on the page yet.
+	self := h.self()
+	page := h.Page()
 	header := w.Header()
 	header.Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
 	header.Set("Vary", "Accept-Encoding")
