@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -18,7 +19,10 @@ func hint(err error) string {
 	case !errors.As(err, &hubErr):
 		return ""
 	}
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
+	case untrusted:
+		return "--hub-ca-file names the authority that signed the hub's certificate"
 	case hubErr.Reason == hub.Scope:
 		return "give the token's role the scopes list:users and read:users:groups (c.JupyterHub.load_roles)"
 	case hubErr.Reason == hub.BadToken:

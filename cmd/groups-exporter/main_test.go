@@ -1,10 +1,14 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -46,7 +50,9 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"hub":    startHub,
+			"tlshub": startTLSHub,
 			"answer": startAnswer,
+			"away":   away,
 			"fetch":  fetch,
 			"many":   many,
 		},
@@ -59,6 +65,10 @@ func startHub(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 0 {
 		ts.Fatalf("usage: hub FILE [SCOPE...]")
 	}
+	serve(ts, readHub(ts, args))
+}
+
+func readHub(ts *testscript.TestScript, args []string) *fakehub.Hub {
 	var told struct {
 		Users  []fakehub.User `json:"users"`
 		Groups []string       `json:"groups"`
@@ -73,7 +83,27 @@ func startHub(ts *testscript.TestScript, _ bool, args []string) {
 	h.SetUsers(told.Users...)
 	h.AddGroups(told.Groups...)
 	h.Grant(ts.Getenv("TOKEN"), scopes...)
-	serve(ts, h)
+	return h
+}
+
+// startTLSHub starts a hub that shows a certificate and wants one, which is the
+// same here: tlshub FILE CERTIFICATE KEY.
+func startTLSHub(ts *testscript.TestScript, _ bool, args []string) {
+	server := httptest.NewUnstartedServer(readHub(ts, args[:1]))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	ts.Defer(server.Close)
+	ts.Setenv("HUB", server.URL)
+	pair := server.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	ts.Check(err)
+	for name, block := range map[string]*pem.Block{
+		args[1]: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]},
+		args[2]: {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		ts.Check(os.WriteFile(ts.MkAbs(name), pem.EncodeToMemory(block), 0o600))
+	}
+	server.TLS.ClientAuth = tls.RequireAnyClientCert
 }
 
 // startAnswer starts what answers everything with one file: answer STATUS TYPE FILE.
@@ -97,6 +127,20 @@ func serve(ts *testscript.TestScript, handler http.Handler) {
 	ts.Setenv("HUB", server.URL)
 }
 
+// away starts a hub that fails while a file exists: away MARKER FILE [SCOPE...].
+func away(ts *testscript.TestScript, _ bool, args []string) {
+	h := readHub(ts, args[1:])
+	marker := ts.MkAbs(args[0])
+	h.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+		_, err := os.Stat(marker)
+		if err == nil {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		return err == nil
+	}
+	serve(ts, h)
+}
+
 // many writes a file of so many users: many N FILE.
 func many(ts *testscript.TestScript, _ bool, args []string) {
 	n, err := strconv.Atoi(args[0])
@@ -111,7 +155,8 @@ func many(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // fetch asks until an answer has the status, for some seconds, and keeps its
-// body: fetch STATUS URL FILE [TEXT]. With TEXT it goes on until that is in it.
+// body: fetch STATUS URL FILE [TEXT]. With TEXT it goes on until that is in it, with
+// !TEXT until it isn't.
 func fetch(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 3 {
 		ts.Fatalf("usage: fetch STATUS URL FILE [TEXT]")
@@ -124,8 +169,8 @@ func fetch(ts *testscript.TestScript, _ bool, args []string) {
 			last = err.Error()
 		case strconv.Itoa(status) != args[0]:
 			last = fmt.Sprint("status ", status)
-		case len(args) > 3 && !strings.Contains(body, args[3]):
-			last = fmt.Sprintf("no %q in\n%s", args[3], body)
+		case len(args) > 3 && strings.Contains(body, strings.TrimPrefix(args[3], "!")) == strings.HasPrefix(args[3], "!"):
+			last = fmt.Sprintf("not %q:\n%s", args[3], body)
 		default:
 			ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(body), 0o600))
 			return

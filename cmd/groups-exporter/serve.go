@@ -78,6 +78,9 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 	}
 	o.listenAddress = firstSet(o.listenAddress, serviceAddress(getenv("JUPYTERHUB_SERVICE_URL")), defaultListenAddress)
 	o.routePrefix = firstSet(o.routePrefix, getenv("JUPYTERHUB_SERVICE_PREFIX"), defaultRoutePrefix)
+	if err := checkListenAddress(o.listenAddress); err != nil {
+		return err
+	}
 	for flag, path := range map[string]string{"--web.telemetry-path": o.telemetryPath, "--web.route-prefix": o.routePrefix} {
 		if !strings.HasPrefix(path, "/") {
 			return usagef("%s has to begin with a slash: %q", flag, path)
@@ -91,6 +94,26 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 		return o.hub.checkRules()
 	}
 	return o.hub.complete(getenv)
+}
+
+func checkListenAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return usagef("%q is no address to listen on, like :8100 or 127.0.0.1:8100", address)
+	}
+	return nil
+}
+
+// browserAddress is what to open in a browser on this machine.
+func browserAddress(listening net.Addr) string {
+	host, port, _ := net.SplitHostPort(listening.String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
 }
 
 // serviceAddress is where a hub expects its service, or "". Port 0 is the hub's
@@ -162,8 +185,7 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 		log.Warn(warning)
 	}
 	if o.demo {
-		_, port, _ := net.SplitHostPort(listener.Addr().String())
-		say(errOut, fmt.Sprintf("open http://localhost:%s/ to look, press Ctrl-C to stop", port), "")
+		say(errOut, "open "+browserAddress(listener.Addr())+" to look, press Ctrl-C to stop", "")
 	}
 	err = server.Serve(ctx, listener, e.handler(o), log)
 	cancel()
