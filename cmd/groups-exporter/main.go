@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/groups-exporter/groups-exporter/internal/hub"
 )
 
 // The exit codes.
@@ -58,7 +60,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, syscall.EPIPE):
+	case isClosedPipe(err):
 		return exitOK // whoever read our output has seen enough
 	case !started || errors.As(err, &usage):
 		say(errOut, err.Error(), usageHint(root, command, args))
@@ -67,6 +69,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 		say(errOut, err.Error(), hint(err))
 		return exitWorld
 	}
+}
+
+// isClosedPipe tells whether the output could not be written because its reader
+// went away. A connection to the hub that breaks can give the same error number.
+func isClosedPipe(err error) bool {
+	_, ofHub := errors.AsType[*hub.Error](err)
+	return errors.Is(err, syscall.EPIPE) && !ofHub
 }
 
 // usageError is a command line that can't be right, found after it was parsed.

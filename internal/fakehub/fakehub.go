@@ -45,11 +45,10 @@ type Hub struct {
 	// answered it: faults are made here.
 	Intercept func(w http.ResponseWriter, r *http.Request) bool
 
-	mu       sync.Mutex
-	users    []User // in order of creation, as a hub lists them
-	groups   []string
-	scopes   map[string][]string // by token
-	requests []string
+	mu     sync.Mutex
+	users  []User // in order of creation, as a hub lists them
+	groups []string
+	scopes map[string][]string // by token
 }
 
 // SetUsers replaces all users, in the order of their creation.
@@ -94,13 +93,6 @@ func (h *Hub) Grant(token string, scopes ...string) {
 		h.scopes = map[string][]string{}
 	}
 	h.scopes[token] = expand(scopes)
-}
-
-// Requests returns the path and query of each request so far.
-func (h *Hub) Requests() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Clone(h.requests)
 }
 
 // implied gives the scopes that a scope brings along, as far as they matter here.
@@ -156,9 +148,6 @@ func (u User) matches(filter string) bool {
 
 // ServeHTTP answers as a hub does.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.mu.Lock()
-	h.requests = append(h.requests, r.URL.RequestURI())
-	h.mu.Unlock()
 	w.Header().Set("X-JupyterHub-Version", Version)
 	if h.Intercept != nil && h.Intercept(w, r) {
 		return

@@ -225,6 +225,9 @@ func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) err
 		}
 		return nil
 	})
+	if isForbidden(err) {
+		c.scopes = nil // they changed
+	}
 	return err
 }
 

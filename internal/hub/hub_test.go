@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -32,8 +33,29 @@ func people(n int) []fakehub.User {
 	return users
 }
 
-func newHub(users ...fakehub.User) *fakehub.Hub {
-	h := &fakehub.Hub{}
+// recordedHub remembers what it was asked.
+type recordedHub struct {
+	fakehub.Hub
+	mu       sync.Mutex
+	requests []string
+}
+
+func (h *recordedHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	h.requests = append(h.requests, r.URL.RequestURI())
+	h.mu.Unlock()
+	h.Hub.ServeHTTP(w, r)
+}
+
+// Requests returns the path and query of each request so far.
+func (h *recordedHub) Requests() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.requests)
+}
+
+func newHub(users ...fakehub.User) *recordedHub {
+	h := &recordedHub{}
 	h.SetUsers(users...)
 	h.Grant(token, "list:users", "read:users:groups")
 	return h
@@ -365,6 +387,23 @@ func TestAFailedRefreshForgetsTheScopes(t *testing.T) {
 	fake.Grant(token, "users", "list:groups")
 	if got := told(list(t, c)); !slices.Contains(got, "empty=0") {
 		t.Errorf("got %v, want the empty group too", got)
+	}
+}
+
+func TestAsksForTheScopesAgainWhenTheyChanged(t *testing.T) {
+	fake := newHub(people(3)...)
+	fake.AddGroups("empty")
+	fake.Grant(token, "users", "list:groups")
+	c := start(t, fake)
+	if got := told(list(t, c)); !slices.Contains(got, "empty=0") {
+		t.Errorf("got %v", got)
+	}
+	fake.Grant(token, "users")
+	if got := list(t, c); got.GroupsError == nil {
+		t.Error("the list of groups was refused, and nothing tells")
+	}
+	if got := list(t, c); got.GroupsError != nil {
+		t.Errorf("asked in vain once more: %v", got.GroupsError)
 	}
 }
 
