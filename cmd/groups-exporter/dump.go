@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/moby/sys/atomicwriter"
 	"github.com/spf13/cobra"
@@ -53,7 +53,8 @@ publishes, without what serve says about itself. Nothing is printed unless all
 of it is good.
 
 With --output the file is replaced in one step, so that node_exporter's textfile
-collector never reads half of it.
+collector never reads half of it. A new file can be read by everybody; one that
+is there keeps its permissions.
 
 ` + exitCodes,
 		Example: `  groups-exporter dump --hub-url http://127.0.0.1:8081 --hub-token-file token
@@ -68,7 +69,9 @@ collector never reads half of it.
 			if err := o.complete(getenv); err != nil {
 				return err
 			}
-			return runDump(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
+			return interruptible(cmd.Context(), func() error {
+				return runDump(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
+			})
 		},
 	}
 	o.addFlags(cmd)
@@ -79,7 +82,7 @@ func runDump(ctx context.Context, out, errOut io.Writer, o dumpOptions) error {
 	source := o.hub.source(nil)
 	snapshot, result, err := source.snapshot(ctx)
 	if err != nil {
-		return interrupted(ctx, err)
+		return err
 	}
 	for _, notice := range append(source.notices(snapshot, result), o.publish.notices(snapshot)...) {
 		say(errOut, notice, "")
@@ -99,10 +102,13 @@ func runDump(ctx context.Context, out, errOut io.Writer, o dumpOptions) error {
 	return writeFile(o.output, page)
 }
 
-// writeFile replaces a file by what is written, or leaves it as it is. Everybody
-// may read it: node_exporter runs as a user of its own.
+// writeFile replaces a file by what is written, or leaves it as it is.
 func writeFile(name string, content io.WriterTo) error {
-	file, err := atomicwriter.New(name, 0o644)
+	permissions := os.FileMode(0o644) // node_exporter runs as a user of its own
+	if old, err := os.Stat(name); err == nil {
+		permissions = old.Mode().Perm()
+	}
+	file, err := atomicwriter.New(name, permissions)
 	if err != nil {
 		return fmt.Errorf("%s can't be written: %w", name, err)
 	}
@@ -115,12 +121,4 @@ func writeFile(name string, content io.WriterTo) error {
 		return fmt.Errorf("%s can't be written: %w", name, err)
 	}
 	return nil
-}
-
-// interrupted gives the error of a command that was stopped before it was done.
-func interrupted(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return errors.New("interrupted")
-	}
-	return err
 }

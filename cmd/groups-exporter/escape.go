@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -77,40 +76,31 @@ asked.
 			if err := o.complete(); err != nil {
 				return err
 			}
-			return runEscape(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, o)
+			return interruptible(cmd.Context(), func() error {
+				return runEscape(cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, o)
+			})
 		},
 	}
 	o.addFlags(cmd)
 	return cmd
 }
 
-// runEscape ends with ctx, also while it waits for somebody to type.
-func runEscape(ctx context.Context, in io.Reader, out, errOut io.Writer, args []string, o escapeOptions) error {
-	done := make(chan error, 1)
-	go func() {
-		names := nameReader{args: args}
-		if len(args) == 0 {
-			if isTerminal(in) {
-				say(errOut, "reading names, one a line; Ctrl-D ends", "")
-			}
-			names.in = bufio.NewReader(in)
-			names.end = '\n'
-			if o.null {
-				names.end = 0
-			}
+func runEscape(in io.Reader, out, errOut io.Writer, args []string, o escapeOptions) error {
+	names := nameReader{args: args}
+	if len(args) == 0 {
+		if isTerminal(in) {
+			say(errOut, "reading names, one a line; Ctrl-D ends", "")
 		}
-		if o.scheme != "" {
-			done <- writeScheme(out, &names, o.scheme)
-			return
+		names.in = bufio.NewReader(in)
+		names.end = '\n'
+		if o.null {
+			names.end = 0
 		}
-		done <- writeForms(out, &names, o)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return errors.New("interrupted")
 	}
+	if o.scheme != "" {
+		return writeScheme(out, &names, o.scheme)
+	}
+	return writeForms(out, &names, o)
 }
 
 // nameReader gives one name after another, and io.EOF after the last.
@@ -118,6 +108,7 @@ type nameReader struct {
 	args []string
 	in   *bufio.Reader // nil where the arguments are all
 	end  byte
+	last bool // the end of input was seen: on a terminal, reading on would ask again
 }
 
 func (r *nameReader) next() (string, error) {
@@ -129,7 +120,11 @@ func (r *nameReader) next() (string, error) {
 		r.args = r.args[1:]
 		return name, nil
 	}
+	if r.last {
+		return "", io.EOF
+	}
 	name, err := r.in.ReadString(r.end)
+	r.last = errors.Is(err, io.EOF)
 	if err != nil && (name == "" || !errors.Is(err, io.EOF)) {
 		return "", err
 	}

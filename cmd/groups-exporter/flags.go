@@ -98,6 +98,8 @@ func (d duration) Set(text string) error {
 		return errors.New(`it is no time like "90s", "5m" or "1h"`)
 	case parsed <= 0:
 		return errors.New("it must be longer than nothing")
+	case parsed > 365*24*time.Hour:
+		return errors.New("it must not be longer than a year")
 	}
 	*d.value = parsed
 	return nil
@@ -125,6 +127,8 @@ func completeWords(cmd *cobra.Command, flag string, words []string) {
 func normalizeFlag(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	name = strings.ReplaceAll(name, "_", "-")
 	switch name {
+	case "allowed-groups":
+		name = "allow-group"
 	case "update-info-interval":
 		name = "refresh-interval"
 	case "hub-service-prefix":

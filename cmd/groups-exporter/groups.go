@@ -69,7 +69,9 @@ membership, and one without a user for a group without members.
 			if err := o.hub.complete(getenv); err != nil {
 				return err
 			}
-			return runGroups(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
+			return interruptible(cmd.Context(), func() error {
+				return runGroups(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
+			})
 		},
 	}
 	o.addFlags(cmd)
@@ -94,7 +96,7 @@ func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) erro
 	source := o.hub.source(nil)
 	snapshot, result, err := source.snapshot(ctx)
 	if err != nil {
-		return interrupted(ctx, err)
+		return err
 	}
 	for _, notice := range source.notices(snapshot, result) {
 		say(errOut, notice, "")
@@ -256,6 +258,9 @@ func joinNames(names []string, room int) string {
 	var joined strings.Builder
 	for i, name := range names {
 		next := printable(name)
+		if strings.Contains(next, ",") && !strings.HasPrefix(next, `"`) {
+			next = strconv.Quote(name) // it would look like two
+		}
 		if i > 0 {
 			next = ", " + next
 		}

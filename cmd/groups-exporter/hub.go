@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -88,7 +89,7 @@ func (o *hubOptions) completeAddress(getenv func(string) string) error {
 	}
 	if host := getenv("HUB_SERVICE_HOST"); address == "" && host != "" {
 		// Kubernetes sets both for a service named "hub" in the same namespace.
-		from, address = "HUB_SERVICE_HOST and HUB_SERVICE_PORT", "http://"+host+":"+firstSet(getenv("HUB_SERVICE_PORT"), "8081")
+		from, address = "HUB_SERVICE_HOST with HUB_SERVICE_PORT", "http://"+net.JoinHostPort(host, firstSet(getenv("HUB_SERVICE_PORT"), "8081"))
 	}
 	if address == "" {
 		return usagef("no hub to ask: neither --hub-url nor JUPYTERHUB_API_URL is given")
@@ -111,7 +112,7 @@ func (o *hubOptions) completeToken(getenv func(string) string) error {
 		}
 		from, text = o.tokenFile, string(data)
 	case o.token != "":
-		return nil // given by the Python exporter's flag
+		from, text = "--hub_api_token", string(o.token)
 	case text == "":
 		return usagef("no token for the hub: neither --hub-token-file nor JUPYTERHUB_API_TOKEN is given")
 	}
@@ -186,7 +187,7 @@ func (s *source) snapshot(ctx context.Context) (*membership.Snapshot, hub.Result
 func (s *source) notices(snapshot *membership.Snapshot, result hub.Result) []string {
 	var notices []string
 	if result.Inconsistent {
-		notices = append(notices, "users were deleted each time the hub was asked, so somebody may be missing")
+		notices = append(notices, "the hub's list of users changed each time it was read, so somebody may be missing")
 	}
 	if result.GroupsError != nil {
 		notices = append(notices, "groups without members are not known: "+result.GroupsError.Error())

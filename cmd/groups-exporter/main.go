@@ -8,11 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -38,6 +42,7 @@ func main() {
 	// A closed pipe is then an error of the write, which ends us quietly.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends us at once
 	code := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -50,7 +55,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 	// Once a command runs, what is wrong is no longer the command line.
 	started := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
-	root.SetArgs(args)
+	root.SetArgs(spreadAllowedGroups(args))
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
@@ -62,7 +67,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 		return exitOK
 	case isClosedPipe(err):
 		return exitOK // whoever read our output has seen enough
-	case !started || errors.As(err, &usage):
+	case !started && !isWrite(err) || errors.As(err, &usage):
 		say(errOut, err.Error(), usageHint(root, command, args))
 		return exitUsage
 	default:
@@ -76,6 +81,34 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 func isClosedPipe(err error) bool {
 	_, ofHub := errors.AsType[*hub.Error](err)
 	return errors.Is(err, syscall.EPIPE) && !ofHub
+}
+
+// isWrite tells whether the output could not be written.
+func isWrite(err error) bool {
+	pathErr, ok := errors.AsType[*fs.PathError](err)
+	return ok && pathErr.Op == "write"
+}
+
+// interruptible does what may block on a hub, on standard input or on a pipe that
+// nobody reads, until it is done or ctx ends. What doesn't block has a second to
+// leave nothing half-done.
+func interruptible(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		select {
+		case err = <-done:
+		case <-time.After(time.Second):
+			err = ctx.Err()
+		}
+	}
+	if err != nil && ctx.Err() != nil {
+		return errors.New("interrupted")
+	}
+	return err
 }
 
 // usageError is a command line that can't be right, found after it was parsed.
@@ -126,12 +159,24 @@ and storage can be told by group.
 }
 
 // say writes a message, and a hint where there is one, in the form that every
-// error of the program has.
+// error of the program has: a line each, whatever a name or an answer in it holds.
 func say(w io.Writer, message, hint string) {
-	fmt.Fprintf(w, "groups-exporter: %s\n", message)
+	fmt.Fprintf(w, "groups-exporter: %s\n", oneLine(message))
 	if hint != "" {
-		fmt.Fprintf(w, "groups-exporter: hint: %s\n", hint)
+		fmt.Fprintf(w, "groups-exporter: hint: %s\n", oneLine(hint))
 	}
+}
+
+func oneLine(text string) string {
+	var line strings.Builder
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			line.WriteRune(r)
+		}
+	}
+	return line.String()
 }
 
 // usageHint names the command that was probably meant, or the help to read.

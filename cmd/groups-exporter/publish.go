@@ -46,8 +46,8 @@ func (o *publishOptions) addFlags(cmd *cobra.Command) {
 }
 
 func (o *publishOptions) complete(getenv func(string) string) error {
-	o.prefix = firstSet(o.prefix, getenv("JUPYTERHUB_METRICS_PREFIX"), metrics.DefaultPrefix)
-	if !regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`).MatchString(o.prefix) {
+	o.prefix = firstSet(o.prefix, getenv("JUPYTERHUB_METRICS_PREFIX"))
+	if o.prefix != "" && !regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`).MatchString(o.prefix) {
 		return usagef("metrics can't begin with %q: letters, digits and _ can, a digit not first", o.prefix)
 	}
 	if o.usernames == omitUsernames && (slices.Contains(o.with, withUserInfo) || slices.Contains(o.with, withShare)) {

@@ -16,8 +16,7 @@ import (
 // pythonOptions are the arguments of the Python exporter that mean something
 // else here, as hidden flags. Those with another name only are in normalizeFlag.
 type pythonOptions struct {
-	allowedGroups bool
-	tokenOnLine   bool
+	tokenOnLine bool
 	// unused are flags about usage by group, which isn't published.
 	unused []string
 }
@@ -46,19 +45,14 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 		return nil
 	})
 	hidden("double-count", func(text string) error {
-		double, err := strconv.ParseBool(strings.ToLower(text))
-		if err != nil {
+		switch strings.ToLower(text) {
+		case "true":
+			o.hub.rules.MultiGroup = membership.Both
+		case "false":
+			o.hub.rules.MultiGroup = membership.Multiple
+		default:
 			return errors.New("it is neither true nor false")
 		}
-		o.hub.rules.MultiGroup = membership.Multiple
-		if double {
-			o.hub.rules.MultiGroup = membership.Both
-		}
-		return nil
-	})
-	hidden("allowed-groups", func(text string) error {
-		p.allowedGroups = true
-		o.hub.rules.Allow = append(o.hub.rules.Allow, text)
 		return nil
 	})
 	hidden("hub-api-token", func(text string) error {
@@ -74,13 +68,25 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 	}
 }
 
-// takeArgs takes the further words of "--allowed_groups a b c".
-func (p *pythonOptions) takeArgs(cmd *cobra.Command, args []string, o *serveOptions) error {
-	if !p.allowedGroups {
-		return needsNoArgs(cmd, args)
+// spreadAllowedGroups makes one flag a word of "--allowed_groups A B", which in
+// the Python exporter takes as many words as follow, also none.
+func spreadAllowedGroups(args []string) []string {
+	var spread []string
+	taking := false
+	for i, arg := range args {
+		switch {
+		case arg == "--":
+			return append(spread, args[i:]...)
+		case arg == "--allowed_groups" || arg == "--allowed-groups":
+			taking = true
+		case taking && !strings.HasPrefix(arg, "-"):
+			spread = append(spread, "--allowed-groups="+arg)
+		default:
+			taking = false
+			spread = append(spread, arg)
+		}
 	}
-	o.hub.rules.Allow = append(o.hub.rules.Allow, args...)
-	return nil
+	return spread
 }
 
 // warnings say what is not as it was with the Python exporter.

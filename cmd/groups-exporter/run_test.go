@@ -2,15 +2,27 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/spf13/cobra"
+
+	"github.com/groups-exporter/groups-exporter/internal/fakehub"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
+	"github.com/groups-exporter/groups-exporter/internal/membership"
 )
 
 func TestIsClosedPipe(t *testing.T) {
@@ -39,5 +51,145 @@ func TestAClosedPipeEndsQuietly(t *testing.T) {
 	none := func(string) string { return "" }
 	if code := run(t.Context(), []string{"escape", "ada"}, none, strings.NewReader(""), closedPipe{}, &errOut); code != exitOK || errOut.Len() > 0 {
 		t.Errorf("exit code %d, error %q", code, &errOut)
+	}
+}
+
+// stuckPipe is an output whose reader doesn't read.
+type stuckPipe struct{ entered chan struct{} }
+
+func (p stuckPipe) Write([]byte) (int, error) {
+	close(p.entered)
+	select {}
+}
+
+func TestAStuckPipeCanBeInterrupted(t *testing.T) {
+	h := &fakehub.Hub{}
+	h.SetUsers(fakehub.User{Name: "ada"})
+	h.Grant("x", "list:users", "read:users:groups")
+	server := httptest.NewServer(h)
+	defer server.Close()
+	environment := func(name string) string {
+		return map[string]string{"JUPYTERHUB_API_URL": server.URL, "JUPYTERHUB_API_TOKEN": "x"}[name]
+	}
+	for _, command := range [][]string{{"dump"}, {"groups"}, {"escape", "ada"}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		pipe := stuckPipe{make(chan struct{})}
+		go func() { <-pipe.entered; cancel() }()
+		var errOut bytes.Buffer
+		code := run(ctx, command, environment, strings.NewReader(""), pipe, &errOut)
+		if code != exitWorld || errOut.String() != "groups-exporter: interrupted\n" {
+			t.Errorf("%s: exit code %d, error %q", command, code, &errOut)
+		}
+	}
+}
+
+func TestErrorsAreOneLine(t *testing.T) {
+	var out bytes.Buffer
+	say(&out, "open a\nb\x1b[31m: no such file", "look\there")
+	const want = "groups-exporter: open a\\nb\\x1b[31m: no such file\ngroups-exporter: hint: look\\there\n"
+	if out.String() != want {
+		t.Errorf("got %q, want %q", &out, want)
+	}
+}
+
+func TestSpreadAllowedGroups(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"serve --allowed_groups a b --port 1", "serve --allowed-groups=a --allowed-groups=b --port 1"},
+		{"serve --allowed_groups --port 1", "serve --port 1"},
+		{"serve --port 1 --allowed_groups", "serve --port 1"},
+		{"serve --allowed_groups=a b", "serve --allowed_groups=a b"},
+		{"serve --allowed-groups a -- b", "serve --allowed-groups=a -- b"},
+		{"escape -- --allowed_groups a", "escape -- --allowed_groups a"},
+		{"escape a b", "escape a b"},
+	} {
+		if diff := cmp.Diff(strings.Fields(c.want), spreadAllowedGroups(strings.Fields(c.args))); diff != "" {
+			t.Errorf("%s: %s", c.args, diff)
+		}
+	}
+}
+
+// What is not said by a flag comes from the environment, then from the defaults.
+func TestServeOptions(t *testing.T) {
+	for _, c := range []struct {
+		what, args, environment string
+		want                    func(o serveOptions) bool
+	}{
+		{"defaults", "", "", func(o serveOptions) bool {
+			return o.listenAddress == ":8100" && o.routePrefix == "/services/groups-exporter/" && o.telemetryPath == "/metrics" &&
+				o.interval == 5*time.Minute && o.maxStaleness == time.Hour && o.hub.namespace == "default" && o.hub.timeout == 30*time.Second &&
+				o.hub.rules.MultiGroup == membership.Each
+		}},
+		{"staleness follows the interval", "--refresh-interval 1h", "", func(o serveOptions) bool { return o.maxStaleness == 3*time.Hour }},
+		{"a hub's environment", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:9000/x JUPYTERHUB_SERVICE_PREFIX=/b/services/n/ NAMESPACE=ns", func(o serveOptions) bool {
+			return o.listenAddress == "127.0.0.1:9000" && o.routePrefix == "/b/services/n/" && o.hub.namespace == "ns"
+		}},
+		{"a service without an address", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:0/", func(o serveOptions) bool { return o.listenAddress == ":8100" }},
+		{"flags are stronger", "--web.listen-address :1 --web.route-prefix /p --namespace n", "JUPYTERHUB_SERVICE_URL=http://h:2 JUPYTERHUB_SERVICE_PREFIX=/q NAMESPACE=m", func(o serveOptions) bool {
+			return o.listenAddress == ":1" && o.routePrefix == "/p" && o.hub.namespace == "n"
+		}},
+		{"Kubernetes", "", "JUPYTERHUB_API_URL= HUB_SERVICE_HOST=10.0.0.1 HUB_SERVICE_PORT=8081", func(o serveOptions) bool { return o.hub.api.String() == "http://10.0.0.1:8081/hub/api" }},
+		{"Kubernetes with IPv6", "", "JUPYTERHUB_API_URL= HUB_SERVICE_HOST=fd00::1", func(o serveOptions) bool { return o.hub.api.String() == "http://[fd00::1]:8081/hub/api" }},
+		{"the token's flag of the Python exporter", "--hub_api_token t2", "", func(o serveOptions) bool { return o.hub.token == "t2" && o.python.tokenOnLine }},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			environment := map[string]string{"JUPYTERHUB_API_URL": "http://hub", "JUPYTERHUB_API_TOKEN": "t"}
+			for _, pair := range strings.Fields(c.environment) {
+				name, value, _ := strings.Cut(pair, "=")
+				environment[name] = value
+			}
+			var o serveOptions
+			cmd := &cobra.Command{}
+			cmd.SetGlobalNormalizationFunc(normalizeFlag)
+			o.addFlags(cmd)
+			if err := cmd.ParseFlags(strings.Fields(c.args)); err != nil {
+				t.Fatal(err)
+			}
+			if err := o.complete(func(name string) string { return environment[name] }); err != nil {
+				t.Fatal(err)
+			}
+			if !c.want(o) {
+				t.Errorf("got %+v", o)
+			}
+		})
+	}
+}
+
+// A list that changes whenever it is read is published, and counted.
+func TestAnInconsistentRefreshIsCounted(t *testing.T) {
+	h := &fakehub.Hub{MaxLimit: 2}
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		h.Update(func(users []fakehub.User) []fakehub.User {
+			return append(slices.Clone(users), fakehub.User{Name: name})
+		})
+	}
+	h.Grant("x", "list:users", "read:users:groups")
+	h.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("offset") == "2" {
+			h.Update(func(users []fakehub.User) []fakehub.User { return slices.Clone(users[1:]) })
+		}
+		return false
+	}
+	server := httptest.NewServer(h)
+	defer server.Close()
+	api, err := hub.APIURL(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	e := newExporter(serveOptions{hub: hubOptions{api: api, token: "x", namespace: "n", timeout: time.Minute}}, slog.New(slog.NewTextHandler(&log, nil)))
+	snapshot, err := e.refresh(t.Context())
+	if err == nil {
+		err = e.replace(snapshot)
+	}
+	if err != nil || e.page.Load() == nil || !strings.Contains(log.String(), "somebody may be missing") {
+		t.Errorf("error %v, log %s", err, &log)
+	}
+	const want = `
+# HELP groups_exporter_inconsistent_refreshes_total Refreshes during which the list of users changed each time it was read: somebody may be missing.
+# TYPE groups_exporter_inconsistent_refreshes_total counter
+groups_exporter_inconsistent_refreshes_total{namespace="n"} 1
+`
+	if err := testutil.GatherAndCompare(e.self.Registry, strings.NewReader(want), "groups_exporter_inconsistent_refreshes_total"); err != nil {
+		t.Error(err)
 	}
 }

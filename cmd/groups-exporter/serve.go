@@ -60,8 +60,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 
 func (o *serveOptions) complete(getenv func(string) string) error {
 	if o.demo {
-		if o.hub.address != "" || o.hub.tokenFile != "" {
-			return usagef("--demo has a hub of its own: it goes without --hub-url and --hub-token-file")
+		if firstSet(o.hub.address, o.hub.tokenFile, o.hub.caFile, o.hub.certFile, o.hub.keyFile, string(o.hub.token)) != "" {
+			return usagef("--demo has a hub of its own: it goes without --hub-url, a token and certificates")
 		}
 		if o.interval == 0 {
 			o.interval = demoRefreshInterval
@@ -73,17 +73,17 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 	if o.maxStaleness == 0 {
 		o.maxStaleness = max(defaultStaleness, 3*o.interval)
 	}
-	if o.maxStaleness < o.interval {
-		return usagef("--max-staleness is shorter than --refresh-interval: the metrics would come and go")
+	if o.maxStaleness < 2*o.interval {
+		return usagef("--max-staleness has to be twice --refresh-interval or more, or the metrics would come and go")
 	}
 	o.listenAddress = firstSet(o.listenAddress, serviceAddress(getenv("JUPYTERHUB_SERVICE_URL")), defaultListenAddress)
 	o.routePrefix = firstSet(o.routePrefix, getenv("JUPYTERHUB_SERVICE_PREFIX"), defaultRoutePrefix)
 	if err := checkListenAddress(o.listenAddress); err != nil {
 		return err
 	}
-	for flag, path := range map[string]string{"--web.telemetry-path": o.telemetryPath, "--web.route-prefix": o.routePrefix} {
+	for _, path := range []string{o.telemetryPath, o.routePrefix} {
 		if !strings.HasPrefix(path, "/") {
-			return usagef("%s has to begin with a slash: %q", flag, path)
+			return usagef("a path has to begin with a slash: %q", path)
 		}
 	}
 	if err := o.publish.complete(getenv); err != nil {
@@ -147,7 +147,7 @@ A stop by SIGINT or SIGTERM is 0.`,
 
   # only courses, and users in several of them in one series
   groups-exporter serve --allow-group 'course-*' --multi-group multiple`,
-		Args: func(cmd *cobra.Command, args []string) error { return o.python.takeArgs(cmd, args, &o) },
+		Args: needsNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.complete(getenv); err != nil {
 				return err
@@ -179,7 +179,7 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 		defer close(polled)
 		e.poller.Run(ctx)
 	}()
-	log.Info("listening", "address", listener.Addr().String(), "metrics", o.telemetryPath, "and", o.routePrefix)
+	log.Info("listening", "address", listener.Addr().String(), "metrics", o.telemetryPath, "prefix", o.routePrefix)
 	log.Info("asking", "hub", o.hub.api.String(), "namespace", o.hub.namespace, "every", o.interval.String())
 	for _, warning := range o.python.warnings() {
 		log.Warn(warning)
@@ -216,7 +216,7 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 	e.hub = e.self.Hub(o.hub.namespace, words(hub.Reasons())...)
 	e.source = o.hub.source(e.hub.Answered)
 	e.poller = server.Poller{
-		Refresh: e.refresh, Publish: e.replace, Interval: o.interval, MaxStaleness: o.maxStaleness, Log: log,
+		Refresh: e.refresh, Publish: e.replace, RetryAfter: hub.RetryAfter, Interval: o.interval, MaxStaleness: o.maxStaleness, Log: log,
 	}
 	return e
 }

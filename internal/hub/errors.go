@@ -67,7 +67,7 @@ func (e *Error) Error() string {
 		if e.Location != "" {
 			redirect = " to " + e.Location
 		}
-		return fmt.Sprintf("the hub at %s answered %d %s%s", e.URL, e.Status, http.StatusText(e.Status), redirect)
+		return strings.TrimSpace(fmt.Sprintf("the hub at %s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))) + redirect
 	default:
 		return fmt.Sprintf("the answer of %s is not a JupyterHub's: %s", e.URL, e.Problem)
 	}
@@ -84,6 +84,14 @@ func ReasonOf(err error) Reason {
 	return Other
 }
 
+// RetryAfter gives how long the hub asks us to wait, 0 where it doesn't.
+func RetryAfter(err error) time.Duration {
+	if hubErr, ok := errors.AsType[*Error](err); ok {
+		return hubErr.RetryAfter
+	}
+	return 0
+}
+
 // networkError turns what http.Client returned, before or in the body, into an
 // Error. http.Client wraps the address once more, which is left off.
 func networkError(address string, err error) *Error {
@@ -94,9 +102,9 @@ func networkError(address string, err error) *Error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout() {
 		return &Error{Reason: Timeout, URL: address}
 	}
-	var opErr *net.OpError
-	if errors.As(err, &opErr) && opErr.Op == "dial" {
-		// "dial tcp 127.0.0.1:1: connect: connection refused" without its head.
+	if opErr, ok := errors.AsType[*net.OpError](err); ok {
+		// "connection refused", without a head that names our own port: the same
+		// failure is the same text.
 		err = opErr.Err
 		if sysErr, ok := errors.AsType[*os.SyscallError](err); ok {
 			err = sysErr.Err

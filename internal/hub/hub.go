@@ -28,6 +28,8 @@ const (
 	// maxSweeps is how often the users are listed again when some were deleted
 	// meanwhile.
 	maxSweeps = 3
+	// scopesAge is how long it takes at most until a scope that was granted counts.
+	scopesAge = time.Hour
 	// maxGrow is for how many users there is made room at once, on the word of a
 	// hub's total.
 	maxGrow = 200_000
@@ -70,9 +72,10 @@ type Client struct {
 	userAgent string
 	onAnswer  func(code int)
 	body      bytes.Buffer // of the last answer, reused
-	// scopes are the token's, asked for once and not at every refresh. A failed
-	// refresh forgets them: the hub may come back with other permissions.
-	scopes []string
+	// scopes are the token's as of scopesAt: they are asked for once in a while
+	// and not at every refresh. A failed refresh forgets them.
+	scopes   []string
+	scopesAt time.Time
 }
 
 // Result is a hub's listing and what has to be said about it.
@@ -91,8 +94,10 @@ type Result struct {
 func APIURL(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
+	case strings.Contains(address, "@"):
+		return nil, errors.New("it holds a user name or password, which a hub doesn't take")
 	case err != nil:
-		// url.Error repeats the address, which may hold a password.
+		// url.Error repeats the address.
 		if urlErr, ok := errors.AsType[*url.Error](err); ok {
 			err = urlErr.Err
 		}
@@ -101,8 +106,6 @@ func APIURL(address string) (*url.URL, error) {
 		return nil, errors.New("it doesn't start with http:// or https://")
 	case u.Hostname() == "":
 		return nil, errors.New("it names no host")
-	case u.User != nil:
-		return nil, errors.New("it holds a user name or password, which a hub doesn't take")
 	case u.RawQuery != "" || u.Fragment != "":
 		return nil, errors.New("it has a query or a fragment")
 	}
@@ -121,7 +124,6 @@ func New(o Options) *Client {
 			Proxy:               http.ProxyFromEnvironment,
 			TLSClientConfig:     o.TLS,
 			TLSHandshakeTimeout: o.Timeout,
-			MaxConnsPerHost:     1,
 			IdleConnTimeout:     90 * time.Second,
 			// A hub's headers are short; 64 KiB is room for any proxy's.
 			MaxResponseHeaderBytes: 64 << 10,
@@ -209,12 +211,12 @@ func (c *Client) users(ctx context.Context) (*membership.Listing, bool, error) {
 // them. It asks for the scopes first, because a refusal is a warning in the hub's
 // log.
 func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) error {
-	if c.scopes == nil {
+	if c.scopes == nil || time.Since(c.scopesAt) > scopesAge {
 		scopes, err := c.ownScopes(ctx)
 		if err != nil {
 			return err
 		}
-		c.scopes = scopes
+		c.scopes, c.scopesAt = scopes, time.Now()
 	}
 	if !holds(c.scopes, "list:groups") {
 		return nil

@@ -158,7 +158,7 @@ func TestAPIURL(t *testing.T) {
 			t.Errorf("APIURL(%q) = %v, %v, want %q", address, got, err, want)
 		}
 	}
-	for _, address := range []string{"", "hub:8081", "ftp://hub", "http://", "http://u:s3cret@hub", "http://hub?x=1", "http://hub#x", "http://u:s3cret@hub\x7f"} {
+	for _, address := range []string{"", "hub:8081", "ftp://hub", "http://", "http://u:s3cret@hub", "http://hub?x=1", "http://hub#x", "http://u:s3cret@hub\x7f", "http://u:s3cret/x@hub", "http://u:s3cret%zz@hub"} {
 		got, err := hub.APIURL(address)
 		if err == nil {
 			t.Errorf("APIURL(%q) = %v, want an error", address, got)
@@ -407,6 +407,37 @@ func TestAsksForTheScopesAgainWhenTheyChanged(t *testing.T) {
 	}
 }
 
+func TestAScopeThatWasGrantedCountsWithinTheHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := newHub(people(3)...)
+		fake.AddGroups("empty")
+		c := client(t, "http://hub.test", func(o *hub.Options) { o.Transport = inMemory{fake} })
+		list(t, c)
+		fake.Grant(token, "users", "list:groups")
+		time.Sleep(time.Hour + time.Second)
+		if got := told(list(t, c)); !slices.Contains(got, "empty=0") {
+			t.Errorf("got %v, want the empty group too", got)
+		}
+	})
+}
+
+func TestTheSameFailureIsTheSameText(t *testing.T) {
+	t.Parallel()
+	reset := func(w http.ResponseWriter, _ *http.Request) {
+		connection, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = connection.(*net.TCPConn).SetLinger(0)
+		_ = connection.Close()
+	}
+	c := start(t, http.HandlerFunc(reset))
+	if first, second := failure(t, c).Error(), failure(t, c).Error(); first != second || !strings.Contains(first, "connection reset by peer") {
+		t.Errorf("%q, then %q", first, second)
+	}
+}
+
 func TestUsersCountWithoutTheListOfGroups(t *testing.T) {
 	for _, broken := range []string{"/groups", "/user"} {
 		fake := newHub(people(3)...)
@@ -438,6 +469,7 @@ func TestAnswersThatAreNotAHubs(t *testing.T) {
 		{"a web page said to be JSON", "application/json", "<html>", hub.Format, "no valid JSON at byte 1 of 6"},
 		{"a bare list", "application/json", `[{"name":"ada","groups":[]}]`, hub.Format, "a bare list, where pages were asked for"},
 		{"another object", "application/json", `{"status":"ok"}`, hub.Format, "no pages in it"},
+		{"a page without items", "application/json", `{"_pagination":{"total":1,"next":null}}`, hub.Format, "no pages in it"},
 		{"a number for a name", "application/json", page(`{"name":5,"groups":[]}`), hub.Format, `a JSON number as "items.name"`},
 		{"no name", "application/json", page(`{"groups":[]}`), hub.Format, "a user without a name"},
 		{"null for groups", "application/json", page(`{"name":"ada","groups":null}`), hub.Format, `null as the groups of user "ada"`},
@@ -485,7 +517,7 @@ func TestRetries(t *testing.T) {
 		{"gateway timeout for ever", 504, "", 99, 4, hub.Status, 1750 * time.Millisecond},
 		{"told to wait", 429, "20", 1, 2, "", 20 * time.Second},
 		{"told to wait until a time", 503, "Sat, 01 Jan 2000 00:00:30 GMT", 1, 2, "", 30 * time.Second},
-		{"told to wait too long", 429, "3600", 1, 1, hub.Status, 0},
+		{"told to wait too long", 429, "120", 1, 1, hub.Status, 0},
 		{"a server's error", 500, "", 1, 1, hub.Status, 0},
 		{"not found", 404, "", 1, 1, hub.Status, 0},
 		{"bad request", 400, "", 1, 1, hub.Status, 0},
@@ -531,6 +563,7 @@ func TestRetries(t *testing.T) {
 }
 
 func TestConnectionErrors(t *testing.T) {
+	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -594,6 +627,18 @@ func TestCancel(t *testing.T) {
 	}
 	if n := len(fake.Requests()); n != 3 {
 		t.Errorf("%d requests, want 3: none after it was stopped", n)
+	}
+
+	// Also when all users are there, and only the scopes are asked for.
+	ctx, cancel = context.WithCancel(t.Context())
+	fake.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/user") {
+			cancel()
+		}
+		return false
+	}
+	if _, err := start(t, fake).List(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
 	}
 }
 

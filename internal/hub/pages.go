@@ -107,7 +107,7 @@ func sweep[T named](ctx context.Context, c *Client, path string, add func(items 
 		if err := c.get(ctx, path, query, &p); err != nil {
 			return 0, false, err
 		}
-		if p.Pagination == nil {
+		if p.Pagination == nil || p.Items == nil {
 			return 0, false, c.formatError(path, "no pages in it")
 		}
 		if len(p.Items) > 0 && slices.EqualFunc(p.Items, last, func(a, b T) bool { return a.name() == b.name() }) {
@@ -187,8 +187,6 @@ func (c *Client) getOnce(ctx context.Context, path string, query url.Values, out
 	defer response.Body.Close()
 	c.onAnswer(response.StatusCode)
 	if response.StatusCode != http.StatusOK {
-		// Read what is left, if it is little, so that the connection can be used again.
-		_, _ = io.CopyN(io.Discard, response.Body, 64<<10)
 		return &Error{
 			Reason: Status, URL: address, Status: response.StatusCode,
 			Location:   response.Header.Get("Location"),

@@ -217,7 +217,7 @@ func TestSelf(t *testing.T) {
 # TYPE groups_exporter_hub_requests_total counter
 groups_exporter_hub_requests_total{code="0",namespace="hub"} 1
 groups_exporter_hub_requests_total{code="200",namespace="hub"} 2
-# HELP groups_exporter_inconsistent_refreshes_total Refreshes during which users were deleted each time the hub was asked: somebody may be missing.
+# HELP groups_exporter_inconsistent_refreshes_total Refreshes during which the list of users changed each time it was read: somebody may be missing.
 # TYPE groups_exporter_inconsistent_refreshes_total counter
 groups_exporter_inconsistent_refreshes_total{namespace="hub"} 1
 # HELP groups_exporter_last_refresh_success_timestamp_seconds When the last refresh succeeded.

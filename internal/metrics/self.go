@@ -44,7 +44,7 @@ func NewSelf() *Self {
 		users:        gauge("_users", "Users in the published snapshot."),
 		memberships:  gauge("_memberships", "Memberships in the published snapshot."),
 		failures:     counter("_refresh_failures_total", "Refreshes that failed, by reason.", labelReason),
-		inconsistent: counter("_inconsistent_refreshes_total", "Refreshes during which users were deleted each time the hub was asked: somebody may be missing."),
+		inconsistent: counter("_inconsistent_refreshes_total", "Refreshes during which the list of users changed each time it was read: somebody may be missing."),
 		requests:     counter("_hub_requests_total", "Requests to the hub, by the answer's status code, 0 where none came.", labelCode),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: selfPrefix + "_refresh_duration_seconds", Help: "How long refreshes took, failed ones too.",

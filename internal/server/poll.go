@@ -28,6 +28,8 @@ type Poller struct {
 	// Publish replaces what scrapes see; nil takes it away. It is called by Run
 	// alone, never twice at a time.
 	Publish func(*membership.Snapshot) error
+	// RetryAfter tells how long the hub asked to be left alone when a refresh failed.
+	RetryAfter func(error) time.Duration
 	// Interval is the time from the end of a refresh to the next.
 	Interval time.Duration
 	// MaxStaleness is how long after the last success its snapshot is published.
@@ -49,6 +51,7 @@ func (p *Poller) Run(ctx context.Context) {
 	defer stale.Stop()
 
 	failures := 0
+	var wait time.Duration
 	state := "" // "up", or the last error's text
 	for {
 		refreshed := make(chan outcome, 1)
@@ -69,16 +72,20 @@ func (p *Poller) Run(ctx context.Context) {
 					return
 				case err != nil:
 					failures++
-					p.log(state != err.Error(), slog.LevelWarn, "refresh failed", "err", err, "next_in", p.wait(failures).String())
+					wait = min(p.Interval, max(firstRetry<<min(failures-1, 20), p.RetryAfter(err)))
+					p.log(state != err.Error(), slog.LevelWarn, "refresh failed", "err", err, "next_in", wait.String())
 					state = err.Error()
 				default:
 					p.log(state != "up", slog.LevelInfo, "refreshed", "users", got.snapshot.Len(), "memberships", got.snapshot.Memberships())
-					failures, state = 0, "up"
+					failures, wait, state = 0, p.Interval, "up"
 					stale.Reset(p.MaxStaleness)
 				}
-				next = time.After(vary(p.wait(failures)))
+				next = time.After(vary(wait))
 			case <-stale.C:
 				p.Log.Warn("the last good refresh is too old: the hub's series are gone", "max_staleness", p.MaxStaleness.String())
+				if state == "up" { // a refresh hangs
+					state = "" // so that its end is news
+				}
 				if err := p.Publish(nil); err != nil {
 					p.Log.Error("taking the hub's series away", "err", err)
 				}
@@ -92,14 +99,6 @@ func (p *Poller) Run(ctx context.Context) {
 			}
 		}
 	}
-}
-
-// wait is how long after so many failures in a row the hub is asked again.
-func (p *Poller) wait(failures int) time.Duration {
-	if failures == 0 {
-		return p.Interval
-	}
-	return min(p.Interval, firstRetry<<min(failures-1, 20))
 }
 
 // vary adds or takes up to a tenth.

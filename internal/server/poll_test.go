@@ -16,6 +16,11 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/server"
 )
 
+// busyFor is the error of a hub that asks to be left alone.
+type busyFor time.Duration
+
+func (busyFor) Error() string { return "busy" }
+
 // watched is a poller in a bubble: what its hub says is set, what it publishes
 // and logs is seen. The test holds the lock but for while it sleeps.
 type watched struct {
@@ -52,6 +57,12 @@ func watch(interval, staleness time.Duration) *watched {
 				w.published++
 			}
 			return nil
+		},
+		RetryAfter: func(err error) time.Duration {
+			if busy, ok := errors.AsType[busyFor](err); ok {
+				return time.Duration(busy)
+			}
+			return 0
 		},
 		Interval: interval, MaxStaleness: staleness,
 		Log: slog.New(slog.NewTextHandler(w, nil)),
@@ -168,6 +179,24 @@ func TestRetriesSoonAndThenLessOften(t *testing.T) {
 	})
 }
 
+func TestLeavesABusyHubAlone(t *testing.T) {
+	for asked, want := range map[time.Duration]time.Duration{
+		2 * time.Minute: 2 * time.Minute,
+		time.Second:     10 * time.Second,
+		time.Hour:       5 * time.Minute, // as seldom as if it were well
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := watch(5*time.Minute, time.Hour)
+			w.answer = func(context.Context) error { return busyFor(asked) }
+			w.start(t)
+			w.sleep(6 * time.Minute)
+			if gap := w.refreshes[1] - w.refreshes[0]; gap < want*9/10 || gap > want*11/10 {
+				t.Errorf("asked to wait %v, waited %v, want %v", asked, gap, want)
+			}
+		})
+	}
+}
+
 func TestDropsWhatIsTooOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(5*time.Minute, time.Hour)
@@ -187,8 +216,8 @@ func TestDropsWhatIsTooOld(t *testing.T) {
 		}
 		w.answer = nil
 		w.sleep(6 * time.Minute)
-		if w.current == nil {
-			t.Error("not back after the hub is")
+		if w.current == nil || strings.Count(w.log.String(), "msg=refreshed") != 2 {
+			t.Errorf("not back after the hub is, or without a word:\n%s", &w.log)
 		}
 	})
 }
@@ -202,6 +231,7 @@ func TestARefreshThatHangsDoesntKeepWhatIsTooOld(t *testing.T) {
 		if w.current != nil {
 			t.Error("a refresh hangs, and the old snapshot is still there")
 		}
+		w.answer = nil
 		if len(w.refreshes) != 2 {
 			t.Errorf("%d refreshes, want two: never two at once", len(w.refreshes))
 		}
