@@ -91,7 +91,7 @@ func runDump(ctx context.Context, out, errOut io.Writer, o dumpOptions) error {
 	if o.format == formatOpenMetrics {
 		format = exposition.OpenMetrics
 	}
-	page, err := exposition.Encode(metrics.Families(o.publish.families(), snapshot), format)
+	page, err := exposition.Encode(metrics.Families(o.publish.metrics(), snapshot), format)
 	if err != nil {
 		return fmt.Errorf("encoding: %w", err)
 	}

@@ -69,7 +69,7 @@ asked.
 ` + exitCodes,
 		Example: `  groups-exporter escape ada@university.example
   groups-exporter escape --server-name gpu ada
-  kubectl get pod "jupyter-$(groups-exporter escape --scheme safe Ada_Lovelace)"
+  groups-exporter escape --output json Ada_Lovelace | jq -r '.[].safe_pod_name'
   cut -d, -f1 users.csv | groups-exporter escape --scheme escape
   groups-exporter escape -- --a-name-that-looks-like-a-flag`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -225,10 +225,10 @@ func writeForms(out io.Writer, names *nameReader, o escapeOptions) error {
 		header = append(header, "USER_SERVER (SAFE)", "USER_SERVER (ESCAPE)", "POD (SAFE)", "POD (ESCAPE)")
 	}
 	table := make([][]string, len(rows))
-	for i, row := range cells {
-		shown := append([]string{row[0]}, row[2:len(header)+1]...)
-		for _, cell := range shown {
-			table[i] = append(table[i], printable(cell))
+	for i, row := range rows {
+		table[i] = []string{printable(row.Username), printable(row.Escape), printable(row.Safe), printable(row.Label)}
+		if o.output == outputWide {
+			table[i] = append(table[i], row.SafeUserServer, row.EscapeUserServer, row.SafePodName, row.EscapePodName)
 		}
 	}
 	width := terminalWidth(out)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // choice is a flag that takes one of a few words.
@@ -28,7 +27,7 @@ func (c choice[T]) String() string {
 // Set takes a word, and says which there are where it isn't one of them.
 func (c choice[T]) Set(text string) error {
 	if !slices.Contains(c.allowed, T(text)) {
-		return errors.New("it is none of " + strings.Join(words(c.allowed), ", "))
+		return errors.New("it must be one of: " + strings.Join(words(c.allowed), ", "))
 	}
 	*c.value = T(text)
 	return nil
@@ -44,6 +43,7 @@ type choices[T ~string] struct {
 	allowed []T
 }
 
+// String is empty: there is no default to show.
 func (c choices[T]) String() string { return "" }
 
 // Set adds words.
@@ -77,14 +77,7 @@ func (d duration) String() string {
 	if d.value == nil || *d.value == 0 {
 		return ""
 	}
-	text := d.value.String()
-	if short, ok := strings.CutSuffix(text, "m0s"); ok {
-		text = short + "m"
-	}
-	if short, ok := strings.CutSuffix(text, "h0m"); ok {
-		text = short + "h"
-	}
-	return text
+	return d.value.String()
 }
 
 // Set takes a time.
@@ -95,9 +88,9 @@ func (d duration) Set(text string) error {
 	}
 	switch {
 	case err != nil:
-		return errors.New(`it is no time like "90s", "5m" or "1h"`)
+		return errors.New(`it must be a duration like "90s", "5m" or "1h"`)
 	case parsed <= 0:
-		return errors.New("it must be longer than nothing")
+		return errors.New("it must be more than 0")
 	case parsed > 365*24*time.Hour:
 		return errors.New("it must not be longer than a year")
 	}
@@ -119,28 +112,6 @@ func completeWords(cmd *cobra.Command, flag string, words []string) {
 	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // the flag was just added
 	}
-}
-
-// normalizeFlag makes "_" and "-" the same in flags' names, and gives those of
-// the Python exporter the names that they have here. Those that mean something
-// else here are hidden flags of serve.
-func normalizeFlag(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-	name = strings.ReplaceAll(name, "_", "-")
-	switch name {
-	case "allowed-groups":
-		name = "allow-group"
-	case "update-info-interval":
-		name = "refresh-interval"
-	case "hub-service-prefix":
-		name = "web.route-prefix"
-	case "jupyterhub-namespace":
-		name = "namespace"
-	case "jupyterhub-metrics-prefix":
-		name = "metrics-prefix"
-	case "log-level":
-		name = "log.level"
-	}
-	return pflag.NormalizedName(name)
 }
 
 // firstSet returns the first that isn't empty.

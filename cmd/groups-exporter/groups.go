@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -197,12 +198,14 @@ func writeRows(out io.Writer, as output, value any, pairHeader []string, pairs [
 	case outputJSON:
 		return writeJSON(out, value)
 	case outputYAML:
-		encoder := yaml.NewEncoder(out)
+		var text bytes.Buffer // the encoder makes a text of a writer's error
+		encoder := yaml.NewEncoder(&text)
 		encoder.SetIndent(2)
 		if err := encoder.Encode(value); err != nil {
 			return err
 		}
-		return encoder.Close()
+		_, err := text.WriteTo(out)
+		return err
 	case outputCSV:
 		return writeCSV(out, ',', pairHeader, pairs)
 	case outputTSV:
@@ -223,8 +226,8 @@ func writeRows(out io.Writer, as output, value any, pairHeader []string, pairs [
 	return writeTable(out, width > 0, header, cells)
 }
 
-// fit gives the room for the list of names in a table with borders that is as
-// wide as the terminal. Where that would be little, the first column is cut.
+// fit makes a table with borders as wide as the terminal: it gives the room for
+// the list of names, and where that would be little, cuts the rows' first cells.
 func fit(width int, header []string, rows []listRow) int {
 	cells := make([][]string, len(rows))
 	for i, row := range rows {

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -19,7 +19,7 @@ func hint(err error) string {
 	case !errors.As(err, &hubErr):
 		return ""
 	}
-	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	_, untrusted := errors.AsType[x509.UnknownAuthorityError](err)
 	switch {
 	case untrusted:
 		return "--hub-ca-file names the authority that signed the hub's certificate"

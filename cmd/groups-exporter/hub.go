@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -43,7 +44,7 @@ func (o *hubOptions) addFlags(cmd *cobra.Command) {
 	o.rules.MultiGroup = membership.Each
 	o.rules.NoneName, o.rules.MultipleName = membership.DefaultNoneName, membership.DefaultMultipleName
 	flags := cmd.Flags()
-	flags.StringVar(&o.address, "hub-url", "", "`URL` of the hub's API, or of the hub itself\n(else $JUPYTERHUB_API_URL, else $HUB_SERVICE_HOST and $HUB_SERVICE_PORT)")
+	flags.StringVar(&o.address, "hub-url", "", "`URL` of the hub's API, or of the hub itself; proxies as in $HTTPS_PROXY, $NO_PROXY\n(else $JUPYTERHUB_API_URL, else $HUB_SERVICE_HOST and $HUB_SERVICE_PORT)")
 	flags.StringVar(&o.tokenFile, "hub-token-file", "", "`file` with the API token (else the token is in $JUPYTERHUB_API_TOKEN)")
 	flags.StringVar(&o.caFile, "hub-ca-file", "", "`file` with the authorities to trust for the hub's certificate, PEM")
 	flags.StringVar(&o.certFile, "hub-cert-file", "", "`file` with the certificate to show to the hub, PEM")
@@ -63,18 +64,27 @@ func (o *hubOptions) complete(getenv func(string) string) error {
 	if err := o.completeAddress(getenv); err != nil {
 		return err
 	}
+	pod, _ := os.ReadFile(podNamespaceFile)
+	o.namespace = firstSet(o.namespace, getenv("NAMESPACE"), strings.TrimSpace(string(pod)), "default")
 	if err := o.checkRules(); err != nil {
 		return err
 	}
-	pod, _ := os.ReadFile(podNamespaceFile)
-	o.namespace = firstSet(o.namespace, getenv("NAMESPACE"), strings.TrimSpace(string(pod)), "default")
 	if err := o.completeToken(getenv); err != nil {
 		return err
 	}
 	return o.completeTLS()
 }
 
+// checkRules says what can't be published.
 func (o *hubOptions) checkRules() error {
+	for _, label := range []string{o.namespace, o.rules.NoneName, o.rules.MultipleName} {
+		if !utf8.ValidString(label) {
+			return usagef("a label can't be %q, which is not UTF-8", label)
+		}
+	}
+	if o.rules.NoneName == "" || o.rules.MultipleName == "" {
+		return usagef("--none-name and --multiple-name need a name")
+	}
 	if err := o.rules.Validate(); err != nil {
 		return &usageError{err}
 	}

@@ -24,7 +24,7 @@ type logOptions struct {
 
 func (o *logOptions) addFlags(cmd *cobra.Command) {
 	o.format = logfmtFormat
-	cmd.Flags().Var(&o.level, "log.level", "least level that is logged")
+	cmd.Flags().Var(&o.level, "log.level", "lowest level to log")
 	completeWords(cmd, "log.level", []string{"debug", "info", "warn", "error"})
 	addChoice(cmd, &o.format, "log.format", "format of the log", logfmtFormat, jsonFormat)
 }
@@ -54,7 +54,7 @@ func (l *logLevel) Set(text string) error {
 	case "error", "critical":
 		l.level = slog.LevelError
 	default:
-		return errors.New("it is none of debug, info, warn, error")
+		return errors.New("it must be one of: debug, info, warn, error")
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ const (
 	exitUsage = 2
 )
 
-const exitCodes = `Exit codes: 0 done, 1 the world failed (no hub, no permission, no disk),
+const exitCodes = `Exit codes: 0 done, 1 something outside failed (no hub, no permission, no disk),
 2 the command line was wrong.`
 
 func main() {
@@ -196,5 +196,5 @@ func usageHint(root, command *cobra.Command, args []string) string {
 			break
 		}
 	}
-	return "'" + command.CommandPath() + " --help' shows what can be said"
+	return "'" + command.CommandPath() + " --help' shows the flags"
 }

@@ -56,7 +56,7 @@ func (o *publishOptions) complete(getenv func(string) string) error {
 	return nil
 }
 
-func (o *publishOptions) families() metrics.Options {
+func (o *publishOptions) metrics() metrics.Options {
 	return metrics.Options{
 		Prefix:        o.prefix,
 		UserInfo:      slices.Contains(o.with, withUserInfo),

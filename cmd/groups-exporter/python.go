@@ -14,11 +14,33 @@ import (
 )
 
 // pythonOptions are the arguments of the Python exporter that mean something
-// else here, as hidden flags. Those with another name only are in normalizeFlag.
+// else here, as hidden flags. normalizeFlag knows those that have another name only.
 type pythonOptions struct {
 	tokenOnLine bool
 	// unused are flags about usage by group, which isn't published.
 	unused []string
+}
+
+// normalizeFlag makes "_" and "-" the same in flags' names, and gives those of
+// the Python exporter the names that they have here. Those that mean something
+// else here are hidden flags of serve.
+func normalizeFlag(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	name = strings.ReplaceAll(name, "_", "-")
+	switch name {
+	case "allowed-groups":
+		name = "allow-group"
+	case "update-info-interval":
+		name = "refresh-interval"
+	case "hub-service-prefix":
+		name = "web.route-prefix"
+	case "jupyterhub-namespace":
+		name = "namespace"
+	case "jupyterhub-metrics-prefix":
+		name = "metrics-prefix"
+	case "log-level":
+		name = "log.level"
+	}
+	return pflag.NormalizedName(name)
 }
 
 // setter is a flag that is a function.
@@ -39,7 +61,7 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 	hidden("port", func(text string) error {
 		port, err := strconv.ParseUint(text, 10, 16)
 		if err != nil {
-			return errors.New("it is no port")
+			return errors.New("it must be a port")
 		}
 		o.listenAddress = fmt.Sprintf(":%d", port)
 		return nil
@@ -51,7 +73,7 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 		case "false":
 			o.hub.rules.MultiGroup = membership.Multiple
 		default:
-			return errors.New("it is neither true nor false")
+			return errors.New("it must be true or false")
 		}
 		return nil
 	})

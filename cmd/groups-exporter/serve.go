@@ -46,7 +46,7 @@ type serveOptions struct {
 
 func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.BoolVar(&o.demo, "demo", false, "run on a made-up hub inside, to try it: needs nothing else")
+	flags.BoolVar(&o.demo, "demo", false, "run with a built-in sample hub, to try it out: needs no real one")
 	flags.StringVar(&o.listenAddress, "web.listen-address", "", "`address` to listen on (else that of $JUPYTERHUB_SERVICE_URL,\nelse \""+defaultListenAddress+"\")")
 	flags.StringVar(&o.telemetryPath, "web.telemetry-path", defaultTelemetryPath, "`path` of the metrics")
 	flags.StringVar(&o.routePrefix, "web.route-prefix", "", "`path` where the metrics are too, for the hub's proxy\n(else $JUPYTERHUB_SERVICE_PREFIX, else \""+defaultRoutePrefix+"\")")
@@ -81,9 +81,12 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 	if err := checkListenAddress(o.listenAddress); err != nil {
 		return err
 	}
-	for _, path := range []string{o.telemetryPath, o.routePrefix} {
-		if !strings.HasPrefix(path, "/") {
-			return usagef("a path has to begin with a slash: %q", path)
+	for _, given := range []struct{ name, path string }{
+		{"--web.telemetry-path", o.telemetryPath},
+		{"--web.route-prefix (or JUPYTERHUB_SERVICE_PREFIX)", o.routePrefix},
+	} {
+		if !strings.HasPrefix(given.path, "/") {
+			return usagef("%s has to begin with a slash: %q", given.name, given.path)
 		}
 	}
 	if err := o.publish.complete(getenv); err != nil {
@@ -201,7 +204,7 @@ type exporter struct {
 	source  *source
 	publish publishOptions
 	self    *metrics.Self
-	hub     metrics.Hub
+	record  metrics.Hub
 	log     *slog.Logger
 	poller  server.Poller
 	page    atomic.Pointer[exposition.Page]
@@ -213,10 +216,10 @@ type exporter struct {
 
 func newExporter(o serveOptions, log *slog.Logger) *exporter {
 	e := &exporter{publish: o.publish, self: metrics.NewSelf(), log: log}
-	e.hub = e.self.Hub(o.hub.namespace, words(hub.Reasons())...)
-	e.source = o.hub.source(e.hub.Answered)
+	e.record = e.self.Hub(o.hub.namespace, words(hub.Reasons())...)
+	e.source = o.hub.source(e.record.Answered)
 	e.poller = server.Poller{
-		Refresh: e.refresh, Publish: e.replace, RetryAfter: hub.RetryAfter, Interval: o.interval, MaxStaleness: o.maxStaleness, Log: log,
+		Refresh: e.refresh, Publish: e.replace, Drop: e.drop, RetryAfter: hub.RetryAfter, Interval: o.interval, MaxStaleness: o.maxStaleness, Log: log,
 	}
 	return e
 }
@@ -226,35 +229,36 @@ func (e *exporter) refresh(ctx context.Context) (*membership.Snapshot, error) {
 	e.began = time.Now()
 	snapshot, result, err := e.source.snapshot(ctx)
 	if err != nil {
-		e.hub.Failed(time.Since(e.began), string(hub.ReasonOf(err)))
+		e.record.Failed(time.Since(e.began), string(hub.ReasonOf(err)))
 		if h := hint(err); h != "" {
 			err = fmt.Errorf("%w; hint: %s", err, h)
 		}
 		return nil, err
 	}
 	if result.Inconsistent {
-		e.hub.Inconsistent()
+		e.record.Inconsistent()
 	}
 	e.notice(append(e.source.notices(snapshot, result), e.publish.notices(snapshot)...))
 	return snapshot, nil
 }
 
-// replace changes what scrapes see; nil takes the hub's series away.
+// replace changes what scrapes see.
 func (e *exporter) replace(snapshot *membership.Snapshot) error {
-	if snapshot == nil {
-		e.page.Store(nil)
-		e.hub.Dropped()
-		return nil
-	}
-	page, err := exposition.Encode(metrics.Families(e.publish.families(), snapshot), exposition.Text)
+	page, err := exposition.Encode(metrics.Families(e.publish.metrics(), snapshot), exposition.Text)
 	if err != nil {
-		e.hub.Failed(time.Since(e.began), string(hub.Other))
+		e.record.Failed(time.Since(e.began), string(hub.Other))
 		return fmt.Errorf("encoding: %w", err)
 	}
 	e.page.Store(page)
 	e.ready.Store(true)
-	e.hub.Refreshed(time.Now(), time.Since(e.began), snapshot)
+	e.record.Refreshed(time.Now(), time.Since(e.began), snapshot)
 	return nil
+}
+
+// drop takes the hub's series away.
+func (e *exporter) drop() {
+	e.page.Store(nil)
+	e.record.Dropped()
 }
 
 // notice logs what the refresh before did not say already.

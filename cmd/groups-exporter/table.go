@@ -81,11 +81,16 @@ func writeMarkdown(w io.Writer, header []string, rows [][]string) error {
 			escaped[i] = append(escaped[i], strings.ReplaceAll(cell, "|", `\|`))
 		}
 	}
-	return render(w, tw.CellPadding{}, []tablewriter.Option{tablewriter.WithRenderer(renderer.NewMarkdown())}, header, escaped)
+	var text bytes.Buffer // the renderer forgets errors of a writer
+	if err := render(&text, tw.CellPadding{}, []tablewriter.Option{tablewriter.WithRenderer(renderer.NewMarkdown())}, header, escaped); err != nil {
+		return err
+	}
+	_, err := text.WriteTo(w)
+	return err
 }
 
 // render leaves cells as they are: nothing is wrapped, trimmed or capitalized.
-func render(w io.Writer, padding tw.CellPadding, options []tablewriter.Option, header []string, rows [][]string) error {
+func render(w *bytes.Buffer, padding tw.CellPadding, options []tablewriter.Option, header []string, rows [][]string) error {
 	config := tablewriter.Config{
 		Header: tw.CellConfig{
 			Formatting: tw.CellFormatting{AutoFormat: tw.Off, AutoWrap: tw.WrapNone},

@@ -15,7 +15,7 @@ func newVersionCommand() *cobra.Command {
 		Short:   "Print the version",
 		Long:    "Print the version, the revision it was built from, and what it was built for.\n\n" + exitCodes,
 		Example: "  groups-exporter version",
-		Args:    cobra.NoArgs,
+		Args:    needsNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), cmd.Root().Name(), versionText())
 			return err

@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -68,6 +67,8 @@ func (e *Error) Error() string {
 			redirect = " to " + e.Location
 		}
 		return strings.TrimSpace(fmt.Sprintf("the hub at %s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))) + redirect
+	case TooLarge:
+		return fmt.Sprintf("the answer of %s is too large: %s", e.URL, e.Problem)
 	default:
 		return fmt.Sprintf("the answer of %s is not a JupyterHub's: %s", e.URL, e.Problem)
 	}
@@ -98,8 +99,7 @@ func networkError(address string, err error) *Error {
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		err = urlErr.Err
 	}
-	var netErr net.Error
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout() {
+	if netErr, ok := errors.AsType[net.Error](err); ok && netErr.Timeout() {
 		return &Error{Reason: Timeout, URL: address}
 	}
 	if opErr, ok := errors.AsType[*net.OpError](err); ok {

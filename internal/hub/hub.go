@@ -25,7 +25,7 @@ const (
 	// pageLimit is the largest page that a hub gives by default
 	// (JupyterHub.api_page_max_limit); a hub that gives less says so.
 	pageLimit = 200
-	// maxSweeps is how often the users are listed again when some were deleted
+	// maxSweeps is how often the users are listed at most, where some were deleted
 	// meanwhile.
 	maxSweeps = 3
 	// scopesAge is how long it takes at most until a scope that was granted counts.
@@ -81,8 +81,8 @@ type Client struct {
 // Result is a hub's listing and what has to be said about it.
 type Result struct {
 	Listing *membership.Listing
-	// Inconsistent tells that users were deleted during each of the sweeps, so
-	// somebody may be missing.
+	// Inconsistent tells that the list of users changed during each of the sweeps,
+	// so somebody may be missing.
 	Inconsistent bool
 	// GroupsError is why the hub's groups, and so those without members, are
 	// not listed. nil where they are, and where the token just may not.

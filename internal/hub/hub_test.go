@@ -268,7 +268,7 @@ func TestTheTokenGoesNowhereElse(t *testing.T) {
 	})
 	t.Run("redirect", func(t *testing.T) {
 		c := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, elsewhere.URL, http.StatusFound)
+			http.Redirect(w, r, elsewhere.URL+"?token="+token, http.StatusFound)
 		}))
 		if got := failure(t, c); got.Reason != hub.Status || got.Status != 302 || got.Location != elsewhere.URL || asked {
 			t.Errorf("got %+v, the other host was asked: %v", got, asked)
@@ -477,6 +477,7 @@ func TestAnswersThatAreNotAHubs(t *testing.T) {
 		{"a string", "application/json", `"ok"`, hub.Format, "a JSON string, where pages were asked for"},
 		{"a bad time", "application/json", page(`{"name":"ada","groups":[],"last_activity":"noon"}`), hub.Format, `parsing time "noon" as "2006-01-02T15:04:05Z07:00": cannot parse "noon" as "2006"`},
 		{"a page that points to itself", "application/json", `{"items":[],"_pagination":{"offset":0,"limit":200,"total":9,"next":{"offset":0,"limit":200}}}`, hub.Format, "the page at offset 0 of 9 is followed by one at 0"},
+		{"a next page of nothing", "application/json", `{"items":[],"_pagination":{"offset":0,"limit":200,"total":9,"next":{"offset":5,"limit":0}}}`, hub.Format, "the page at offset 0 of 9 is followed by one at 5"},
 		{"a page past the end", "application/json", `{"items":[],"_pagination":{"offset":0,"limit":200,"total":9,"next":{"offset":200,"limit":200}}}`, hub.Format, "the page at offset 0 of 9 is followed by one at 200"},
 		{"the same page for ever", "application/json", `{"items":[{"name":"ada","groups":[]}],"_pagination":{"offset":0,"limit":1,"total":9,"next":{"offset":1,"limit":1}}}`, hub.Format, "the page at offset 1 repeats the one before"},
 		{"too much", "application/json", page(`{"name":"` + strings.Repeat("a", 65<<20) + `","groups":[]}`), hub.TooLarge, "it is over 64 MiB"},

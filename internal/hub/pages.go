@@ -187,9 +187,10 @@ func (c *Client) getOnce(ctx context.Context, path string, query url.Values, out
 	defer response.Body.Close()
 	c.onAnswer(response.StatusCode)
 	if response.StatusCode != http.StatusOK {
+		location, _, _ := strings.Cut(response.Header.Get("Location"), "?") // what is behind it may repeat the token
 		return &Error{
 			Reason: Status, URL: address, Status: response.StatusCode,
-			Location:   response.Header.Get("Location"),
+			Location:   location,
 			RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),
 		}
 	}

@@ -11,8 +11,8 @@ import (
 )
 
 // Snapshot is the answer to "who is in which group", at one moment, after the
-// rules. It never changes. The info series, the tables, the counts and the joins
-// all ask it, so they can't disagree.
+// rules. It never changes. The series, the tables and the counts all ask it, so
+// they can't disagree.
 type Snapshot struct {
 	namespace   string
 	listing     Listing

@@ -28,7 +28,7 @@ const (
 // or in several is published. The zero value exports all, one row a group.
 type Rules struct {
 	MultiGroup MultiGroup // Each where empty
-	// Allow and Deny are globs of group names, which see Glob. A group is
+	// Allow and Deny are patterns of group names, as Globs takes them. A group is
 	// exported if Allow is empty or matches it, and Deny doesn't.
 	Allow, Deny []string
 	// NoneName and MultipleName rename the pseudo-groups.

@@ -14,7 +14,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
 
-// DefaultPrefix begins the names of the families about a hub.
+// DefaultPrefix begins the names of the families about a hub, if not told otherwise.
 const DefaultPrefix = "jupyterhub"
 
 // The labels.
@@ -32,7 +32,7 @@ const (
 
 // Options say which families are published.
 type Options struct {
-	// Prefix replaces DefaultPrefix.
+	// Prefix begins the families' names, DefaultPrefix where it is empty.
 	Prefix string
 	// UserInfo, Share and Activity add families. Activity gives only what the
 	// snapshot knows.

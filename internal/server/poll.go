@@ -25,9 +25,10 @@ const jitter = 0.1
 type Poller struct {
 	// Refresh asks the hub.
 	Refresh func(context.Context) (*membership.Snapshot, error)
-	// Publish replaces what scrapes see; nil takes it away. It is called by Run
-	// alone, never twice at a time.
+	// Publish replaces what scrapes see, and Drop takes it away. Run alone calls
+	// them, one at a time.
 	Publish func(*membership.Snapshot) error
+	Drop    func()
 	// RetryAfter tells how long the hub asked to be left alone when a refresh failed.
 	RetryAfter func(error) time.Duration
 	// Interval is the time from the end of a refresh to the next.
@@ -86,9 +87,7 @@ func (p *Poller) Run(ctx context.Context) {
 				if state == "up" { // a refresh hangs
 					state = "" // so that its end is news
 				}
-				if err := p.Publish(nil); err != nil {
-					p.Log.Error("taking the hub's series away", "err", err)
-				}
+				p.Drop()
 			case <-next:
 				waiting = false
 			case <-ctx.Done():

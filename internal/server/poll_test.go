@@ -53,10 +53,13 @@ func watch(interval, staleness time.Duration) *watched {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.current = s
-			if s != nil {
-				w.published++
-			}
+			w.published++
 			return nil
+		},
+		Drop: func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.current = nil
 		},
 		RetryAfter: func(err error) time.Duration {
 			if busy, ok := errors.AsType[busyFor](err); ok {
