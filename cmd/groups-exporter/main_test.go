@@ -91,6 +91,7 @@ func readHub(ts *testscript.TestScript, args []string) *fakehub.Hub {
 func startTLSHub(ts *testscript.TestScript, _ bool, args []string) {
 	server := httptest.NewUnstartedServer(readHub(ts, args[:1]))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
 	server.StartTLS()
 	ts.Defer(server.Close)
 	ts.Setenv("HUB", server.URL)
@@ -103,7 +104,6 @@ func startTLSHub(ts *testscript.TestScript, _ bool, args []string) {
 	} {
 		ts.Check(os.WriteFile(ts.MkAbs(name), pem.EncodeToMemory(block), 0o600))
 	}
-	server.TLS.ClientAuth = tls.RequireAnyClientCert
 }
 
 // startAnswer starts what answers everything with one file: answer STATUS TYPE FILE.

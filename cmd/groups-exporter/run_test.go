@@ -133,7 +133,7 @@ func TestServeOptions(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			environment := map[string]string{"JUPYTERHUB_API_URL": "http://hub", "JUPYTERHUB_API_TOKEN": "t"}
-			for _, pair := range strings.Fields(c.environment) {
+			for pair := range strings.FieldsSeq(c.environment) {
 				name, value, _ := strings.Cut(pair, "=")
 				environment[name] = value
 			}
