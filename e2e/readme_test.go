@@ -35,10 +35,11 @@ func TestReadmeQuery(t *testing.T) {
 	people := []user{{Name: "ada", Groups: []string{"bio", "chem"}}, {Name: "bob", Groups: []string{"bio"}}}
 	h := startHub(t, versions[0], people, reader)
 	dumped := succeed(t, h.of(token("reader")), "dump", "--with=share", "--namespace=p")
-	series := usage
+	var series strings.Builder
+	series.WriteString(usage)
 	for line := range strings.Lines(dumped) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), "} "); ok && strings.HasPrefix(name, "jupyterhub_user_group_") {
-			series += fmt.Sprintf("\n- {series: '%s}', values: '%s %s'}", name, value, value)
+			fmt.Fprintf(&series, "\n- {series: '%s}', values: '%s %s'}", name, value, value)
 		}
 	}
 	for metric, want := range map[string][2]int{
@@ -57,7 +58,7 @@ tests:
     exp_samples:
     - {labels: '{namespace="p",usergroup="bio"}', value: %d}
     - {labels: '{namespace="p",usergroup="chem"}', value: %d}
-`, strings.ReplaceAll(series, "\n", "\n  "), strings.ReplaceAll(expression, "\n", "\n      "), want[0], want[1])
+`, strings.ReplaceAll(series.String(), "\n", "\n  "), strings.ReplaceAll(expression, "\n", "\n      "), want[0], want[1])
 		file := filepath.Join(t.TempDir(), "test.yml")
 		if err := os.WriteFile(file, []byte(test), 0o600); err != nil {
 			t.Fatal(err)
