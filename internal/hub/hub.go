@@ -7,9 +7,9 @@
 package hub
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -71,7 +71,6 @@ type Client struct {
 	http      *http.Client
 	userAgent string
 	onAnswer  func(code int)
-	body      bytes.Buffer // of the last answer, reused
 	// scopes are the token's as of scopesAt: they are asked for once in a while
 	// and not at every refresh. A failed refresh forgets them.
 	scopes   []string
@@ -238,7 +237,7 @@ func (c *Client) ownScopes(ctx context.Context) ([]string, error) {
 	self := struct {
 		Scopes []string `json:"scopes"`
 	}{Scopes: []string{}}
-	err := c.get(ctx, "user", nil, &self)
+	err := c.get(ctx, "user", nil, func(d *json.Decoder) error { return d.Decode(&self) })
 	return self.Scopes, err
 }
 

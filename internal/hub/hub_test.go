@@ -209,6 +209,7 @@ func TestAsksOneThingAtATimeOnOneConnection(t *testing.T) {
 		if r.Header.Get("Accept") != "application/jupyterhub-pagination+json" || r.Header.Get("User-Agent") != "groups-exporter/test" {
 			t.Errorf("headers: %v", r.Header)
 		}
+		w.Header().Set("Transfer-Encoding", "chunked") // whose end is not seen with the last byte
 		fake.ServeHTTP(w, r)
 	}))
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
@@ -466,15 +467,19 @@ func TestAnswersThatAreNotAHubs(t *testing.T) {
 		problem                 string
 	}{
 		{"a web page", "text/html", "<html>", hub.Format, `its content type is "text/html", not JSON`},
-		{"a web page said to be JSON", "application/json", "<html>", hub.Format, "no valid JSON at byte 1 of 6"},
+		{"a web page said to be JSON", "application/json", "<html>", hub.Format, "no valid JSON at byte 0"},
 		{"a bare list", "application/json", `[{"name":"ada","groups":[]}]`, hub.Format, "a bare list, where pages were asked for"},
 		{"another object", "application/json", `{"status":"ok"}`, hub.Format, "no pages in it"},
 		{"a page without items", "application/json", `{"_pagination":{"total":1,"next":null}}`, hub.Format, "no pages in it"},
-		{"a number for a name", "application/json", page(`{"name":5,"groups":[]}`), hub.Format, `a JSON number as "items.name"`},
+		{"a number for a name", "application/json", page(`{"name":5,"groups":[]}`), hub.Format, `a JSON number as "name"`},
 		{"no name", "application/json", page(`{"groups":[]}`), hub.Format, "a user without a name"},
 		{"null for groups", "application/json", page(`{"name":"ada","groups":null}`), hub.Format, `null as the groups of user "ada"`},
-		{"a string for groups", "application/json", page(`{"name":"ada","groups":"x"}`), hub.Format, `a JSON string as "items.groups"`},
-		{"a string", "application/json", `"ok"`, hub.Format, "a JSON string, where pages were asked for"},
+		{"a string for groups", "application/json", page(`{"name":"ada","groups":"x"}`), hub.Format, `a JSON string as "groups"`},
+		{"a string", "application/json", `"ok"`, hub.Format, "no pages in it"},
+		{"a number for the total", "application/json", `{"items":[],"_pagination":{"total":"9"}}`, hub.Format, `a JSON string as "total"`},
+		{"an object as items", "application/json", `{"items":{},"_pagination":{}}`, hub.Format, "no list as its items"},
+		{"null as items", "application/json", `{"items":null,"_pagination":{}}`, hub.Format, "no list as its items"},
+		{"garbage between items", "application/json", `{"items":[{"name":"a","groups":[]} x`, hub.Format, "no valid JSON at byte 35"},
 		{"a bad time", "application/json", page(`{"name":"ada","groups":[],"last_activity":"noon"}`), hub.Format, `parsing time "noon" as "2006-01-02T15:04:05Z07:00": cannot parse "noon" as "2006"`},
 		{"a page that points to itself", "application/json", `{"items":[],"_pagination":{"offset":0,"limit":200,"total":9,"next":{"offset":0,"limit":200}}}`, hub.Format, "the page at offset 0 of 9 is followed by one at 0"},
 		{"a next page of nothing", "application/json", `{"items":[],"_pagination":{"offset":0,"limit":200,"total":9,"next":{"offset":5,"limit":0}}}`, hub.Format, "the page at offset 0 of 9 is followed by one at 5"},

@@ -1,7 +1,7 @@
 package hub
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,9 +19,9 @@ import (
 )
 
 const (
-	// pagination asks for pages. A hub matches it exactly: with ";q=0.9" behind
+	// acceptPages asks for pages. A hub matches it exactly: with ";q=0.9" behind
 	// it, it answers a bare list instead, cut off at the limit without a sign.
-	pagination = "application/jupyterhub-pagination+json"
+	acceptPages = "application/jupyterhub-pagination+json"
 	// maxBody bounds an answer. A page of 200 users with 50 groups each is a
 	// hundredth of it; a page of groups names all their members.
 	maxBody = 64 << 20
@@ -81,15 +81,76 @@ func (o *optional[T]) UnmarshalJSON(data []byte) error {
 type named interface{ name() string }
 
 type page[T any] struct {
-	Items      []T `json:"items"`
-	Pagination *struct {
-		Total int `json:"total"`
-		Next  *struct {
-			Offset int `json:"offset"`
-			Limit  int `json:"limit"`
-		} `json:"next"`
-	} `json:"_pagination"`
+	items      []T // nil where the answer has none
+	pagination *pagination
 }
+
+type pagination struct {
+	Total int `json:"total"`
+	Next  *struct {
+		Offset int `json:"offset"`
+		Limit  int `json:"limit"`
+	} `json:"next"`
+}
+
+// decode reads a page item by item, and of an item what T has: a page of groups
+// names all their members, so it must not stand in memory as a whole.
+func (p *page[T]) decode(d *json.Decoder) error {
+	*p = page[T]{}
+	switch start, err := d.Token(); {
+	case err != nil:
+		return err
+	case start == json.Delim('['):
+		return unexpected("a bare list, where pages were asked for")
+	case start != json.Delim('{'):
+		return unexpected("no pages in it")
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		switch key {
+		case "items":
+			err = p.decodeItems(d)
+		case "_pagination":
+			err = d.Decode(&p.pagination)
+		default:
+			err = d.Decode(&struct{ ignored }{})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err := d.Token()
+	return err
+}
+
+func (p *page[T]) decodeItems(d *json.Decoder) error {
+	if start, err := d.Token(); err != nil || start != json.Delim('[') {
+		return cmp.Or(err, error(unexpected("no list as its items")))
+	}
+	p.items = []T{}
+	for d.More() {
+		var item T
+		if err := d.Decode(&item); err != nil {
+			return err
+		}
+		p.items = append(p.items, item)
+	}
+	_, err := d.Token()
+	return err
+}
+
+// ignored is any JSON.
+type ignored struct{}
+
+func (ignored) UnmarshalJSON([]byte) error { return nil }
+
+// unexpected is what is wrong with an answer that is JSON.
+type unexpected string
+
+func (u unexpected) Error() string { return string(u) }
 
 // sweep asks for a list, one page after another, and gives each page's items to
 // add. It tells whether the list was whole: a total that changes between pages
@@ -104,22 +165,22 @@ func sweep[T named](ctx context.Context, c *Client, path string, add func(items 
 	for first := true; ; first = false {
 		var p page[T]
 		query := url.Values{"offset": {strconv.Itoa(offset)}, "limit": {strconv.Itoa(limit)}}
-		if err := c.get(ctx, path, query, &p); err != nil {
+		if err := c.get(ctx, path, query, p.decode); err != nil {
 			return 0, false, err
 		}
-		if p.Pagination == nil || p.Items == nil {
+		if p.pagination == nil || p.items == nil {
 			return 0, false, c.formatError(path, "no pages in it")
 		}
-		if len(p.Items) > 0 && slices.EqualFunc(p.Items, last, func(a, b T) bool { return a.name() == b.name() }) {
+		if len(p.items) > 0 && slices.EqualFunc(p.items, last, func(a, b T) bool { return a.name() == b.name() }) {
 			return 0, false, c.formatError(path, fmt.Sprintf("the page at offset %d repeats the one before", offset))
 		}
-		last = p.Items
-		if err := add(p.Items, p.Pagination.Total); err != nil {
+		last = p.items
+		if err := add(p.items, p.pagination.Total); err != nil {
 			return 0, false, err
 		}
-		steady = steady && (first || p.Pagination.Total == total)
-		total = p.Pagination.Total
-		next := p.Pagination.Next
+		steady = steady && (first || p.pagination.Total == total)
+		total = p.pagination.Total
+		next := p.pagination.Next
 		if next == nil {
 			return total, steady, nil
 		}
@@ -130,13 +191,13 @@ func sweep[T named](ctx context.Context, c *Client, path string, add func(items 
 	}
 }
 
-// get decodes the answer to one question into out. It asks again, later and
-// later, where the hub is away or says that it is busy.
-func (c *Client) get(ctx context.Context, path string, query url.Values, out any) error {
+// get gives the answer to one question to decode. It asks again, later and later,
+// where the hub is away or says that it is busy; decode then starts anew.
+func (c *Client) get(ctx context.Context, path string, query url.Values, decode func(*json.Decoder) error) error {
 	waits := backoff.NewExponentialBackOff()
 	waits.Multiplier = 2
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := c.getOnce(ctx, path, query, out)
+		err := c.getOnce(ctx, path, query, decode)
 		switch {
 		case err == nil:
 			return struct{}{}, nil
@@ -168,7 +229,7 @@ func (e *Error) temporary() bool {
 	}
 }
 
-func (c *Client) getOnce(ctx context.Context, path string, query url.Values, out any) *Error {
+func (c *Client) getOnce(ctx context.Context, path string, query url.Values, decode func(*json.Decoder) error) *Error {
 	u := c.api.JoinPath(path)
 	address := u.String()
 	u.RawQuery = query.Encode()
@@ -176,7 +237,7 @@ func (c *Client) getOnce(ctx context.Context, path string, query url.Values, out
 	if err != nil {
 		return networkError(address, err)
 	}
-	request.Header.Set("Accept", pagination)
+	request.Header.Set("Accept", acceptPages)
 	request.Header.Set("Authorization", "token "+string(c.token))
 	request.Header.Set("User-Agent", c.userAgent)
 	response, err := c.http.Do(request)
@@ -197,52 +258,56 @@ func (c *Client) getOnce(ctx context.Context, path string, query url.Values, out
 	if mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); !strings.HasSuffix(mediaType, "json") {
 		return &Error{Reason: Format, URL: address, Status: response.StatusCode, Problem: fmt.Sprintf("its content type is %q, not JSON", mediaType)}
 	}
-	body, readErr := c.read(address, response.Body)
-	if readErr != nil {
-		return readErr
+	body := &boundedReader{from: response.Body}
+	decoder := json.NewDecoder(body)
+	if err := decode(decoder); err != nil {
+		return body.explain(address, decoder.InputOffset(), err)
 	}
-	return decode(address, body, out)
+	// To the end of the body, so that the connection can be used again.
+	_, _ = io.Copy(io.Discard, body)
+	return nil
 }
 
-// read returns a body of at most maxBody bytes, which is good until the next one.
-func (c *Client) read(address string, body io.Reader) ([]byte, *Error) {
-	c.body.Reset()
-	n, err := c.body.ReadFrom(io.LimitReader(body, maxBody+1))
-	switch {
-	case err != nil:
-		broken := networkError(address, err)
-		if broken.Reason == Connect {
-			broken.Err = fmt.Errorf("the answer broke off: %w", broken.Err)
-		}
-		return nil, broken
-	case n > maxBody:
-		c.body = bytes.Buffer{} // not to be kept
-		return nil, &Error{Reason: TooLarge, URL: address, Problem: fmt.Sprintf("it is over %d MiB", maxBody>>20)}
-	default:
-		return c.body.Bytes(), nil
-	}
+// boundedReader reads at most maxBody bytes, and remembers what went wrong.
+type boundedReader struct {
+	from io.Reader
+	read int64
+	err  error
 }
 
-// decode fills out from JSON and says what doesn't fit.
-func decode(address string, body []byte, out any) *Error {
-	err := json.Unmarshal(body, out)
-	if err == nil {
-		return nil
+var errTooLarge = fmt.Errorf("it is over %d MiB", maxBody>>20)
+
+func (b *boundedReader) Read(p []byte) (int, error) {
+	n, err := b.from.Read(p)
+	b.read += int64(n)
+	if b.read > maxBody {
+		n, err = 0, errTooLarge
 	}
+	b.err = err
+	return n, err
+}
+
+// explain tells apart what went wrong when a body was decoded: reading it, or what
+// is in it.
+func (b *boundedReader) explain(address string, offset int64, err error) *Error {
 	problem := err.Error()
 	var (
 		syntaxErr *json.SyntaxError
 		typeErr   *json.UnmarshalTypeError
 	)
 	switch {
+	case errors.Is(b.err, errTooLarge):
+		return &Error{Reason: TooLarge, URL: address, Problem: errTooLarge.Error()}
 	case errors.As(err, &syntaxErr):
-		problem = fmt.Sprintf("no valid JSON at byte %d of %d", syntaxErr.Offset, len(body))
-	case errors.As(err, &typeErr) && typeErr.Field != "":
-		problem = fmt.Sprintf("a JSON %s as %q", typeErr.Value, typeErr.Field)
-	case errors.As(err, &typeErr) && typeErr.Value == "array":
-		problem = "a bare list, where pages were asked for"
+		problem = fmt.Sprintf("no valid JSON at byte %d", offset)
 	case errors.As(err, &typeErr):
-		problem = fmt.Sprintf("a JSON %s, where pages were asked for", typeErr.Value)
+		problem = fmt.Sprintf("a JSON %s as %q", typeErr.Value, typeErr.Field)
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || b.err != nil && !errors.Is(b.err, io.EOF):
+		broken := networkError(address, err)
+		if broken.Reason == Connect {
+			broken.Err = fmt.Errorf("the answer broke off: %w", broken.Err)
+		}
+		return broken
 	}
 	return &Error{Reason: Format, URL: address, Problem: problem}
 }
