@@ -93,7 +93,7 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 // spreadAllowedGroups makes one flag a word of "--allowed_groups A B", which in
 // the Python exporter takes as many words as follow, also none.
 func spreadAllowedGroups(args []string) []string {
-	var spread []string
+	spread := []string{}
 	taking := false
 	for i, arg := range args {
 		switch {

@@ -116,7 +116,7 @@ func (p *page[T]) decode(d *json.Decoder) error {
 		case "_pagination":
 			err = d.Decode(&p.pagination)
 		default:
-			err = d.Decode(&struct{ ignored }{})
+			err = d.Decode(&ignored{})
 		}
 		if err != nil {
 			return err
