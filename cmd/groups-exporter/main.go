@@ -90,7 +90,7 @@ func isWrite(err error) bool {
 }
 
 // interruptible does what may block on a hub, on standard input or on a pipe that
-// nobody reads, until it is done or ctx ends. What doesn't block has a second to
+// nobody reads, until it is done or ctx ends. What doesn't block has a moment to
 // leave nothing half-done.
 func interruptible(ctx context.Context, do func() error) error {
 	done := make(chan error, 1)
@@ -101,7 +101,7 @@ func interruptible(ctx context.Context, do func() error) error {
 	case <-ctx.Done():
 		select {
 		case err = <-done:
-		case <-time.After(time.Second):
+		case <-time.After(100 * time.Millisecond):
 			err = ctx.Err()
 		}
 	}
