@@ -161,30 +161,8 @@ func writeScheme(out io.Writer, names *nameReader, form scheme) error {
 	}
 }
 
-// formsRow is all that kubespawner makes of a name, and of a server of that user.
-type formsRow struct {
-	Username         string `json:"username"`
-	Servername       string `json:"servername"`
-	Escape           string `json:"escape"`
-	Safe             string `json:"safe"`
-	Label            string `json:"label"`
-	SafeUserServer   string `json:"safe_user_server"`
-	EscapeUserServer string `json:"escape_user_server"`
-	SafePodName      string `json:"safe_pod_name"`
-	EscapePodName    string `json:"escape_pod_name"`
-}
-
-func formsOf(name, server string) formsRow {
-	safe, escape := slug.SafeUserServer(name, server), slug.EscapeUserServer(name, server)
-	return formsRow{
-		Username: name, Servername: server,
-		Escape: slug.Escape(name), Safe: slug.Safe(name), Label: slug.Label(name),
-		SafeUserServer: safe, EscapeUserServer: escape,
-		SafePodName: slug.PodName(safe), EscapePodName: slug.PodName(escape),
-	}
-}
-
-func (f formsRow) cells() []string {
+// formsCells are the forms in the order of their columns.
+func formsCells(f slug.Forms) []string {
 	return []string{
 		f.Username, f.Servername, f.Escape, f.Safe, f.Label,
 		f.SafeUserServer, f.EscapeUserServer, f.SafePodName, f.EscapePodName,
@@ -193,7 +171,7 @@ func (f formsRow) cells() []string {
 
 // writeForms writes all forms of all names.
 func writeForms(out io.Writer, names *nameReader, o escapeOptions) error {
-	rows := []formsRow{}
+	rows := []slug.Forms{}
 	for {
 		name, err := names.next()
 		if errors.Is(err, io.EOF) {
@@ -202,11 +180,11 @@ func writeForms(out io.Writer, names *nameReader, o escapeOptions) error {
 		if err != nil {
 			return err
 		}
-		rows = append(rows, formsOf(name, o.server))
+		rows = append(rows, slug.FormsOf(name, o.server))
 	}
 	cells := make([][]string, len(rows))
 	for i, row := range rows {
-		cells[i] = row.cells()
+		cells[i] = formsCells(row)
 	}
 	columns := []string{
 		"username", "servername", "escape", "safe", "label",

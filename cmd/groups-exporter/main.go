@@ -12,11 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -156,45 +153,4 @@ and storage can be told by group.
 		command.Flags().SortFlags = false // a command's own come first
 	}
 	return root
-}
-
-// say writes a message, and a hint where there is one, in the form that every
-// error of the program has: a line each, whatever a name or an answer in it holds.
-func say(w io.Writer, message, hint string) {
-	fmt.Fprintf(w, "groups-exporter: %s\n", oneLine(message))
-	if hint != "" {
-		fmt.Fprintf(w, "groups-exporter: hint: %s\n", oneLine(hint))
-	}
-}
-
-func oneLine(text string) string {
-	var line strings.Builder
-	for _, r := range text {
-		if unicode.IsControl(r) {
-			line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		} else {
-			line.WriteRune(r)
-		}
-	}
-	return line.String()
-}
-
-// usageHint names the command that was probably meant, or the help to read.
-func usageHint(root, command *cobra.Command, args []string) string {
-	if command == nil {
-		command = root
-	}
-	if command == root {
-		for _, arg := range args {
-			if strings.HasPrefix(arg, "-") {
-				continue
-			}
-			root.SuggestionsMinimumDistance = 2
-			if alike := root.SuggestionsFor(arg); len(alike) > 0 {
-				return "did you mean '" + root.Name() + " " + alike[0] + "'?"
-			}
-			break
-		}
-	}
-	return "'" + command.CommandPath() + " --help' shows the flags"
 }

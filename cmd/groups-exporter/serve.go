@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -195,6 +197,17 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	<-polled
 	if err == nil {
 		log.Info("stopped")
+	}
+	return err
+}
+
+// networkCause is what went wrong, without the names of the system calls.
+func networkCause(err error) error {
+	if opErr, ok := errors.AsType[*net.OpError](err); ok {
+		err = opErr.Err
+	}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno
 	}
 	return err
 }

@@ -31,6 +31,31 @@ const (
 	hexDigits = "0123456789abcdef"
 )
 
+// Forms is all that kubespawner makes of a user's name, and of a server of that
+// user. The default server has the empty name.
+type Forms struct {
+	Username         string `json:"username"`
+	Servername       string `json:"servername"`
+	Escape           string `json:"escape"`
+	Safe             string `json:"safe"`
+	Label            string `json:"label"`
+	SafeUserServer   string `json:"safe_user_server"`
+	EscapeUserServer string `json:"escape_user_server"`
+	SafePodName      string `json:"safe_pod_name"`
+	EscapePodName    string `json:"escape_pod_name"`
+}
+
+// FormsOf returns every form of a user's and a server's name.
+func FormsOf(user, server string) Forms {
+	safe, escape := SafeUserServer(user, server), EscapeUserServer(user, server)
+	return Forms{
+		Username: user, Servername: server,
+		Escape: Escape(user), Safe: Safe(user), Label: Label(user),
+		SafeUserServer: safe, EscapeUserServer: escape,
+		SafePodName: PodName(safe), EscapePodName: PodName(escape),
+	}
+}
+
 // Escape returns name under the scheme "escape" (escape_slug): each byte of its
 // UTF-8 outside [a-z0-9] becomes a hyphen and its hexadecimal value, which is
 // not padded: a tab is "-9".

@@ -15,36 +15,13 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
 
-// forms is a row of testdata/slugs.jsonl, which kubespawner 7.1.0 wrote.
-type forms struct {
-	Username         string `json:"username"`
-	Servername       string `json:"servername"`
-	Escape           string `json:"escape"`
-	Safe             string `json:"safe"`
-	Label            string `json:"label"`
-	SafeUserServer   string `json:"safe_user_server"`
-	EscapeUserServer string `json:"escape_user_server"`
-	SafePodName      string `json:"safe_pod_name"`
-	EscapePodName    string `json:"escape_pod_name"`
-}
-
-func formsOf(user, server string) forms {
-	safe, escape := slug.SafeUserServer(user, server), slug.EscapeUserServer(user, server)
-	return forms{
-		Username: user, Servername: server,
-		Escape: slug.Escape(user), Safe: slug.Safe(user), Label: slug.Label(user),
-		SafeUserServer: safe, EscapeUserServer: escape,
-		SafePodName: slug.PodName(safe), EscapePodName: slug.PodName(escape),
-	}
-}
-
 func TestKubespawnerVectors(t *testing.T) {
 	rows := vectors(t)
 	if len(rows) < 400 {
 		t.Fatalf("only %d rows in testdata/slugs.jsonl", len(rows))
 	}
 	for _, want := range rows {
-		if diff := cmp.Diff(want, formsOf(want.Username, want.Servername)); diff != "" {
+		if diff := cmp.Diff(want, slug.FormsOf(want.Username, want.Servername)); diff != "" {
 			t.Errorf("%q, server %q (-kubespawner +slug):\n%s", want.Username, want.Servername, diff)
 		}
 	}
@@ -114,8 +91,8 @@ func FuzzSafe(f *testing.F) {
 		label  = regexp.MustCompile(`^(?:[A-Za-z0-9](?:[-A-Za-z0-9_.\x{130}\x{131}\x{17f}\x{212a}]*[A-Za-z0-9])?)?$`)
 	)
 	f.Fuzz(func(t *testing.T, name, server string) {
-		got := formsOf(name, server)
-		if got != formsOf(name, server) {
+		got := slug.FormsOf(name, server)
+		if got != slug.FormsOf(name, server) {
 			t.Errorf("the forms of %q aren't the same twice", name)
 		}
 		for _, s := range []string{got.Safe, got.SafeUserServer} {
@@ -165,17 +142,18 @@ func unescape(t *testing.T, s string) string {
 	return string(out)
 }
 
-func vectors(tb testing.TB) []forms {
+// vectors are the rows of testdata/slugs.jsonl, which kubespawner 7.1.0 wrote.
+func vectors(tb testing.TB) []slug.Forms {
 	tb.Helper()
 	file, err := os.Open("testdata/slugs.jsonl")
 	if err != nil {
 		tb.Fatal(err)
 	}
 	defer file.Close()
-	var rows []forms
+	var rows []slug.Forms
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
-		var row forms
+		var row slug.Forms
 		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
 			tb.Fatal(err)
 		}

@@ -3,12 +3,59 @@ package main
 import (
 	"crypto/x509"
 	"errors"
-	"net"
+	"fmt"
+	"io"
 	"net/http"
+	"strconv"
+	"strings"
 	"syscall"
+	"unicode"
+
+	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 )
+
+// say writes a message, and a hint where there is one, in the form that every
+// error of the program has: a line each, whatever a name or an answer in it holds.
+func say(w io.Writer, message, hint string) {
+	fmt.Fprintf(w, "groups-exporter: %s\n", oneLine(message))
+	if hint != "" {
+		fmt.Fprintf(w, "groups-exporter: hint: %s\n", oneLine(hint))
+	}
+}
+
+func oneLine(text string) string {
+	var line strings.Builder
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		} else {
+			line.WriteRune(r)
+		}
+	}
+	return line.String()
+}
+
+// usageHint names the command that was probably meant, or the help to read.
+func usageHint(root, command *cobra.Command, args []string) string {
+	if command == nil {
+		command = root
+	}
+	if command == root {
+		for _, arg := range args {
+			if strings.HasPrefix(arg, "-") {
+				continue
+			}
+			root.SuggestionsMinimumDistance = 2
+			if alike := root.SuggestionsFor(arg); len(alike) > 0 {
+				return "did you mean '" + root.Name() + " " + alike[0] + "'?"
+			}
+			break
+		}
+	}
+	return "'" + command.CommandPath() + " --help' shows the flags"
+}
 
 // hint says what to do about an error, where we know.
 func hint(err error) string {
@@ -34,15 +81,4 @@ func hint(err error) string {
 	default:
 		return "the hub's own log says more"
 	}
-}
-
-// networkCause is what went wrong, without the names of the system calls.
-func networkCause(err error) error {
-	if opErr, ok := errors.AsType[*net.OpError](err); ok {
-		err = opErr.Err
-	}
-	if errno, ok := errors.AsType[syscall.Errno](err); ok {
-		return errno
-	}
-	return err
 }
