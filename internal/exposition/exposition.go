@@ -11,6 +11,7 @@ import (
 	"hash/crc32"
 	"io"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/flate"
@@ -48,7 +49,24 @@ type Page struct {
 // Encode makes a page of families. A family may come in several parts, one
 // after another; a part is not kept and may be changed when the next is asked for.
 func Encode(families iter.Seq[*dto.MetricFamily], format Format) (*Page, error) {
-	p := &Page{}
+	return (&Page{}).encode(families, format)
+}
+
+// With makes a page of what is on this one, as Text, and of more families. This one
+// stays as it is, and is neither encoded nor copied again.
+func (p *Page) With(families iter.Seq[*dto.MetricFamily]) (*Page, error) {
+	if p == nil {
+		return Encode(families, Text)
+	}
+	longer := *p
+	longer.chunks = slices.Clone(p.chunks)
+	if last := len(p.chunks) - 1; last >= 0 {
+		longer.chunks[last] = slices.Clip(p.chunks[last]) // full, so that the next is begun
+	}
+	return longer.encode(families, Text)
+}
+
+func (p *Page) encode(families iter.Seq[*dto.MetricFamily], format Format) (*Page, error) {
 	deflate, err := flate.NewWriter(p.chunkWriter(), level)
 	if err != nil {
 		return nil, err
@@ -110,11 +128,11 @@ func (p *Page) chunkWriter() io.Writer {
 		p.compressed += int64(len(b))
 		for rest := b; len(rest) > 0; {
 			last := len(p.chunks) - 1
-			if last < 0 || len(p.chunks[last]) == chunkSize {
+			if last < 0 || len(p.chunks[last]) == cap(p.chunks[last]) {
 				p.chunks = append(p.chunks, make([]byte, 0, chunkSize))
 				last++
 			}
-			n := min(chunkSize-len(p.chunks[last]), len(rest))
+			n := min(cap(p.chunks[last])-len(p.chunks[last]), len(rest))
 			p.chunks[last] = append(p.chunks[last], rest[:n]...)
 			rest = rest[n:]
 		}

@@ -97,6 +97,47 @@ func TestEqualsExpfmt(t *testing.T) {
 	}
 }
 
+func with(t testing.TB, page *exposition.Page, families iter.Seq[*dto.MetricFamily]) *exposition.Page {
+	t.Helper()
+	longer, err := page.With(families)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return longer
+}
+
+func text(t testing.TB, page *exposition.Page) string {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := page.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// Several pages can go on from the same one, which stays as it is.
+func TestWith(t *testing.T) {
+	for _, n := range []int{0, 1, 300, 5000} { // in less than a chunk, and in several
+		base := encode(t, parts(n), exposition.Text)
+		before := text(t, base)
+		short, long := with(t, base, parts(1)), with(t, base, parts(5000))
+		both := with(t, short, parts(300))
+		for what, c := range map[string]struct {
+			page *exposition.Page
+			want string
+		}{
+			"the first":  {base, before},
+			"the second": {short, before + text(t, encode(t, parts(1), exposition.Text))},
+			"another":    {long, before + text(t, encode(t, parts(5000), exposition.Text))},
+			"the third":  {both, text(t, short) + text(t, encode(t, parts(300), exposition.Text))},
+		} {
+			if got := text(t, c.page); got != c.want || c.page.Size() != int64(len(c.want)) {
+				t.Errorf("%s on %d: %d bytes, size %d, want %d", what, n, len(got), c.page.Size(), len(c.want))
+			}
+		}
+	}
+}
+
 // A scrape is one gzip member, which every decoder has to read whole: Go's, zlib's
 // of one member only, and curl's.
 func TestGzip(t *testing.T) {
@@ -109,6 +150,7 @@ func TestGzip(t *testing.T) {
 		{"a page alone", encode(t, parts(5000), exposition.Text), ""},
 		{"a tail alone", nil, "live 1\n"},
 		{"a long tail", encode(t, parts(1), exposition.Text), strings.Repeat("live 1\n", 100_000)},
+		{"layers and a tail", with(t, with(t, with(t, nil, parts(5000)), parts(300)), parts(1)), "live 1\n"},
 		{"nothing", nil, ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {
