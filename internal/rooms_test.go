@@ -21,15 +21,22 @@ func rooms() map[string][]string {
 		"membership": {},
 		"slug":       {},
 		"fakehub":    {},
-		"hub":        {"membership", "github.com/cenkalti/backoff/"},
+		"remote":     {},
+		"hub":        {"membership", "remote", "github.com/cenkalti/backoff/"},
 		"metrics":    {"membership", "slug", "github.com/prometheus/client_golang/", "github.com/prometheus/client_model/"},
 		"exposition": {"github.com/prometheus/client_model/", "github.com/prometheus/common/expfmt", "github.com/klauspost/compress/"},
-		"server":     {"membership", "exposition", "github.com/prometheus/client_golang/", "github.com/prometheus/common/expfmt"},
+		"promql":     {"membership", "metrics"},
+		"rules":      {"metrics", "promql", "github.com/prometheus/common/model", "go.yaml.in/yaml/"},
+		"dashboard":  {"metrics", "promql", "github.com/grafana/grafana-foundation-sdk/"},
+		"usage":      {"membership", "slug", "metrics", "promql", "remote", "github.com/prometheus/client_golang/api", "github.com/prometheus/common/"},
+		"server":     {"exposition", "github.com/prometheus/client_golang/", "github.com/prometheus/common/expfmt"},
 	}
 }
 
 // pure are the rooms between the two ends, without input or output of their own.
-func pure() []string { return []string{"membership", "slug", "metrics", "exposition"} }
+func pure() []string {
+	return []string{"membership", "slug", "metrics", "exposition", "promql", "rules", "dashboard"}
+}
 
 // impure are what those must not import.
 func impure() []string { return []string{"net", "net/http", "os", "os/exec", "log", "log/slog"} }

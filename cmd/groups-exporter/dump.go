@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 
 	"github.com/moby/sys/atomicwriter"
@@ -24,6 +25,7 @@ const (
 type dumpOptions struct {
 	hub     hubOptions
 	publish publishOptions
+	usage   usageOptions
 	format  dumpFormat
 	output  string
 }
@@ -33,6 +35,7 @@ func (o *dumpOptions) addFlags(cmd *cobra.Command) {
 	addChoice(cmd, &o.format, "format", "exposition format", formatText, formatOpenMetrics)
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this `file`, whole or not at all")
 	o.publish.addFlags(cmd)
+	o.usage.addFlags(cmd)
 	o.hub.addFlags(cmd)
 }
 
@@ -40,7 +43,10 @@ func (o *dumpOptions) complete(getenv func(string) string) error {
 	if err := o.publish.complete(getenv); err != nil {
 		return err
 	}
-	return o.hub.complete(getenv)
+	if err := o.hub.complete(getenv); err != nil {
+		return err
+	}
+	return o.usage.complete(o.hub.namespace)
 }
 
 func newDumpCommand(getenv func(string) string) *cobra.Command {
@@ -50,7 +56,7 @@ func newDumpCommand(getenv func(string) string) *cobra.Command {
 		Short: "Print the metrics once",
 		Long: `Ask the hub once and print the metrics about it on standard output: what serve
 publishes, without what serve says about itself. Nothing is printed unless all
-of it is good.
+of it is good. With --prometheus-url, usage by group is among them.
 
 With --output the file is replaced in one step, so that node_exporter's textfile
 collector never reads half of it. A new file can be read by everybody; one that
@@ -91,7 +97,14 @@ func runDump(ctx context.Context, out, errOut io.Writer, o dumpOptions) error {
 	if o.format == formatOpenMetrics {
 		format = exposition.OpenMetrics
 	}
-	page, err := exposition.Encode(metrics.Families(o.publish.metrics(), snapshot), format)
+	used, err := o.usage.readAll(ctx, snapshot)
+	if err != nil {
+		return err
+	}
+	page, err := exposition.Encode(chain(
+		metrics.Families(o.publish.metrics(), snapshot),
+		o.usage.families(o.publish.metrics(), snapshot, used...),
+	), format)
 	if err != nil {
 		return fmt.Errorf("encoding: %w", err)
 	}
@@ -100,6 +113,19 @@ func runDump(ctx context.Context, out, errOut io.Writer, o dumpOptions) error {
 		return err
 	}
 	return writeFile(o.output, page)
+}
+
+// chain yields all of one sequence, and then all of the next.
+func chain[T any](all ...iter.Seq[T]) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, one := range all {
+			for value := range one {
+				if !yield(value) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // writeFile replaces a file by what is written, or leaves it as it is.

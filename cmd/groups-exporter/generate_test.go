@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -102,10 +103,19 @@ func TestEveryMetricIsInTheReference(t *testing.T) {
 	for family := range metrics.Families(metrics.Options{UserInfo: true, Share: true, Activity: true}, snapshot) {
 		published[family.GetName()] = true
 	}
+	for _, resource := range metrics.Resources() {
+		rows := slices.Values([]metrics.UsageRow{{User: "ada", Group: "bio", Value: 1}})
+		for family := range metrics.UsageFamily(metrics.Options{}, resource, metrics.Usage{Namespace: "hub", Rows: rows}) {
+			published[family.GetName()] = true
+		}
+	}
 	self := metrics.NewSelf()
-	h := self.Hub("hub", "connect")
+	h := self.Hub("hub", time.Minute, "connect")
 	h.Answered(200)
 	h.Refreshed(time.Now(), time.Second, snapshot)
+	h.UsageRead(metrics.Memory, time.Now())
+	h.UsageFailed(metrics.Memory, "query")
+	h.Unattributed(metrics.Memory, 0, 0)
 	families, err := self.Registry.Gather()
 	if err != nil {
 		t.Fatal(err)

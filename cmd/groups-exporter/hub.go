@@ -177,7 +177,7 @@ func (o *hubOptions) source(onAnswer func(code int)) *source {
 	return &source{
 		client: hub.New(hub.Options{
 			API: o.api, Token: o.token, Timeout: o.timeout, TLS: o.tls,
-			UserAgent: "groups-exporter/" + versionNumber(), OnAnswer: onAnswer,
+			UserAgent: userAgent(), OnAnswer: onAnswer,
 		}),
 		namespace: o.namespace,
 		rules:     o.rules,

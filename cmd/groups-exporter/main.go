@@ -147,6 +147,8 @@ and storage can be told by group.
 		newDumpCommand(getenv),
 		newGroupsCommand(getenv),
 		newEscapeCommand(),
+		newRulesCommand(getenv),
+		newDashboardCommand(getenv),
 		newVersionCommand(),
 	)
 	for _, command := range root.Commands() {

@@ -49,12 +49,13 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"hub":    startHub,
-			"tlshub": startTLSHub,
-			"answer": startAnswer,
-			"away":   away,
-			"fetch":  fetch,
-			"many":   many,
+			"hub":        startHub,
+			"tlshub":     startTLSHub,
+			"answer":     startAnswer,
+			"prometheus": startPrometheus,
+			"away":       away,
+			"fetch":      fetch,
+			"many":       many,
 		},
 	})
 }
@@ -119,6 +120,45 @@ func startAnswer(ts *testscript.TestScript, _ bool, args []string) {
 		w.WriteHeader(status)
 		fmt.Fprint(w, content)
 	}))
+}
+
+// startPrometheus starts a Prometheus that knows values by metric, and by user or
+// directory: prometheus FILE. The file is read for each query. A metric with null is
+// a query that fails. $PROMETHEUS is its address.
+func startPrometheus(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: prometheus FILE")
+	}
+	file := ts.MkAbs(args[0])
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var metrics map[string]map[string]string
+		data, err := os.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(data, &metrics)
+		}
+		if user, password, _ := r.BasicAuth(); err != nil || user+password != "" && user+password != "adasecret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		result := []string{}
+		for metric, values := range metrics {
+			if !strings.Contains(r.FormValue("query"), metric) {
+				continue
+			}
+			if values == nil {
+				w.WriteHeader(http.StatusUnprocessableEntity)
+				fmt.Fprint(w, `{"status": "error", "errorType": "execution", "error": "found duplicate series"}`)
+				return
+			}
+			for name, value := range values {
+				result = append(result, fmt.Sprintf(`{"metric": {"username": %[1]q, "directory": %[1]q}, "value": [1, %[2]q]}`, name, value))
+			}
+		}
+		fmt.Fprintf(w, `{"status": "success", "data": {"resultType": "vector", "result": [%s]}}`, strings.Join(result, ","))
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("PROMETHEUS", server.URL)
 }
 
 func serve(ts *testscript.TestScript, handler http.Handler) {

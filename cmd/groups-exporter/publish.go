@@ -29,26 +29,40 @@ const (
 	omitUsernames    usernames = "omit"
 )
 
+// prefixOption is the flag that says how the hub's metrics begin.
+type prefixOption struct{ value string }
+
+func (o *prefixOption) addFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.value, "metrics-prefix", "", "`prefix` of the hub's metrics (else $JUPYTERHUB_METRICS_PREFIX, else \"jupyterhub\")")
+}
+
+func (o *prefixOption) complete(getenv func(string) string) error {
+	o.value = firstSet(o.value, getenv("JUPYTERHUB_METRICS_PREFIX"))
+	if o.value != "" && !regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`).MatchString(o.value) {
+		return usagef("metrics can't begin with %q: letters, digits and _ can, a digit not first", o.value)
+	}
+	return nil
+}
+
 // publishOptions are the flags that say which families are published.
 type publishOptions struct {
-	prefix    string
+	prefix    prefixOption
 	with      []extra
 	usernames usernames
 }
 
 func (o *publishOptions) addFlags(cmd *cobra.Command) {
 	o.usernames = includeUsernames
-	cmd.Flags().StringVar(&o.prefix, "metrics-prefix", "", "`prefix` of the hub's metrics (else $JUPYTERHUB_METRICS_PREFIX, else \"jupyterhub\")")
+	o.prefix.addFlag(cmd)
 	extras := []extra{withUserInfo, withShare, withActivity}
 	cmd.Flags().Var(choices[extra]{&o.with, extras}, "with", "publish more: a series for each user, each membership's\nshare of the user, or activity and servers by group")
 	completeWords(cmd, "with", words(extras))
-	addChoice(cmd, &o.usernames, "usernames", "omit leaves out every metric with users' names", includeUsernames, omitUsernames)
+	addChoice(cmd, &o.usernames, "usernames", "omit leaves out users' names: no metrics by user,\nand usage summed by group", includeUsernames, omitUsernames)
 }
 
 func (o *publishOptions) complete(getenv func(string) string) error {
-	o.prefix = firstSet(o.prefix, getenv("JUPYTERHUB_METRICS_PREFIX"))
-	if o.prefix != "" && !regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`).MatchString(o.prefix) {
-		return usagef("metrics can't begin with %q: letters, digits and _ can, a digit not first", o.prefix)
+	if err := o.prefix.complete(getenv); err != nil {
+		return err
 	}
 	if o.usernames == omitUsernames && (slices.Contains(o.with, withUserInfo) || slices.Contains(o.with, withShare)) {
 		return usagef("user-info and share have users' names, which --usernames=omit leaves out")
@@ -58,7 +72,7 @@ func (o *publishOptions) complete(getenv func(string) string) error {
 
 func (o *publishOptions) metrics() metrics.Options {
 	return metrics.Options{
-		Prefix:        o.prefix,
+		Prefix:        o.prefix.value,
 		UserInfo:      slices.Contains(o.with, withUserInfo),
 		Share:         slices.Contains(o.with, withShare),
 		Activity:      slices.Contains(o.with, withActivity),

@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -17,8 +19,9 @@ import (
 // else here, as hidden flags. normalizeFlag knows those that have another name only.
 type pythonOptions struct {
 	tokenOnLine bool
-	// unused are flags about usage by group, which isn't published.
-	unused []string
+	// Of the Prometheus that is asked for usage; there was no way not to ask one.
+	prometheusHost, prometheusPort string
+	usageInterval, homeDirInterval time.Duration
 }
 
 // normalizeFlag makes "_" and "-" the same in flags' names, and gives those of
@@ -82,12 +85,33 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 		o.hub.token = hub.Token(text)
 		return nil
 	})
-	for _, name := range []string{"prometheus-host", "prometheus-port", "update-metrics-interval", "update-dirsize-interval"} {
-		hidden(name, func(string) error {
-			p.unused = append(p.unused, "--"+strings.ReplaceAll(name, "-", "_"))
-			return nil
-		})
+	hidden("prometheus-host", func(text string) error {
+		p.prometheusHost = text
+		return nil
+	})
+	hidden("prometheus-port", func(text string) error {
+		p.prometheusPort = text
+		return nil
+	})
+	hidden("update-metrics-interval", duration{&p.usageInterval}.Set)
+	hidden("update-dirsize-interval", duration{&p.homeDirInterval}.Set)
+}
+
+// complete fills in what serve's own flags leave open.
+func (p *pythonOptions) complete(o *usageOptions) {
+	if o.address == "" && p.prometheusHost+p.prometheusPort != "" {
+		o.address = "http://" + net.JoinHostPort(firstSet(p.prometheusHost, "localhost"), firstSet(p.prometheusPort, "9090"))
 	}
+	if o.address == "" {
+		return
+	}
+	if o.interval == 0 {
+		o.interval = p.usageInterval
+	}
+	if o.homeDirInterval == 0 {
+		o.homeDirInterval = p.homeDirInterval
+	}
+	p.usageInterval, p.homeDirInterval = 0, 0 // they have an effect
 }
 
 // spreadAllowedGroups makes one flag a word of "--allowed_groups A B", which in
@@ -117,8 +141,8 @@ func (p *pythonOptions) warnings() []string {
 	if p.tokenOnLine {
 		warnings = append(warnings, "a token on the command line shows in the process list: use --hub-token-file or JUPYTERHUB_API_TOKEN")
 	}
-	if len(p.unused) > 0 {
-		warnings = append(warnings, "usage by group is not published, so these change nothing: "+strings.Join(p.unused, ", "))
+	if p.usageInterval+p.homeDirInterval > 0 {
+		warnings = append(warnings, "usage by group is not published: there is no --prometheus_host, and no --prometheus-url")
 	}
 	return warnings
 }

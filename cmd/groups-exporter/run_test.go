@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -23,6 +24,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/fakehub"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 func TestIsClosedPipe(t *testing.T) {
@@ -116,10 +119,10 @@ func TestServeOptions(t *testing.T) {
 	}{
 		{"defaults", "", "", func(o serveOptions) bool {
 			return o.listenAddress == ":8100" && o.routePrefix == "/services/groups-exporter/" && o.telemetryPath == "/metrics" &&
-				o.interval == 5*time.Minute && o.maxStaleness == time.Hour && o.hub.namespace == "default" && o.hub.timeout == 30*time.Second &&
+				o.interval == 5*time.Minute && o.staleness(o.interval) == time.Hour && o.usage.client == nil && o.hub.namespace == "default" && o.hub.timeout == 30*time.Second &&
 				o.hub.rules.MultiGroup == membership.Each
 		}},
-		{"staleness follows the interval", "--refresh-interval 1h", "", func(o serveOptions) bool { return o.maxStaleness == 3*time.Hour }},
+		{"staleness follows the interval", "--refresh-interval 1h", "", func(o serveOptions) bool { return o.staleness(o.interval) == 3*time.Hour }},
 		{"a hub's environment", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:9000/x JUPYTERHUB_SERVICE_PREFIX=/b/services/n/ NAMESPACE=ns", func(o serveOptions) bool {
 			return o.listenAddress == "127.0.0.1:9000" && o.routePrefix == "/b/services/n/" && o.hub.namespace == "ns"
 		}},
@@ -129,6 +132,17 @@ func TestServeOptions(t *testing.T) {
 		}},
 		{"Kubernetes", "", "JUPYTERHUB_API_URL= HUB_SERVICE_HOST=10.0.0.1 HUB_SERVICE_PORT=8081", func(o serveOptions) bool { return o.hub.api.String() == "http://10.0.0.1:8081/hub/api" }},
 		{"Kubernetes with IPv6", "", "JUPYTERHUB_API_URL= HUB_SERVICE_HOST=fd00::1", func(o serveOptions) bool { return o.hub.api.String() == "http://[fd00::1]:8081/hub/api" }},
+		{"the Prometheus of the Python exporter", "--prometheus_host support --prometheus_port 80 --update_metrics_interval 15 --update_dirsize_interval 7200", "", func(o serveOptions) bool {
+			return o.usage.address == "http://support:80" && o.usage.interval == 15*time.Second && o.usage.homeDirInterval == 2*time.Hour &&
+				o.usage.attribution == usage.Full && o.staleness(o.usage.homeDirInterval) == 6*time.Hour && len(o.python.warnings()) == 0
+		}},
+		{"its port and host have defaults", "--prometheus_port 80", "", func(o serveOptions) bool { return o.usage.address == "http://localhost:80" }},
+		{"as its chart renders them, unset", "--prometheus_host= --prometheus_port= --update_metrics_interval 15", "", func(o serveOptions) bool {
+			return o.usage.client == nil && len(o.python.warnings()) == 1
+		}},
+		{"ours are stronger", "--prometheus-url https://p/x --usage-interval 30s --prometheus_host h --update_metrics_interval 15", "", func(o serveOptions) bool {
+			return o.usage.address == "https://p/x" && o.usage.interval == 30*time.Second && o.usage.homeDirInterval == time.Hour
+		}},
 		{"the token's flag of the Python exporter", "--hub_api_token t2", "", func(o serveOptions) bool { return o.hub.token == "t2" && o.python.tokenOnLine }},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -179,7 +193,7 @@ func TestAnInconsistentRefreshIsCounted(t *testing.T) {
 	e := newExporter(serveOptions{hub: hubOptions{api: api, token: "x", namespace: "n", timeout: time.Minute}}, slog.New(slog.NewTextHandler(&log, nil)))
 	snapshot, err := e.refresh(t.Context())
 	if err == nil {
-		err = e.replace(snapshot)
+		_, err = e.replace(snapshot)
 	}
 	if err != nil || e.page.Load() == nil || !strings.Contains(log.String(), "somebody may be missing") {
 		t.Errorf("error %v, log %s", err, &log)
@@ -192,4 +206,57 @@ groups_exporter_inconsistent_refreshes_total{namespace="n"} 1
 	if err := testutil.GatherAndCompare(e.self.Registry, strings.NewReader(want), "groups_exporter_inconsistent_refreshes_total"); err != nil {
 		t.Error(err)
 	}
+}
+
+// What Prometheus told is published while there are memberships to join it to, each
+// resource on its own.
+func TestUsageComesAndGoes(t *testing.T) {
+	e := newExporter(serveOptions{
+		hub:   hubOptions{api: &url.URL{}, namespace: "n"},
+		usage: usageOptions{client: &usage.Client{}, attribution: usage.Full},
+	}, slog.New(slog.DiscardHandler))
+	check := func(when string, want ...string) {
+		t.Helper()
+		var page bytes.Buffer
+		if _, err := e.page.Load().WriteTo(&page); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for line := range strings.Lines(page.String()) {
+			if name, _, isSample := strings.Cut(line, "{"); isSample {
+				got = append(got, strings.TrimPrefix(name, "jupyterhub_"))
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", when, got, want)
+		}
+	}
+	hubTells := func() {
+		t.Helper()
+		listing := membership.NewListing(time.Now(), membership.User{Name: "ada", Groups: []string{"bio"}})
+		if _, err := e.replace(membership.New("n", listing, membership.Rules{})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	prometheusTells := func(resource metrics.Resource) {
+		t.Helper()
+		if _, err := e.replaceUsage(&usage.Answer{Resource: resource, Values: map[string]float64{"ada": 1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	prometheusTells(metrics.CPU)
+	check("before the hub's first answer")
+	hubTells()
+	check("with it", "group_members", "user_group_info", "user_group_cpu_seconds")
+	prometheusTells(metrics.HomeDir)
+	prometheusTells(metrics.Memory)
+	check("with more", "group_members", "user_group_info", "user_group_home_dir_bytes", "user_group_memory_bytes", "user_group_cpu_seconds")
+	e.dropUsage(metrics.CPU)
+	check("without what is too old", "group_members", "user_group_info", "user_group_home_dir_bytes", "user_group_memory_bytes")
+	e.drop()
+	prometheusTells(metrics.CPU)
+	check("without memberships")
+	hubTells()
+	e.dropUsage(metrics.HomeDir)
+	check("again", "group_members", "user_group_info", "user_group_memory_bytes", "user_group_cpu_seconds")
 }

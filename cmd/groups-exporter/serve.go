@@ -2,23 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/url"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/groups-exporter/groups-exporter/internal/exposition"
-	"github.com/groups-exporter/groups-exporter/internal/hub"
-	"github.com/groups-exporter/groups-exporter/internal/membership"
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 	"github.com/groups-exporter/groups-exporter/internal/server"
 )
 
@@ -36,6 +29,7 @@ const (
 type serveOptions struct {
 	hub           hubOptions
 	publish       publishOptions
+	usage         usageOptions
 	log           logOptions
 	python        pythonOptions
 	listenAddress string
@@ -53,9 +47,11 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.telemetryPath, "web.telemetry-path", defaultTelemetryPath, "`path` of the metrics")
 	flags.StringVar(&o.routePrefix, "web.route-prefix", "", "`path` where the metrics are too, for the hub's proxy\n(else $JUPYTERHUB_SERVICE_PREFIX, else \""+defaultRoutePrefix+"\")")
 	flags.Var(duration{&o.interval}, "refresh-interval", "how often the hub is asked, a tenth more or less\n(default 5m; 15s with --demo)")
-	flags.Var(duration{&o.maxStaleness}, "max-staleness", "how long the last good answer is published when the hub fails\n(default 1h, or three intervals if that is more)")
+	flags.Var(duration{&o.maxStaleness}, "max-staleness", "how long the last good answer is published when asking fails\n(default 1h, or three intervals if that is more)")
 	o.log.addFlags(cmd)
 	o.publish.addFlags(cmd)
+	o.usage.addFlags(cmd)
+	o.usage.addIntervals(cmd)
 	o.hub.addFlags(cmd)
 	o.python.addFlags(cmd, o)
 }
@@ -71,12 +67,6 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 	}
 	if o.interval == 0 {
 		o.interval = defaultRefreshInterval
-	}
-	if o.maxStaleness == 0 {
-		o.maxStaleness = max(defaultStaleness, 3*o.interval)
-	}
-	if o.maxStaleness < 2*o.interval {
-		return usagef("--max-staleness has to be twice --refresh-interval or more, or the metrics would come and go")
 	}
 	o.listenAddress = firstSet(o.listenAddress, serviceAddress(getenv("JUPYTERHUB_SERVICE_URL")), defaultListenAddress)
 	o.routePrefix = firstSet(o.routePrefix, getenv("JUPYTERHUB_SERVICE_PREFIX"), defaultRoutePrefix)
@@ -94,11 +84,47 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 	if err := o.publish.complete(getenv); err != nil {
 		return err
 	}
+	if err := o.completeHub(getenv); err != nil {
+		return err
+	}
+	o.python.complete(&o.usage)
+	if err := o.usage.complete(o.hub.namespace); err != nil {
+		return err
+	}
+	return o.checkStaleness()
+}
+
+func (o *serveOptions) completeHub(getenv func(string) string) error {
 	if o.demo {
 		o.hub.namespace = firstSet(o.hub.namespace, "demo")
 		return o.hub.checkRules()
 	}
 	return o.hub.complete(getenv)
+}
+
+// staleness is how long the last good answer of a source that is asked at an
+// interval is published.
+func (o *serveOptions) staleness(interval time.Duration) time.Duration {
+	if o.maxStaleness == 0 {
+		return max(defaultStaleness, 3*interval)
+	}
+	return o.maxStaleness
+}
+
+func (o *serveOptions) checkStaleness() error {
+	for _, flag := range []struct {
+		name     string
+		interval time.Duration
+	}{
+		{"--refresh-interval", o.interval},
+		{"--usage-interval", o.usage.interval},
+		{"--usage-home-dir-interval", o.usage.homeDirInterval},
+	} {
+		if o.staleness(flag.interval) < 2*flag.interval {
+			return usagef("--max-staleness has to be twice %s or more, or the metrics would come and go", flag.name)
+		}
+	}
+	return nil
 }
 
 func checkListenAddress(address string) error {
@@ -142,6 +168,10 @@ answer the metrics are about the exporter alone, and /-/ready says 503.
 
 When the hub fails, the last good answer stays until it is too old.
 
+With --prometheus-url it also asks a Prometheus what the users use, and publishes
+memory, CPU, the requests for both, and the size of home directories by group. Where
+the Prometheus can load rules, 'groups-exporter rules' is the better way.
+
 ` + exitCodes + `
 A stop by SIGINT or SIGTERM is 0.`,
 		Example: `  # try it without a hub
@@ -168,7 +198,7 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	log := o.log.logger(errOut)
 	listener, err := net.Listen("tcp", o.listenAddress)
 	if err != nil {
-		return fmt.Errorf("can't listen on %s: %w", o.listenAddress, networkCause(err))
+		return fmt.Errorf("can't listen on %s: %w", o.listenAddress, remote.Cause(err))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -182,10 +212,13 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	polled := make(chan struct{})
 	go func() {
 		defer close(polled)
-		e.poller.Run(ctx)
+		e.run(ctx, o)
 	}()
 	log.Info("listening", "address", listener.Addr().String(), "metrics", o.telemetryPath, "prefix", o.routePrefix)
 	log.Info("asking", "hub", o.hub.api.String(), "namespace", o.hub.namespace, "every", o.interval.String())
+	if o.usage.client != nil {
+		log.Info("asking", "prometheus", o.usage.address, "attribution", o.usage.attribution, "every", o.usage.interval.String(), "home_dirs_every", o.usage.homeDirInterval.String())
+	}
 	for _, warning := range o.python.warnings() {
 		log.Warn(warning)
 	}
@@ -199,97 +232,4 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 		log.Info("stopped")
 	}
 	return err
-}
-
-// networkCause is what went wrong, without the names of the system calls.
-func networkCause(err error) error {
-	if opErr, ok := errors.AsType[*net.OpError](err); ok {
-		err = opErr.Err
-	}
-	if errno, ok := errors.AsType[syscall.Errno](err); ok {
-		return errno
-	}
-	return err
-}
-
-// exporter is the way from a hub's answer to what is published.
-type exporter struct {
-	source  *source
-	publish publishOptions
-	self    *metrics.Self
-	record  metrics.Hub
-	log     *slog.Logger
-	poller  server.Poller
-	page    atomic.Pointer[exposition.Page]
-	ready   atomic.Bool
-	began   time.Time // when the refresh under way, or the last one, did
-	// noticed are the notices of the last refresh: what was said is not said again.
-	noticed map[string]bool
-}
-
-func newExporter(o serveOptions, log *slog.Logger) *exporter {
-	e := &exporter{publish: o.publish, self: metrics.NewSelf(), log: log}
-	e.record = e.self.Hub(o.hub.namespace, words(hub.Reasons())...)
-	e.source = o.hub.source(e.record.Answered)
-	e.poller = server.Poller{
-		Refresh: e.refresh, Publish: e.replace, Drop: e.drop, RetryAfter: hub.RetryAfter, Interval: o.interval, MaxStaleness: o.maxStaleness, Log: log,
-	}
-	return e
-}
-
-// refresh asks the hub.
-func (e *exporter) refresh(ctx context.Context) (*membership.Snapshot, error) {
-	e.began = time.Now()
-	snapshot, result, err := e.source.snapshot(ctx)
-	if err != nil {
-		e.record.Failed(time.Since(e.began), string(hub.ReasonOf(err)))
-		if h := hint(err); h != "" {
-			err = fmt.Errorf("%w; hint: %s", err, h)
-		}
-		return nil, err
-	}
-	if result.Inconsistent {
-		e.record.Inconsistent()
-	}
-	e.notice(append(e.source.notices(snapshot, result), e.publish.notices(snapshot)...))
-	return snapshot, nil
-}
-
-// replace changes what scrapes see.
-func (e *exporter) replace(snapshot *membership.Snapshot) error {
-	page, err := exposition.Encode(metrics.Families(e.publish.metrics(), snapshot), exposition.Text)
-	if err != nil {
-		e.record.Failed(time.Since(e.began), string(hub.Other))
-		return fmt.Errorf("encoding: %w", err)
-	}
-	e.page.Store(page)
-	e.ready.Store(true)
-	e.record.Refreshed(time.Now(), time.Since(e.began), snapshot)
-	return nil
-}
-
-// drop takes the hub's series away.
-func (e *exporter) drop() {
-	e.page.Store(nil)
-	e.record.Dropped()
-}
-
-// notice logs what the refresh before did not say already.
-func (e *exporter) notice(notices []string) {
-	now := map[string]bool{}
-	for _, notice := range notices {
-		now[notice] = true
-		if !e.noticed[notice] {
-			e.log.Warn(notice)
-		}
-	}
-	e.noticed = now
-}
-
-func (e *exporter) handler(o serveOptions) *server.Handler {
-	return &server.Handler{
-		Page: e.page.Load, Ready: e.ready.Load, Self: e.self.Registry,
-		TelemetryPath: o.telemetryPath, RoutePrefix: o.routePrefix,
-		Version: versionNumber(), Log: e.log,
-	}
 }

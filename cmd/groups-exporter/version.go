@@ -38,3 +38,6 @@ func versionNumber() string {
 func versionText() string {
 	return fmt.Sprintf("%s (revision %s, %s, %s/%s)", versionNumber(), version.GetRevision(), version.GoVersion, runtime.GOOS, runtime.GOARCH)
 }
+
+// userAgent names us to the servers that we ask.
+func userAgent() string { return "groups-exporter/" + versionNumber() }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/hub"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 // say writes a message, and a hint where there is one, in the form that every
@@ -59,26 +60,51 @@ func usageHint(root, command *cobra.Command, args []string) string {
 
 // hint says what to do about an error, where we know.
 func hint(err error) string {
-	var hubErr *hub.Error
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return "something else listens there already; --web.listen-address chooses another"
-	case !errors.As(err, &hubErr):
-		return ""
+	if hubErr, ok := errors.AsType[*hub.Error](err); ok {
+		return hubHint(hubErr)
 	}
-	_, untrusted := errors.AsType[x509.UnknownAuthorityError](err)
+	if usageErr, ok := errors.AsType[*usage.Error](err); ok {
+		return usageErrorHint(usageErr)
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return "something else listens there already; --web.listen-address chooses another"
+	}
+	return ""
+}
+
+func hubHint(err *hub.Error) string {
 	switch {
-	case untrusted:
+	case isUntrusted(err):
 		return "--hub-ca-file names the authority that signed the hub's certificate"
-	case hubErr.Reason == hub.Scope:
+	case err.Reason == hub.Scope:
 		return "give the token's role the scopes list:users and read:users:groups (c.JupyterHub.load_roles)"
-	case hubErr.Reason == hub.BadToken:
+	case err.Reason == hub.BadToken:
 		return "is it the token of a service or user of this hub, and not expired? (--hub-token-file, JUPYTERHUB_API_TOKEN)"
-	case hubErr.Reason == hub.Timeout:
+	case err.Reason == hub.Timeout:
 		return "a hub that was just started is slow; --hub-timeout gives it more time"
-	case hubErr.Reason == hub.Connect, hubErr.Reason == hub.Format, hubErr.Location != "", hubErr.Status == http.StatusNotFound:
+	case err.Reason == hub.Connect, err.Reason == hub.Format, err.Location != "", err.Status == http.StatusNotFound:
 		return "is --hub-url right? It is the address of the hub, like http://127.0.0.1:8081, or of its API"
 	default:
 		return "the hub's own log says more"
 	}
+}
+
+func usageErrorHint(err *usage.Error) string {
+	switch {
+	case isUntrusted(err):
+		return "tls_config in --prometheus.config.file names the authority that signed its certificate (ca_file)"
+	case err.Status == http.StatusUnauthorized, err.Status == http.StatusForbidden:
+		return "--prometheus.config.file has the credentials (basic_auth, authorization)"
+	case err.Reason == usage.Timeout:
+		return "--prometheus-timeout gives it more time; recording rules ('groups-exporter rules') spare it the query"
+	case err.Reason == usage.Connect, err.Reason == usage.Format, err.Reason == usage.Status:
+		return "is --prometheus-url right? It is the address under which there is /api/v1, like http://127.0.0.1:9090"
+	default:
+		return ""
+	}
+}
+
+func isUntrusted(err error) bool {
+	_, untrusted := errors.AsType[x509.UnknownAuthorityError](err)
+	return untrusted
 }

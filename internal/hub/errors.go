@@ -3,12 +3,11 @@ package hub
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
-	"os"
 	"strings"
 	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 // Reason says in a word why a hub could not be listed: a value of a metric's
@@ -94,21 +93,10 @@ func RetryAfter(err error) time.Duration {
 }
 
 // networkError turns what http.Client returned, before or in the body, into an
-// Error. http.Client wraps the address once more, which is left off.
+// Error.
 func networkError(address string, err error) *Error {
-	if urlErr, ok := errors.AsType[*url.Error](err); ok {
-		err = urlErr.Err
-	}
-	if netErr, ok := errors.AsType[net.Error](err); ok && netErr.Timeout() {
+	if remote.IsTimeout(err) {
 		return &Error{Reason: Timeout, URL: address}
 	}
-	if opErr, ok := errors.AsType[*net.OpError](err); ok {
-		// "connection refused", without a head that names our own port: the same
-		// failure is the same text.
-		err = opErr.Err
-		if sysErr, ok := errors.AsType[*os.SyscallError](err); ok {
-			err = sysErr.Err
-		}
-	}
-	return &Error{Reason: Connect, URL: address, Err: err}
+	return &Error{Reason: Connect, URL: address, Err: remote.Cause(err)}
 }

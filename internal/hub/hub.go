@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 const (
@@ -91,22 +92,9 @@ type Result struct {
 // APIURL returns the address of the REST API for the address that an operator
 // gives: the API's own, ending in /hub/api, or the hub's root.
 func APIURL(address string) (*url.URL, error) {
-	u, err := url.Parse(address)
-	switch {
-	case strings.Contains(address, "@"):
-		return nil, errors.New("it holds a user name or password, which a hub doesn't take")
-	case err != nil:
-		// url.Error repeats the address.
-		if urlErr, ok := errors.AsType[*url.Error](err); ok {
-			err = urlErr.Err
-		}
+	u, err := remote.ParseURL(address)
+	if err != nil {
 		return nil, err
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, errors.New("it doesn't start with http:// or https://")
-	case u.Hostname() == "":
-		return nil, errors.New("it names no host")
-	case u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("it has a query or a fragment")
 	}
 	path := strings.TrimRight(u.Path, "/")
 	if !strings.HasSuffix(path, "/hub/api") {

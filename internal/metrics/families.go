@@ -14,25 +14,9 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
 
-// DefaultPrefix begins the names of the families about a hub, if not told otherwise.
-const DefaultPrefix = "jupyterhub"
-
-// The labels.
-const (
-	labelNamespace = "namespace"
-	labelUsergroup = "usergroup"
-	labelUsername  = "username"
-	labelEscaped   = "username_escaped"
-	labelSafe      = "username_safe"
-	labelLabel     = "username_label"
-	labelPeriod    = "period"
-	labelReason    = "reason"
-	labelCode      = "code"
-)
-
 // Options say which families are published.
 type Options struct {
-	// Prefix begins the families' names, DefaultPrefix where it is empty.
+	// Prefix is as Name takes it.
 	Prefix string
 	// UserInfo, Share and Activity add families. Activity gives only what the
 	// snapshot knows.
@@ -49,35 +33,31 @@ const partSize = 512
 // family comes in parts, one after another under the same name; a part is good
 // until the next one is asked for.
 func Families(o Options, snapshots ...*membership.Snapshot) iter.Seq[*dto.MetricFamily] {
-	prefix := o.Prefix
-	if prefix == "" {
-		prefix = DefaultPrefix
-	}
 	families := []struct {
 		on         bool
 		name, help string
 		labels     []string
 		fill       func(s *membership.Snapshot, add addFunc) bool
 	}{
-		{o.Activity, "group_active_users", "Users of a group who were seen in the period before the last refresh.",
-			[]string{labelNamespace, labelUsergroup, labelPeriod}, activeUsers},
-		{true, "group_members", "Users in a group.",
-			[]string{labelNamespace, labelUsergroup}, groupMembers},
-		{o.Activity, "group_running_servers", "Running servers of a group's users.",
-			[]string{labelNamespace, labelUsergroup}, runningServers},
-		{!o.OmitUsernames, "user_group_info", "Who is in which group. The value is always 1.",
-			[]string{labelNamespace, labelUsergroup, labelUsername, labelEscaped, labelSafe}, groupInfo},
-		{o.Share && !o.OmitUsernames, "user_group_share", "The part of a user that belongs to a group: a user's shares add up to 1.",
-			[]string{labelNamespace, labelUsergroup, labelUsername, labelEscaped, labelSafe}, groupShare},
-		{o.UserInfo && !o.OmitUsernames, "user_info", "The user's name and its forms in Kubernetes. The value is always 1.",
-			[]string{labelNamespace, labelUsername, labelEscaped, labelSafe, labelLabel}, userInfo},
+		{o.Activity, GroupActiveUsers, "Users of a group who were seen in the period before the last refresh.",
+			[]string{LabelNamespace, LabelUsergroup, LabelPeriod}, activeUsers},
+		{true, GroupMembers, "Users in a group.",
+			[]string{LabelNamespace, LabelUsergroup}, groupMembers},
+		{o.Activity, GroupRunningServers, "Running servers of a group's users.",
+			[]string{LabelNamespace, LabelUsergroup}, runningServers},
+		{!o.OmitUsernames, UserGroupInfo, "Who is in which group. The value is always 1.",
+			[]string{LabelNamespace, LabelUsergroup, LabelUsername, LabelEscaped, LabelSafe}, groupInfo},
+		{o.Share && !o.OmitUsernames, UserGroupShare, "The part of a user that belongs to a group: a user's shares add up to 1.",
+			[]string{LabelNamespace, LabelUsergroup, LabelUsername, LabelEscaped, LabelSafe}, groupShare},
+		{o.UserInfo && !o.OmitUsernames, UserInfo, "The user's name and its forms in Kubernetes. The value is always 1.",
+			[]string{LabelNamespace, LabelUsername, LabelEscaped, LabelSafe, LabelLabel}, userInfo},
 	}
 	return func(yield func(*dto.MetricFamily) bool) {
 		for _, f := range families {
 			if !f.on {
 				continue
 			}
-			p := newPart(prefix+"_"+f.name, f.help, f.labels, yield)
+			p := newPart(Name(o.Prefix, f.name), f.help, f.labels, yield)
 			for _, s := range snapshots {
 				if !f.fill(s, p.add) {
 					return
@@ -166,24 +146,33 @@ func activeUsers(s *membership.Snapshot, add addFunc) bool {
 	return true
 }
 
-type escapedName struct{ escaped, safe string }
-
-// namedRows yields the snapshot's rows with the forms of the user's name, which
-// are made once a user.
+// namedRows yields the snapshot's rows with the forms of the user's name.
 func namedRows(s *membership.Snapshot) iter.Seq2[membership.Row, escapedName] {
 	return func(yield func(membership.Row, escapedName) bool) {
-		var name escapedName
-		last, first := "", true
+		var forms nameForms
 		for row := range s.Rows() {
-			if first || row.User != last {
-				name = escapedName{slug.Escape(row.User), slug.Safe(row.User)}
-				last, first = row.User, false
-			}
-			if !yield(row, name) {
+			if !yield(row, forms.of(row.User)) {
 				return
 			}
 		}
 	}
+}
+
+// nameForms makes the forms of a name, once for all rows of a user that follow
+// one another.
+type nameForms struct {
+	name  string
+	known bool
+	forms escapedName
+}
+
+type escapedName struct{ escaped, safe string }
+
+func (f *nameForms) of(name string) escapedName {
+	if !f.known || name != f.name {
+		*f = nameForms{name, true, escapedName{slug.Escape(name), slug.Safe(name)}}
+	}
+	return f.forms
 }
 
 // part is a family that is filled, yielded and filled again, in memory that is

@@ -196,7 +196,7 @@ func TestHostileNames(t *testing.T) {
 
 func TestSelf(t *testing.T) {
 	self := metrics.NewSelf()
-	h := self.Hub("hub", "connect", "scope")
+	h := self.Hub("hub", 5*time.Minute, "connect", "scope")
 	h.Answered(200)
 	h.Answered(200)
 	h.Answered(0)
@@ -204,7 +204,7 @@ func TestSelf(t *testing.T) {
 	h.Inconsistent()
 	names := []string{
 		"groups_exporter_hub_up", "groups_exporter_last_refresh_success_timestamp_seconds", "groups_exporter_users", "groups_exporter_memberships",
-		"groups_exporter_hub_requests_total", "groups_exporter_refresh_failures_total", "groups_exporter_inconsistent_refreshes_total",
+		"groups_exporter_hub_requests_total", "groups_exporter_refresh_interval_seconds", "groups_exporter_refresh_failures_total", "groups_exporter_inconsistent_refreshes_total",
 	}
 	check := func(want string) {
 		t.Helper()
@@ -223,6 +223,9 @@ groups_exporter_inconsistent_refreshes_total{namespace="hub"} 1
 # HELP groups_exporter_last_refresh_success_timestamp_seconds When the last refresh succeeded.
 # TYPE groups_exporter_last_refresh_success_timestamp_seconds gauge
 groups_exporter_last_refresh_success_timestamp_seconds{namespace="hub"} 1.7000000005e+09
+# HELP groups_exporter_refresh_interval_seconds How often the hub is asked, a tenth more or less.
+# TYPE groups_exporter_refresh_interval_seconds gauge
+groups_exporter_refresh_interval_seconds{namespace="hub"} 300
 `
 	check(constant + `
 # HELP groups_exporter_hub_up Whether the last refresh from the hub succeeded.
@@ -250,6 +253,44 @@ groups_exporter_hub_up{namespace="hub"} 0
 groups_exporter_refresh_failures_total{namespace="hub",reason="connect"} 0
 groups_exporter_refresh_failures_total{namespace="hub",reason="scope"} 1
 `)
+	problems, err := testutil.GatherAndLint(self.Registry)
+	if err != nil || len(problems) > 0 {
+		t.Error(problems, err)
+	}
+}
+
+func TestSelfOfUsage(t *testing.T) {
+	self := metrics.NewSelf()
+	h := self.Hub("hub", time.Minute)
+	names := []string{metrics.UsageFailures, metrics.LastUsageSuccess, metrics.UsageUnattributed}
+	check := func(want string) {
+		t.Helper()
+		if err := testutil.GatherAndCompare(self.Registry, strings.NewReader(want), names...); err != nil {
+			t.Error(err)
+		}
+	}
+	check("") // no Prometheus is asked
+	h.Usage(metrics.CPU, "timeout", "query")
+	h.UsageFailed(metrics.CPU, "query")
+	h.UsageRead(metrics.CPU, time.Unix(1700000000, 500e6))
+	h.Unattributed(metrics.CPU, 3, 1)
+	const constant = `
+# HELP groups_exporter_last_usage_success_timestamp_seconds When Prometheus last answered what the hub's users use of a resource.
+# TYPE groups_exporter_last_usage_success_timestamp_seconds gauge
+groups_exporter_last_usage_success_timestamp_seconds{namespace="hub",resource="cpu"} 1.7000000005e+09
+# HELP groups_exporter_usage_failures_total Queries of usage that failed, by reason.
+# TYPE groups_exporter_usage_failures_total counter
+groups_exporter_usage_failures_total{namespace="hub",reason="query",resource="cpu"} 1
+groups_exporter_usage_failures_total{namespace="hub",reason="timeout",resource="cpu"} 0
+`
+	check(constant + `
+# HELP groups_exporter_usage_unattributed Results of the last query of usage that count for no group, by reason.
+# TYPE groups_exporter_usage_unattributed gauge
+groups_exporter_usage_unattributed{namespace="hub",reason="not_finite",resource="cpu"} 1
+groups_exporter_usage_unattributed{namespace="hub",reason="unknown",resource="cpu"} 3
+`)
+	h.UsageDropped(metrics.CPU)
+	check(constant)
 	problems, err := testutil.GatherAndLint(self.Registry)
 	if err != nil || len(problems) > 0 {
 		t.Error(problems, err)

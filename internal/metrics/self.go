@@ -11,49 +11,55 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 )
 
-// selfPrefix begins the names of what the exporter says about itself.
-const selfPrefix = "groups_exporter"
-
 // Self is what the exporter says about itself and its refreshes, in a registry
 // of its own.
 type Self struct {
-	Registry     *prometheus.Registry
-	hubUp        *prometheus.GaugeVec
-	lastSuccess  *prometheus.GaugeVec
-	users        *prometheus.GaugeVec
-	memberships  *prometheus.GaugeVec
-	failures     *prometheus.CounterVec
-	inconsistent *prometheus.CounterVec
-	requests     *prometheus.CounterVec
-	duration     prometheus.Histogram
+	Registry      *prometheus.Registry
+	hubUp         *prometheus.GaugeVec
+	interval      *prometheus.GaugeVec
+	lastSuccess   *prometheus.GaugeVec
+	users         *prometheus.GaugeVec
+	memberships   *prometheus.GaugeVec
+	failures      *prometheus.CounterVec
+	inconsistent  *prometheus.CounterVec
+	requests      *prometheus.CounterVec
+	duration      prometheus.Histogram
+	usageSuccess  *prometheus.GaugeVec
+	usageFailures *prometheus.CounterVec
+	unattributed  *prometheus.GaugeVec
 }
 
 // NewSelf makes all families about the exporter, with those of the Go runtime
 // and the process.
 func NewSelf() *Self {
-	gauge := func(name, help string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: selfPrefix + name, Help: help}, []string{labelNamespace})
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, append([]string{LabelNamespace}, labels...))
 	}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: selfPrefix + name, Help: help}, append([]string{labelNamespace}, labels...))
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{LabelNamespace}, labels...))
 	}
 	s := &Self{
 		Registry:     prometheus.NewRegistry(),
-		hubUp:        gauge("_hub_up", "Whether the last refresh from the hub succeeded."),
-		lastSuccess:  gauge("_last_refresh_success_timestamp_seconds", "When the last refresh succeeded."),
-		users:        gauge("_users", "Users in the published snapshot."),
-		memberships:  gauge("_memberships", "Memberships in the published snapshot."),
-		failures:     counter("_refresh_failures_total", "Refreshes that failed, by reason.", labelReason),
-		inconsistent: counter("_inconsistent_refreshes_total", "Refreshes during which the list of users changed each time it was read: somebody may be missing."),
-		requests:     counter("_hub_requests_total", "Requests to the hub, by the answer's status code, 0 where none came.", labelCode),
+		hubUp:        gauge(HubUp, "Whether the last refresh from the hub succeeded."),
+		interval:     gauge(RefreshInterval, "How often the hub is asked, a tenth more or less."),
+		lastSuccess:  gauge(LastRefreshSuccess, "When the last refresh succeeded."),
+		users:        gauge(Users, "Users in the published snapshot."),
+		memberships:  gauge(Memberships, "Memberships in the published snapshot."),
+		failures:     counter(RefreshFailures, "Refreshes that failed, by reason.", LabelReason),
+		inconsistent: counter(InconsistentRefreshes, "Refreshes during which the list of users changed each time it was read: somebody may be missing."),
+		requests:     counter(HubRequests, "Requests to the hub, by the answer's status code, 0 where none came.", LabelCode),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: selfPrefix + "_refresh_duration_seconds", Help: "How long refreshes took, failed ones too.",
+			Name: RefreshDuration, Help: "How long refreshes took, failed ones too.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
 		}),
+		usageSuccess:  gauge(LastUsageSuccess, "When Prometheus last answered what the hub's users use of a resource.", LabelResource),
+		usageFailures: counter(UsageFailures, "Queries of usage that failed, by reason.", LabelResource, LabelReason),
+		unattributed:  gauge(UsageUnattributed, "Results of the last query of usage that count for no group, by reason.", LabelResource, LabelReason),
 	}
 	s.Registry.MustRegister(
-		s.hubUp, s.lastSuccess, s.users, s.memberships, s.failures, s.inconsistent, s.requests, s.duration,
-		version.NewCollector(selfPrefix), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		s.hubUp, s.interval, s.lastSuccess, s.users, s.memberships, s.failures, s.inconsistent, s.requests, s.duration,
+		s.usageSuccess, s.usageFailures, s.unattributed,
+		version.NewCollector(buildInfoPrefix), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return s
 }
@@ -64,10 +70,12 @@ type Hub struct {
 	namespace string
 }
 
-// Hub starts the families of a hub: it is not up yet, and nothing has failed for
-// any of the reasons, so that a rate sees the first failure.
-func (s *Self) Hub(namespace string, reasons ...string) Hub {
+// Hub starts the families of a hub that is asked at an interval: it is not up yet,
+// and nothing has failed for any of the reasons, so that a rate sees the first
+// failure.
+func (s *Self) Hub(namespace string, interval time.Duration, reasons ...string) Hub {
 	s.hubUp.WithLabelValues(namespace).Set(0)
+	s.interval.WithLabelValues(namespace).Set(interval.Seconds())
 	s.inconsistent.WithLabelValues(namespace)
 	for _, reason := range reasons {
 		s.failures.WithLabelValues(namespace, reason)
@@ -103,4 +111,34 @@ func (h Hub) Failed(took time.Duration, reason string) {
 func (h Hub) Dropped() {
 	h.self.users.DeleteLabelValues(h.namespace)
 	h.self.memberships.DeleteLabelValues(h.namespace)
+}
+
+// Usage starts the families of a resource's queries: none has failed yet.
+func (h Hub) Usage(resource Resource, reasons ...string) {
+	for _, reason := range reasons {
+		h.self.usageFailures.WithLabelValues(h.namespace, string(resource), reason)
+	}
+}
+
+// UsageRead records a query of usage that Prometheus answered at a time.
+func (h Hub) UsageRead(resource Resource, at time.Time) {
+	h.self.usageSuccess.WithLabelValues(h.namespace, string(resource)).Set(float64(at.UnixMilli()) / 1000)
+}
+
+// UsageFailed records a query of usage that failed.
+func (h Hub) UsageFailed(resource Resource, reason string) {
+	h.self.usageFailures.WithLabelValues(h.namespace, string(resource), reason).Inc()
+}
+
+// Unattributed records how many of a query's results count for no group: those of
+// users, or directories of users, whom the hub doesn't know, and those that are no
+// finite numbers.
+func (h Hub) Unattributed(resource Resource, unknown, notFinite int) {
+	h.self.unattributed.WithLabelValues(h.namespace, string(resource), "unknown").Set(float64(unknown))
+	h.self.unattributed.WithLabelValues(h.namespace, string(resource), "not_finite").Set(float64(notFinite))
+}
+
+// UsageDropped records that the answer grew too old and counts no longer.
+func (h Hub) UsageDropped(resource Resource) {
+	h.self.unattributed.DeletePartialMatch(prometheus.Labels{LabelNamespace: h.namespace, LabelResource: string(resource)})
 }

@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
-
-	"github.com/groups-exporter/groups-exporter/internal/membership"
 )
 
 // firstRetry is how soon a refresh is tried again after the first failure. The
@@ -21,19 +19,21 @@ const firstRetry = 10 * time.Second
 // were started together don't ask together.
 const jitter = 0.1
 
-// Poller refreshes one hub's snapshot until it is told to stop.
-type Poller struct {
-	// Refresh asks the hub.
-	Refresh func(context.Context) (*membership.Snapshot, error)
+// Poller asks one source again and again, until it is told to stop: a hub for a
+// snapshot, or a Prometheus for an answer.
+type Poller[T any] struct {
+	// Refresh asks the source.
+	Refresh func(context.Context) (T, error)
 	// Publish replaces what scrapes see, and Drop takes it away. Run alone calls
-	// them, one at a time.
-	Publish func(*membership.Snapshot) error
+	// them, one at a time. What Publish returns describes the refresh in the log.
+	Publish func(T) ([]any, error)
 	Drop    func()
-	// RetryAfter tells how long the hub asked to be left alone when a refresh failed.
+	// RetryAfter tells how long the source asked to be left alone when a refresh
+	// failed. It may be nil.
 	RetryAfter func(error) time.Duration
 	// Interval is the time from the end of a refresh to the next.
 	Interval time.Duration
-	// MaxStaleness is how long after the last success its snapshot is published.
+	// MaxStaleness is how long after the last success its result is published.
 	MaxStaleness time.Duration
 	Log          *slog.Logger
 }
@@ -42,10 +42,10 @@ type Poller struct {
 // fails leaves what is published as it is, until that grows too old: then it is
 // taken away, also while a refresh hangs. A change of state is logged, and what
 // stays the same is not.
-func (p *Poller) Run(ctx context.Context) {
+func (p *Poller[T]) Run(ctx context.Context) {
 	type outcome struct {
-		snapshot *membership.Snapshot
-		err      error
+		result T
+		err    error
 	}
 	stale := time.NewTimer(p.MaxStaleness)
 	stale.Stop()
@@ -57,33 +57,38 @@ func (p *Poller) Run(ctx context.Context) {
 	for {
 		refreshed := make(chan outcome, 1)
 		go func() {
-			snapshot, err := p.Refresh(ctx)
-			refreshed <- outcome{snapshot, err}
+			result, err := p.Refresh(ctx)
+			refreshed <- outcome{result, err}
 		}()
 		var next <-chan time.Time
 		for waiting := true; waiting; {
 			select {
 			case got := <-refreshed:
 				err := got.err
+				var description []any
 				if err == nil {
-					err = p.Publish(got.snapshot)
+					description, err = p.Publish(got.result)
 				}
 				switch {
 				case ctx.Err() != nil:
 					return
 				case err != nil:
 					failures++
-					wait = min(p.Interval, max(firstRetry<<min(failures-1, 20), p.RetryAfter(err)))
+					wait = firstRetry << min(failures-1, 20)
+					if p.RetryAfter != nil {
+						wait = max(wait, p.RetryAfter(err))
+					}
+					wait = min(wait, p.Interval)
 					p.log(state != err.Error(), slog.LevelWarn, "refresh failed", "err", err, "next_in", wait.String())
 					state = err.Error()
 				default:
-					p.log(state != "up", slog.LevelInfo, "refreshed", "users", got.snapshot.Len(), "memberships", got.snapshot.Memberships())
+					p.log(state != "up", slog.LevelInfo, "refreshed", description...)
 					failures, wait, state = 0, p.Interval, "up"
 					stale.Reset(p.MaxStaleness)
 				}
 				next = time.After(vary(wait))
 			case <-stale.C:
-				p.Log.Warn("the last good refresh is too old: the hub's series are gone", "max_staleness", p.MaxStaleness.String())
+				p.Log.Warn("the last good refresh is too old: its series are gone", "max_staleness", p.MaxStaleness.String())
 				if state == "up" { // a refresh hangs
 					state = "" // so that its end is news
 				}
@@ -106,7 +111,7 @@ func vary(d time.Duration) time.Duration {
 }
 
 // log writes news at the level, and what isn't news at debug.
-func (p *Poller) log(news bool, level slog.Level, message string, attributes ...any) {
+func (p *Poller[T]) log(news bool, level slog.Level, message string, attributes ...any) {
 	if !news {
 		level = slog.LevelDebug
 	}

@@ -24,7 +24,7 @@ func (busyFor) Error() string { return "busy" }
 // watched is a poller in a bubble: what its hub says is set, what it publishes
 // and logs is seen. The test holds the lock but for while it sleeps.
 type watched struct {
-	server.Poller
+	server.Poller[*membership.Snapshot]
 	mu        sync.Mutex
 	answer    func(ctx context.Context) error // nil: a hub that is well
 	refreshes []time.Duration                 // when, since the start
@@ -36,7 +36,7 @@ type watched struct {
 func watch(interval, staleness time.Duration) *watched {
 	w := &watched{}
 	begin := time.Now()
-	w.Poller = server.Poller{
+	w.Poller = server.Poller[*membership.Snapshot]{
 		Refresh: func(ctx context.Context) (*membership.Snapshot, error) {
 			w.mu.Lock()
 			w.refreshes = append(w.refreshes, time.Since(begin))
@@ -49,12 +49,12 @@ func watch(interval, staleness time.Duration) *watched {
 			}
 			return membership.New("hub", membership.NewListing(time.Now(), membership.User{Name: "ada"}), membership.Rules{}), nil
 		},
-		Publish: func(s *membership.Snapshot) error {
+		Publish: func(s *membership.Snapshot) ([]any, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.current = s
 			w.published++
-			return nil
+			return []any{"users", s.Len()}, nil
 		},
 		Drop: func() {
 			w.mu.Lock()
@@ -257,7 +257,7 @@ func TestEachSuccessStartsStalenessAnew(t *testing.T) {
 func TestAFailureToPublishIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(time.Minute, time.Hour)
-		w.Publish = func(*membership.Snapshot) error { return errors.New("encoding: odd") }
+		w.Publish = func(*membership.Snapshot) ([]any, error) { return nil, errors.New("encoding: odd") }
 		w.start(t)
 		if !strings.Contains(w.log.String(), "encoding: odd") {
 			t.Errorf("log: %s", &w.log)

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/groups-exporter/groups-exporter/internal/exposition"
+	"github.com/groups-exporter/groups-exporter/internal/hub"
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/server"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
+)
+
+// exporter is the way from the answers of a hub and a Prometheus to what is
+// published.
+type exporter struct {
+	source  *source
+	publish publishOptions
+	usage   usageOptions
+	self    *metrics.Self
+	record  metrics.Hub
+	log     *slog.Logger
+	page    atomic.Pointer[exposition.Page]
+	ready   atomic.Bool
+
+	// Of the hub's poller alone.
+	began   time.Time       // when the refresh under way, or the last one, did
+	noticed map[string]bool // the notices of the last refresh: what was said is not said again
+
+	// mu guards what the pollers share.
+	mu       sync.Mutex
+	snapshot *membership.Snapshot // what is joined to, nil where nothing is
+	answers  map[metrics.Resource]*usage.Answer
+	layers   [layers]*exposition.Page
+}
+
+// A page is made in layers, what changes seldom first. A layer is made again when
+// what is in it changes, and with it those that follow. At 100,000 users the
+// memberships alone take half a second, and pods are asked about every minute.
+const (
+	memberships = iota
+	homeDirs
+	pods
+	layers
+)
+
+func newExporter(o serveOptions, log *slog.Logger) *exporter {
+	e := &exporter{
+		publish: o.publish, usage: o.usage, self: metrics.NewSelf(), log: log,
+		answers: map[metrics.Resource]*usage.Answer{},
+	}
+	e.record = e.self.Hub(o.hub.namespace, o.interval, words(hub.Reasons())...)
+	e.source = o.hub.source(e.record.Answered)
+	return e
+}
+
+// run polls the hub, and Prometheus for each resource, until ctx ends. A source
+// that fails or hangs leaves the others alone.
+func (e *exporter) run(ctx context.Context, o serveOptions) {
+	var running sync.WaitGroup
+	hubPoller := server.Poller[*membership.Snapshot]{
+		Refresh: e.refresh, Publish: e.replace, Drop: e.drop, RetryAfter: hub.RetryAfter,
+		Interval: o.interval, MaxStaleness: o.staleness(o.interval), Log: e.log,
+	}
+	running.Go(func() { hubPoller.Run(ctx) })
+	if o.usage.client != nil {
+		for _, resource := range metrics.Resources() {
+			e.record.Usage(resource, words(usage.Reasons())...)
+			interval := o.usage.intervalOf(resource)
+			poller := server.Poller[*usage.Answer]{
+				Refresh: func(ctx context.Context) (*usage.Answer, error) { return e.read(ctx, resource) },
+				Publish: e.replaceUsage, Drop: func() { e.dropUsage(resource) },
+				Interval: interval, MaxStaleness: o.staleness(interval), Log: e.log.With("resource", resource),
+			}
+			running.Go(func() { poller.Run(ctx) })
+		}
+	}
+	running.Wait()
+}
+
+// refresh asks the hub.
+func (e *exporter) refresh(ctx context.Context) (*membership.Snapshot, error) {
+	e.began = time.Now()
+	snapshot, result, err := e.source.snapshot(ctx)
+	if err != nil {
+		e.record.Failed(time.Since(e.began), string(hub.ReasonOf(err)))
+		return nil, withHint(err)
+	}
+	if result.Inconsistent {
+		e.record.Inconsistent()
+	}
+	e.notice(append(e.source.notices(snapshot, result), e.publish.notices(snapshot)...))
+	return snapshot, nil
+}
+
+// read asks Prometheus.
+func (e *exporter) read(ctx context.Context, resource metrics.Resource) (*usage.Answer, error) {
+	answer, err := e.usage.client.Read(ctx, resource)
+	if err != nil {
+		e.record.UsageFailed(resource, string(usage.ReasonOf(err)))
+		return nil, withHint(err)
+	}
+	return answer, nil
+}
+
+// withHint adds what to do about an error, where we know: the log has no line for it.
+func withHint(err error) error {
+	if h := hint(err); h != "" {
+		return fmt.Errorf("%w; hint: %s", err, h)
+	}
+	return err
+}
+
+// replace publishes what the hub told.
+func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before := e.snapshot
+	e.snapshot = snapshot
+	if err := e.encode(memberships); err != nil {
+		e.snapshot = before
+		e.record.Failed(time.Since(e.began), string(hub.Other))
+		return nil, err
+	}
+	if e.usage.client == nil {
+		e.snapshot = nil // nothing will be joined to it, and it is large
+	}
+	e.ready.Store(true)
+	e.record.Refreshed(time.Now(), time.Since(e.began), snapshot)
+	return []any{"users", snapshot.Len(), "memberships", snapshot.Memberships()}, nil
+}
+
+// drop takes away what the hub told, and with it all that was joined to it.
+func (e *exporter) drop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.snapshot = nil
+	e.page.Store(nil)
+	e.record.Dropped()
+}
+
+// replaceUsage publishes what Prometheus told of a resource.
+func (e *exporter) replaceUsage(answer *usage.Answer) ([]any, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.answers[answer.Resource] = answer
+	if err := e.encode(layerOf(answer.Resource)); err != nil {
+		return nil, err
+	}
+	e.record.UsageRead(answer.Resource, time.Now())
+	return []any{"results", len(answer.Values)}, nil
+}
+
+// dropUsage takes away what Prometheus told of a resource.
+func (e *exporter) dropUsage(resource metrics.Resource) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.answers, resource)
+	e.record.UsageDropped(resource)
+	if err := e.encode(layerOf(resource)); err != nil {
+		e.log.Warn("leaving out what is too old", "resource", resource, "err", err)
+	}
+}
+
+func layerOf(resource metrics.Resource) int {
+	if resource == metrics.HomeDir {
+		return homeDirs
+	}
+	return pods
+}
+
+// encode makes the page again, from a layer on.
+func (e *exporter) encode(from int) error {
+	if e.snapshot == nil {
+		return nil // what Prometheus told waits for the hub
+	}
+	made := e.layers
+	var below *exposition.Page
+	for layer := range made {
+		if layer >= from {
+			var err error
+			if made[layer], err = below.With(e.families(layer)); err != nil {
+				return fmt.Errorf("encoding: %w", err)
+			}
+		}
+		below = made[layer]
+	}
+	e.layers = made
+	e.page.Store(below)
+	return nil
+}
+
+// families are those in a layer.
+func (e *exporter) families(layer int) iter.Seq[*dto.MetricFamily] {
+	if layer == memberships {
+		return metrics.Families(e.publish.metrics(), e.snapshot)
+	}
+	var used []*usage.Usage
+	for _, resource := range metrics.Resources() {
+		if answer := e.answers[resource]; answer != nil && layerOf(resource) == layer {
+			u := usage.Join(answer, e.snapshot)
+			e.record.Unattributed(resource, u.Unknown, answer.NotFinite)
+			used = append(used, u)
+		}
+	}
+	return e.usage.families(e.publish.metrics(), e.snapshot, used...)
+}
+
+// notice logs what the refresh before did not say already.
+func (e *exporter) notice(notices []string) {
+	now := map[string]bool{}
+	for _, notice := range notices {
+		now[notice] = true
+		if !e.noticed[notice] {
+			e.log.Warn(notice)
+		}
+	}
+	e.noticed = now
+}
+
+func (e *exporter) handler(o serveOptions) *server.Handler {
+	return &server.Handler{
+		Page: e.page.Load, Ready: e.ready.Load, Self: e.self.Registry,
+		TelemetryPath: o.telemetryPath, RoutePrefix: o.routePrefix,
+		Version: versionNumber(), Log: e.log,
+	}
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/rules"
+)
+
+// ruleKind is a kind of rules.
+type ruleKind string
+
+const (
+	recordingRules ruleKind = "recording"
+	alertRules     ruleKind = "alerts"
+)
+
+type rulesOptions struct {
+	prefix       prefixOption
+	multipleName string
+	namespace    string
+	only         ruleKind
+	interval     time.Duration
+}
+
+func (o *rulesOptions) addFlags(cmd *cobra.Command) {
+	addChoice(cmd, &o.only, "only", "print only rules of this kind (else both)", recordingRules, alertRules)
+	cmd.Flags().StringVar(&o.namespace, "namespace", "", "only of the hub with this `name` in the label namespace (else of all)")
+	cmd.Flags().Var(duration{&o.interval}, "interval", "how often the rules are evaluated (else as Prometheus is configured)")
+	addMultipleName(cmd, &o.multipleName)
+	o.prefix.addFlag(cmd)
+}
+
+func newRulesCommand(getenv func(string) string) *cobra.Command {
+	var o rulesOptions
+	cmd := &cobra.Command{
+		Use:   "rules",
+		Short: "Print Prometheus rules: usage by group, and alerts",
+		Long: `Print a rule file for Prometheus. It records, by namespace and group, memory, CPU,
+the requests for both, and the size of home directories: each in full, where a
+user in several groups counts in each, and by share, where the sum over the
+groups is the whole. The shares need serve --with share.
+
+It alerts when the exporter or the hub is down, when memberships are too old,
+when refreshes or queries of usage fail, and when the token lacks a scope.
+
+This asks no hub and no Prometheus.
+
+` + exitCodes,
+		Example: `  groups-exporter rules > /etc/prometheus/groups.yml
+  groups-exporter rules --only alerts | promtool check rules /dev/stdin`,
+		Args: needsNoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.prefix.complete(getenv); err != nil {
+				return err
+			}
+			return interruptible(cmd.Context(), func() error { return runRules(cmd.OutOrStdout(), o) })
+		},
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func runRules(out io.Writer, o rulesOptions) error {
+	queries := promql.Queries{Prefix: o.prefix.value, MultipleName: o.multipleName}
+	if o.namespace != "" {
+		queries.Hubs = promql.Is(metrics.LabelNamespace, o.namespace)
+	}
+	var groups []rules.Group
+	if o.only != alertRules {
+		groups = append(groups, rules.Recording(queries))
+	}
+	if o.only != recordingRules {
+		groups = append(groups, rules.Alerts(queries))
+	}
+	return rules.Write(out, o.interval, groups...)
+}
+
+// addMultipleName adds the flag of serve to a command that writes queries.
+func addMultipleName(cmd *cobra.Command, name *string) {
+	cmd.Flags().StringVar(name, "multiple-name", membership.DefaultMultipleName, "`name` that serve gives to the pseudo-group for users in several groups")
+}

@@ -1,0 +1,253 @@
+// Package dashboard makes the Grafana dashboard: who is in which group, what the
+// groups use, and how fresh that is. The queries are those of promql.
+package dashboard
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/grafana/grafana-foundation-sdk/go/bargauge"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	grafana "github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
+	"github.com/grafana/grafana-foundation-sdk/go/table"
+	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
+	"github.com/grafana/grafana-foundation-sdk/go/units"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+)
+
+// schemaVersion is Grafana 11.0's; later ones migrate it.
+const schemaVersion = 39
+
+// The variables, and how queries use them.
+const (
+	datasource = "${datasource}"
+	hubs       = metrics.LabelNamespace + `=~"$hub"`
+	groups     = metrics.LabelUsergroup + `=~"$group"`
+)
+
+// Options say what the dashboard asks.
+type Options struct {
+	// Prefix and MultipleName are as promql.Queries take them.
+	Prefix, MultipleName string
+	// Plain asks for usage by the queries themselves, without recording rules.
+	Plain bool
+	// Share counts a user in several groups by share, and not in full.
+	Share bool
+}
+
+// Write writes the dashboard's JSON.
+func Write(w io.Writer, o Options) error {
+	built, err := o.dashboard().Build()
+	if err != nil {
+		return err
+	}
+	built.SchemaVersion = schemaVersion
+	for i, panel := range built.Panels {
+		id := uint32(i + 1)
+		if panel.RowPanel != nil {
+			panel.RowPanel.Id = id
+		} else {
+			panel.Panel.Id = &id
+		}
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(built)
+}
+
+//nolint:staticcheck // the builder that is not deprecated needs Grafana 12
+func (o Options) dashboard() *grafana.DashboardBuilder {
+	return grafana.NewDashboardBuilder("JupyterHub groups").
+		Uid("groups-exporter").
+		Description("Who is in which group of a JupyterHub, and what the groups use. Made by groups-exporter dashboard.").
+		Tags([]string{"jupyterhub"}).
+		Timezone(common.TimeZoneBrowser).
+		Refresh("5m").
+		Time("now-24h", "now").
+		Tooltip(grafana.DashboardCursorSyncCrosshair).
+		WithVariable(grafana.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus")).
+		WithVariable(variable("hub", "Hub", metrics.LabelNamespace, promql.Select(o.name(metrics.GroupMembers)))).
+		WithVariable(variable("group", "Group", metrics.LabelUsergroup, promql.Select(o.name(metrics.GroupMembers), hubs))).
+		WithRow(grafana.NewRowBuilder("Groups")).
+		WithPanel(number("Users", "sum(max by (namespace) ("+promql.Select(metrics.Users, hubs)+"))")).
+		WithPanel(number("Groups", "count(group by (namespace, usergroup) ("+o.members()+"))")).
+		WithPanel(number("Users in several groups", o.inSeveral())).
+		WithPanel(bars("Users in several groups, by number of groups", "{{groups}} groups", o.byNumberOfGroups())).
+		WithPanel(o.now()).
+		WithPanel(lines("Members", "", units.Short, byGroup, anyOf("namespace, usergroup", o.members()))).
+		WithPanel(lines("Active users", "Seen in the last 7 days. Needs serve --with activity.", units.Short, byGroup,
+			anyOf("namespace, usergroup", o.family(metrics.GroupActiveUsers, `period="7d"`)))).
+		WithRow(grafana.NewRowBuilder("Usage")).
+		WithPanel(o.usage("Memory", units.BytesIEC, metrics.Memory)).
+		WithPanel(o.usage("CPU", cores, metrics.CPU)).
+		WithPanel(o.usage("Memory requests", units.BytesIEC, metrics.MemoryRequests)).
+		WithPanel(o.usage("CPU requests", cores, metrics.CPURequests)).
+		WithPanel(o.usage("Home directories", units.BytesIEC, metrics.HomeDir).Span(24)).
+		WithRow(grafana.NewRowBuilder("Exporter")).
+		WithPanel(lines("Age of the memberships", "Since the last refresh that succeeded.", units.Seconds, byHub,
+			"time() - "+anyOf("namespace", promql.Select(metrics.LastRefreshSuccess, hubs)))).
+		WithPanel(lines("Hub up", "1 where the last refresh succeeded.", units.Short, byHub,
+			anyOf("namespace", promql.Select(metrics.HubUp, hubs)))).
+		WithPanel(lines("Failed refreshes in an hour", "", units.Short, byHub+" {{reason}}",
+			"sum by (namespace, reason) (increase("+promql.Select(metrics.RefreshFailures, hubs)+"[1h]))")).
+		WithPanel(lines("Requests to the hub", "By the answer's status, 0 where none came.", units.RequestsPerSecond, byHub+" {{code}}",
+			"sum by (namespace, code) (rate("+promql.Select(metrics.HubRequests, hubs)+"[$__rate_interval]))"))
+}
+
+// Grafana has no unit of its own for cores: 100m is a tenth of one.
+const cores = "sishort"
+
+// The legends.
+const (
+	byHub   = "{{namespace}}"
+	byGroup = "{{usergroup}} ({{namespace}})"
+)
+
+func (o Options) name(family string) string { return metrics.Name(o.Prefix, family) }
+
+func (o Options) family(family string, matchers ...string) string {
+	return promql.Select(o.name(family), append([]string{hubs, groups}, matchers...)...)
+}
+
+func (o Options) members() string { return o.family(metrics.GroupMembers) }
+
+// anyOf is one of the same series that several exporters of a hub publish.
+func anyOf(labels, series string) string { return "max by (" + labels + ") (" + series + ")" }
+
+func (o Options) queries() promql.Queries {
+	return promql.Queries{Prefix: o.Prefix, Hubs: hubs, Groups: groups, MultipleName: o.MultipleName}
+}
+
+// groupsOfUsers counts the real groups of each user, where they are published.
+func (o Options) groupsOfUsers() string {
+	return fmt.Sprintf("count by (namespace, username) (group by (namespace, username, usergroup) (%s))",
+		promql.Select(o.name(metrics.UserGroupInfo), hubs, o.queries().NotMultiple()))
+}
+
+// inSeveral counts the users in several groups, whatever of them is published.
+func (o Options) inSeveral() string {
+	return fmt.Sprintf("count(%s > 1)\nor\nsum(%s)\nor\nvector(0)", o.groupsOfUsers(),
+		anyOf("namespace", promql.Select(o.name(metrics.GroupMembers), hubs, o.queries().Multiple())))
+}
+
+func (o Options) byNumberOfGroups() string {
+	return fmt.Sprintf("sum by (groups) (count_values by (namespace) (\"groups\", %s > 1))", o.groupsOfUsers())
+}
+
+func (o Options) byUsage(resource metrics.Resource) string {
+	if !o.Plain {
+		return promql.Select(promql.RecordedByGroup(resource, o.Share), hubs, groups)
+	}
+	q := o.queries()
+	return q.ByGroup(q.ByUser(resource), o.Share)
+}
+
+// usage is a resource by group over time.
+func (o Options) usage(title, unit string, resource metrics.Resource) *timeseries.PanelBuilder {
+	counted := "A user in several groups counts in each: the sum over the groups is more than the whole."
+	if o.Share {
+		counted = "A user in several groups counts in each by share: the sum over the groups is the whole."
+	}
+	if !o.Plain {
+		counted += " From the recording rules of groups-exporter rules."
+	}
+	panel := lines(title, counted, unit, byGroup, o.byUsage(resource))
+	if o.Share {
+		panel.Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal))
+	}
+	return panel
+}
+
+// now is a table of the groups as they are.
+func (o Options) now() *table.PanelBuilder {
+	columns := []struct{ title, unit, expr string }{
+		{"Members", units.Short, anyOf("namespace, usergroup", o.members())},
+		{"Active users, 7 days", units.Short, anyOf("namespace, usergroup", o.family(metrics.GroupActiveUsers, `period="7d"`))},
+		{"Running servers", units.Short, anyOf("namespace, usergroup", o.family(metrics.GroupRunningServers))},
+		{"Memory", units.BytesIEC, o.byUsage(metrics.Memory)},
+		{"CPU", cores, o.byUsage(metrics.CPU)},
+		{"Memory requests", units.BytesIEC, o.byUsage(metrics.MemoryRequests)},
+		{"CPU requests", cores, o.byUsage(metrics.CPURequests)},
+		{"Home directories", units.BytesIEC, o.byUsage(metrics.HomeDir)},
+	}
+	// Grafana calls a query's column "Value #" and the query's letter.
+	renamed := map[string]string{metrics.LabelNamespace: "Hub", metrics.LabelUsergroup: "Group"}
+	order := map[string]int{metrics.LabelNamespace: 0, metrics.LabelUsergroup: 1}
+	panel := table.NewPanelBuilder().Title("Groups now").Datasource(dataSource()).Height(10).Span(24).
+		Description("Active users and running servers need serve --with activity.")
+	for i, column := range columns {
+		letter := string(rune('A' + i))
+		field := "Value #" + letter
+		renamed[field], order[field] = column.title, len(order)
+		panel.WithTarget(query(column.expr).RefId(letter).Instant().Format(prometheus.PromQueryFormatTable)).
+			OverrideByName(column.title, []grafana.DynamicConfigValue{{Id: "unit", Value: column.unit}})
+	}
+	return panel.
+		WithTransformation(grafana.DataTransformerConfig{Id: "merge", Options: map[string]any{}}).
+		WithTransformation(grafana.DataTransformerConfig{Id: "organize", Options: map[string]any{
+			"excludeByName": map[string]bool{"Time": true, "__name__": true},
+			"indexByName":   order,
+			"renameByName":  renamed,
+		}})
+}
+
+func dataSource() common.DataSourceRef {
+	return common.DataSourceRef{Type: new("prometheus"), Uid: new(datasource)}
+}
+
+// variable is one that takes any of a label's values, all at first.
+func variable(name, label, of, series string) *grafana.QueryVariableBuilder {
+	expr := "label_values(" + series + ", " + of + ")"
+	return grafana.NewQueryVariableBuilder(name).Label(label).
+		Datasource(dataSource()).
+		Query(grafana.StringOrMap{String: &expr}).Definition(expr).
+		Multi(true).IncludeAll(true).AllValue(".*").
+		Current(grafana.VariableOption{
+			Text:  grafana.StringOrArrayOfString{ArrayOfString: []string{"All"}},
+			Value: grafana.StringOrArrayOfString{ArrayOfString: []string{"$__all"}},
+		}).
+		Refresh(grafana.VariableRefreshOnTimeRangeChanged).
+		Sort(grafana.VariableSortAlphabeticalCaseInsensitiveAsc)
+}
+
+func query(expr string) *prometheus.DataqueryBuilder {
+	return prometheus.NewDataqueryBuilder().Datasource(dataSource()).Expr(expr).RefId("A")
+}
+
+func number(title, expr string) *stat.PanelBuilder {
+	return stat.NewPanelBuilder().Title(title).Datasource(dataSource()).
+		Height(5).Span(5).
+		GraphMode(common.BigValueGraphModeArea).
+		Orientation(common.VizOrientationAuto).
+		ReduceOptions(lastValue()).
+		WithTarget(query(expr))
+}
+
+func bars(title, legend, expr string) *bargauge.PanelBuilder {
+	return bargauge.NewPanelBuilder().Title(title).Datasource(dataSource()).
+		Height(5).Span(9).
+		Orientation(common.VizOrientationHorizontal).
+		ReduceOptions(lastValue()).
+		Min(0).
+		WithTarget(query(expr).Instant().LegendFormat(legend))
+}
+
+func lastValue() *common.ReduceDataOptionsBuilder {
+	return common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"})
+}
+
+func lines(title, description, unit, legend, expr string) *timeseries.PanelBuilder {
+	return timeseries.NewPanelBuilder().Title(title).Description(description).Datasource(dataSource()).
+		Height(9).Span(12).
+		Unit(unit).Min(0).
+		FillOpacity(10).
+		Legend(common.NewVizLegendOptionsBuilder().ShowLegend(true).DisplayMode(common.LegendDisplayModeTable).
+			Placement(common.LegendPlacementRight).Calcs([]string{"lastNotNull"}).SortBy("Last *").SortDesc(true)).
+		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending)).
+		WithTarget(query(expr).Range().LegendFormat(legend))
+}

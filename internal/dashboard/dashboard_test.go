@@ -1,0 +1,129 @@
+package dashboard_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/groups-exporter/groups-exporter/internal/dashboard"
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+)
+
+type board struct {
+	UID           string
+	SchemaVersion int
+	Panels        []panel
+	Templating    struct {
+		List []struct{ Name, Type, Query string }
+	}
+}
+
+type panel struct {
+	ID          int
+	Type, Title string
+	Datasource  struct{ Type, UID string }
+	GridPos     struct{ X, Y, W, H int }
+	Targets     []struct {
+		RefID, Expr string
+		Datasource  struct{ UID string }
+	}
+}
+
+func write(t *testing.T, o dashboard.Options) (board, string) {
+	t.Helper()
+	var text bytes.Buffer
+	if err := dashboard.Write(&text, o); err != nil {
+		t.Fatal(err)
+	}
+	var b board
+	if err := json.Unmarshal(text.Bytes(), &b); err != nil {
+		t.Fatal(err)
+	}
+	return b, text.String()
+}
+
+func (b board) exprs() []string {
+	var all []string
+	for _, p := range b.Panels {
+		for _, target := range p.Targets {
+			all = append(all, target.Expr)
+		}
+	}
+	return all
+}
+
+// What Grafana takes for granted of a dashboard that it loads.
+func TestPanels(t *testing.T) {
+	b, _ := write(t, dashboard.Options{})
+	if b.UID != "groups-exporter" || b.SchemaVersion != 39 {
+		t.Errorf("uid %q, schema %d", b.UID, b.SchemaVersion)
+	}
+	ids := map[int]bool{}
+	taken := map[[2]int]string{}
+	for _, p := range b.Panels {
+		if ids[p.ID] || p.ID == 0 {
+			t.Errorf("%s has the id %d", p.Title, p.ID)
+		}
+		ids[p.ID] = true
+		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
+			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
+				if other := taken[[2]int{x, y}]; other != "" || x >= 24 {
+					t.Fatalf("%s is over %q or the edge", p.Title, other)
+				}
+				taken[[2]int{x, y}] = p.Title
+			}
+		}
+		if p.Type == "row" {
+			continue
+		}
+		letters := map[string]bool{}
+		for _, target := range p.Targets {
+			if target.RefID == "" || letters[target.RefID] || target.Datasource.UID != "${datasource}" || !strings.Contains(target.Expr, `namespace=~"$hub"`) {
+				t.Errorf("%s: %+v", p.Title, target)
+			}
+			letters[target.RefID] = true
+		}
+		if p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 {
+			t.Errorf("%s has the data source %v and %d queries", p.Title, p.Datasource, len(p.Targets))
+		}
+	}
+	var variables []string
+	for _, v := range b.Templating.List {
+		variables = append(variables, v.Name)
+	}
+	if !slices.Equal(variables, []string{"datasource", "hub", "group"}) {
+		t.Errorf("variables %q", variables)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	q := promql.Queries{Prefix: "lab", MultipleName: "several", Hubs: `namespace=~"$hub"`, Groups: `usergroup=~"$group"`}
+	for _, o := range []dashboard.Options{{}, {Share: true}, {Plain: true}, {Plain: true, Share: true}} {
+		o.Prefix, o.MultipleName = q.Prefix, q.MultipleName
+		b, text := write(t, o)
+		for _, resource := range metrics.Resources() {
+			want := promql.Select(promql.RecordedByGroup(resource, o.Share), q.Hubs, q.Groups)
+			if o.Plain {
+				want = q.ByGroup(q.ByUser(resource), o.Share)
+			}
+			n := 0
+			for _, expr := range b.exprs() {
+				if expr == want {
+					n++
+				}
+			}
+			if n != 2 { // now and over time
+				t.Errorf("%+v: %s is asked for %d times", o, resource, n)
+			}
+		}
+		if strings.Contains(text, "jupyterhub_") || strings.Contains(text, "multiple") {
+			t.Errorf("%+v: a name is not the one that was given", o)
+		}
+		if stacked := strings.Contains(text, `"mode": "normal"`); stacked != o.Share {
+			t.Errorf("%+v: stacked is %v", o, stacked)
+		}
+	}
+}

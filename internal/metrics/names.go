@@ -1,0 +1,89 @@
+package metrics
+
+// DefaultPrefix begins the names of the families about a hub, if not told otherwise.
+const DefaultPrefix = "jupyterhub"
+
+// The families about a hub, behind the prefix.
+const (
+	GroupActiveUsers    = "group_active_users"
+	GroupMembers        = "group_members"
+	GroupRunningServers = "group_running_servers"
+	UserGroupInfo       = "user_group_info"
+	UserGroupShare      = "user_group_share"
+	UserInfo            = "user_info"
+)
+
+// Name is a family's name behind the prefix, DefaultPrefix where it is empty.
+func Name(prefix, family string) string {
+	if prefix == "" {
+		prefix = DefaultPrefix
+	}
+	return prefix + "_" + family
+}
+
+// Resource is something that users use; there is a family for each. It is also
+// the value of a label.
+type Resource string
+
+// The resources.
+const (
+	Memory         Resource = "memory"
+	CPU            Resource = "cpu"
+	MemoryRequests Resource = "memory_requests"
+	CPURequests    Resource = "cpu_requests"
+	HomeDir        Resource = "home_dir"
+)
+
+// Resources lists them all: those of pods, then the directories.
+func Resources() []Resource {
+	return []Resource{Memory, CPU, MemoryRequests, CPURequests, HomeDir}
+}
+
+// family gives the name of a resource's family behind the prefix, and its help.
+// The names are the Python exporter's, and so is "seconds" for cores: seconds of
+// CPU in a second.
+func (r Resource) family() (name, help string) {
+	switch r {
+	case Memory:
+		return "user_group_memory_bytes", "Memory in the working sets of the containers."
+	case CPU:
+		return "user_group_cpu_seconds", "CPU in use by the containers, in cores, over the last five minutes."
+	case MemoryRequests:
+		return "user_group_memory_requests_bytes", "Memory that the pods request."
+	case CPURequests:
+		return "user_group_cpu_requests_seconds", "CPU that the pods request, in cores."
+	default:
+		return "user_group_home_dir_bytes", "Size of the home directories."
+	}
+}
+
+// The families about the exporter itself.
+const (
+	HubUp                 = "groups_exporter_hub_up"
+	RefreshInterval       = "groups_exporter_refresh_interval_seconds"
+	LastRefreshSuccess    = "groups_exporter_last_refresh_success_timestamp_seconds"
+	RefreshDuration       = "groups_exporter_refresh_duration_seconds"
+	RefreshFailures       = "groups_exporter_refresh_failures_total"
+	InconsistentRefreshes = "groups_exporter_inconsistent_refreshes_total"
+	HubRequests           = "groups_exporter_hub_requests_total"
+	Users                 = "groups_exporter_users"
+	Memberships           = "groups_exporter_memberships"
+	UsageFailures         = "groups_exporter_usage_failures_total"
+	LastUsageSuccess      = "groups_exporter_last_usage_success_timestamp_seconds"
+	UsageUnattributed     = "groups_exporter_usage_unattributed"
+	buildInfoPrefix       = "groups_exporter" // of the family ..._build_info
+)
+
+// The labels.
+const (
+	LabelNamespace = "namespace"
+	LabelUsergroup = "usergroup"
+	LabelUsername  = "username"
+	LabelEscaped   = "username_escaped"
+	LabelSafe      = "username_safe"
+	LabelLabel     = "username_label"
+	LabelPeriod    = "period"
+	LabelReason    = "reason"
+	LabelCode      = "code"
+	LabelResource  = "resource"
+)

@@ -1,0 +1,77 @@
+package metrics_test
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/groups-exporter/groups-exporter/internal/exposition"
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+)
+
+func usageText(t *testing.T, o metrics.Options, resource metrics.Resource, rows ...metrics.UsageRow) string {
+	t.Helper()
+	page, err := exposition.Encode(metrics.UsageFamily(o, resource, metrics.Usage{Namespace: "hub", Rows: slices.Values(rows)}), exposition.Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if _, err := page.WriteTo(&out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestUsageFamily(t *testing.T) {
+	rows := []metrics.UsageRow{{User: "ada@x.org", Group: "chem", Value: 1.5}, {User: "ada@x.org", Group: "bio", Value: 1.5}, {User: "bob", Group: "bio", Value: 0}}
+	for _, c := range []struct {
+		what    string
+		options metrics.Options
+		want    string
+	}{
+		{"by user", metrics.Options{}, `
+# HELP jupyterhub_user_group_cpu_seconds CPU in use by the containers, in cores, over the last five minutes.
+# TYPE jupyterhub_user_group_cpu_seconds gauge
+jupyterhub_user_group_cpu_seconds{namespace="hub",usergroup="chem",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1.5
+jupyterhub_user_group_cpu_seconds{namespace="hub",usergroup="bio",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1.5
+jupyterhub_user_group_cpu_seconds{namespace="hub",usergroup="bio",username="bob",username_escaped="bob",username_safe="bob"} 0
+`},
+		{"without names", metrics.Options{OmitUsernames: true, Prefix: "lab"}, `
+# HELP lab_user_group_cpu_seconds CPU in use by the containers, in cores, over the last five minutes.
+# TYPE lab_user_group_cpu_seconds gauge
+lab_user_group_cpu_seconds{namespace="hub",usergroup="bio"} 1.5
+lab_user_group_cpu_seconds{namespace="hub",usergroup="chem"} 1.5
+`},
+	} {
+		got := usageText(t, c.options, metrics.CPU, rows...)
+		if diff := cmp.Diff(strings.TrimPrefix(c.want, "\n"), got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", c.what, diff)
+		}
+		lint(t, got)
+	}
+	if got := usageText(t, metrics.Options{}, metrics.CPU); got != "" {
+		t.Errorf("nothing is used: %q", got)
+	}
+}
+
+// The names are the Python exporter's: dashboards have them.
+func TestUsageFamiliesNames(t *testing.T) {
+	var names []string
+	for _, resource := range metrics.Resources() {
+		text := usageText(t, metrics.Options{}, resource, metrics.UsageRow{User: "u", Group: "g", Value: 1})
+		lint(t, text)
+		_, text, _ = strings.Cut(text, "# TYPE ")
+		name, _, _ := strings.Cut(text, " ")
+		names = append(names, name)
+	}
+	want := []string{
+		"jupyterhub_user_group_memory_bytes", "jupyterhub_user_group_cpu_seconds", "jupyterhub_user_group_memory_requests_bytes",
+		"jupyterhub_user_group_cpu_requests_seconds", "jupyterhub_user_group_home_dir_bytes",
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

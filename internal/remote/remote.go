@@ -1,0 +1,55 @@
+// Package remote has what all servers that we ask over HTTP have in common: how
+// an operator gives an address, and why one can't be reached.
+package remote
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+)
+
+// ParseURL reads the address of a server. No error repeats it: there may be a
+// password in it, by mistake.
+func ParseURL(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	switch {
+	case strings.Contains(address, "@"):
+		return nil, errors.New("it holds a user name or password, which have another place")
+	case err != nil:
+		if urlErr, ok := errors.AsType[*url.Error](err); ok {
+			err = urlErr.Err
+		}
+		return nil, err
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, errors.New("it doesn't start with http:// or https://")
+	case u.Hostname() == "":
+		return nil, errors.New("it names no host")
+	case u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("it has a query or a fragment")
+	}
+	return u, nil
+}
+
+// IsTimeout tells whether the network's error is that time was up.
+func IsTimeout(err error) bool {
+	netErr, ok := errors.AsType[net.Error](err)
+	return ok && netErr.Timeout()
+}
+
+// Cause is what went wrong in the network, like "connection refused". What is left
+// off, of addresses and system calls, names our own port: the same failure gives
+// the same text.
+func Cause(err error) error {
+	if urlErr, ok := errors.AsType[*url.Error](err); ok {
+		err = urlErr.Err
+	}
+	if opErr, ok := errors.AsType[*net.OpError](err); ok {
+		err = opErr.Err
+		if sysErr, ok := errors.AsType[*os.SyscallError](err); ok {
+			err = sysErr.Err
+		}
+	}
+	return err
+}

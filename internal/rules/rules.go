@@ -1,0 +1,62 @@
+// Package rules writes Prometheus' rule files: usage by group to record, and
+// alerts on the exporter. The names are those of metrics and promql.
+package rules
+
+import (
+	"io"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+)
+
+// Group is a group of rules, which Prometheus evaluates one after another.
+type Group struct {
+	Name     string         `yaml:"name"`
+	Interval model.Duration `yaml:"interval,omitempty"`
+	Rules    []Rule         `yaml:"rules"`
+}
+
+// Rule records series under a name, or alerts.
+type Rule struct {
+	Record      string            `yaml:"record,omitempty"`
+	Alert       string            `yaml:"alert,omitempty"`
+	Expr        string            `yaml:"expr"`
+	For         model.Duration    `yaml:"for,omitempty"`
+	Labels      map[string]string `yaml:"labels,omitempty"`
+	Annotations map[string]string `yaml:"annotations,omitempty"`
+}
+
+// Write writes a rule file of the groups, which are evaluated at the interval, or
+// at Prometheus' own where it is 0.
+func Write(w io.Writer, interval time.Duration, groups ...Group) error {
+	for i := range groups {
+		groups[i].Interval = model.Duration(interval)
+	}
+	encoder := yaml.NewEncoder(w)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(map[string][]Group{"groups": groups}); err != nil {
+		return err
+	}
+	return encoder.Close()
+}
+
+// Recording is the usage of each resource by user, and from that by group, in full
+// and by the users' shares.
+func Recording(q promql.Queries) Group {
+	g := Group{Name: "groups-exporter-usage"}
+	for _, resource := range metrics.Resources() {
+		byUser := promql.RecordedByUser(resource)
+		g.Rules = append(g.Rules, Rule{Record: byUser, Expr: q.ByUser(resource)})
+		for _, share := range []bool{false, true} {
+			g.Rules = append(g.Rules, Rule{
+				Record: promql.RecordedByGroup(resource, share),
+				Expr:   q.ByGroup(promql.Select(byUser, q.Hubs), share),
+			})
+		}
+	}
+	return g
+}

@@ -1,0 +1,141 @@
+package usage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/api"
+	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
+)
+
+// maxAnswer bounds an answer's size in bytes: half a million users at 120 each.
+const maxAnswer = 64 << 20
+
+// Client asks a Prometheus, or what has its API. It is for concurrent use.
+type Client struct {
+	api       v1.API
+	address   string
+	namespace string
+	timeout   time.Duration
+}
+
+// Options say which Prometheus a Client asks, and what about.
+type Options struct {
+	// URL is the server's address, below which there is /api/v1.
+	URL *url.URL
+	// HTTP has the credentials, the authorities, the proxy.
+	HTTP config.HTTPClientConfig
+	// Namespace is that of the hub's pods and directories.
+	Namespace string
+	// Timeout bounds one query, at the server too.
+	Timeout   time.Duration
+	UserAgent string
+}
+
+// New makes a client, which has asked nothing yet. Its error is of a file that HTTP
+// names.
+func New(o Options) (*Client, error) {
+	client, err := config.NewClientFromConfig(o.HTTP, "prometheus", config.WithUserAgent(o.UserAgent))
+	if err != nil {
+		return nil, err
+	}
+	client.Transport = bounded{client.Transport}
+	asked, err := api.NewClient(api.Config{Address: o.URL.String(), Client: client})
+	if err != nil {
+		return nil, err
+	}
+	return &Client{api: v1.NewAPI(checked{asked}), address: o.URL.String(), namespace: o.Namespace, timeout: o.Timeout}, nil
+}
+
+// Read asks what is used of a resource now. Its error is an *Error.
+func (c *Client) Read(ctx context.Context, resource metrics.Resource) (*Answer, error) {
+	queries := promql.Queries{Hubs: promql.Is(metrics.LabelNamespace, c.namespace)}
+	query, name := queries.ByUser(resource), model.LabelName(metrics.LabelUsername)
+	if resource == metrics.HomeDir {
+		// Join tells whose they are: Prometheus need not know the users.
+		query, name = queries.Directories(), promql.Directory
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	value, warnings, _, err := c.api.Query(ctx, query, time.Now(), v1.WithTimeout(c.timeout))
+	if err != nil {
+		return nil, c.error(err)
+	}
+	if len(warnings) > 0 {
+		// So Thanos and others tell that a store didn't answer: the sums would be too low.
+		return nil, &Error{Reason: Partial, URL: c.address, Problem: strings.Join(warnings, "; ")}
+	}
+	vector, ok := value.(model.Vector)
+	if !ok {
+		return nil, &Error{Reason: Format, URL: c.address, Problem: "it is no vector"}
+	}
+	answer := newAnswer(resource)
+	for _, sample := range vector {
+		answer.add(string(sample.Metric[name]), float64(sample.Value))
+	}
+	return answer, nil
+}
+
+// bounded cuts off an answer that is too large, before it is all in memory.
+type bounded struct{ http.RoundTripper }
+
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		response.Body = http.MaxBytesReader(nil, response.Body, maxAnswer)
+	}
+	return response, err
+}
+
+// checked turns a status that is not of Prometheus' API into an Error.
+type checked struct{ api.Client }
+
+func (c checked) Do(ctx context.Context, r *http.Request) (*http.Response, []byte, error) {
+	response, body, err := c.Client.Do(ctx, r)
+	if err != nil {
+		return response, body, err
+	}
+	switch response.StatusCode {
+	case http.StatusOK, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return response, body, nil // after the last two it asks again, with GET for POST
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		if json.Valid(body) {
+			return response, body, nil // it says what is wrong with the query
+		}
+	}
+	return response, body, &Error{Reason: Status, Status: response.StatusCode}
+}
+
+// error tells what went wrong between us and Prometheus.
+func (c *Client) error(err error) *Error {
+	if own, ok := errors.AsType[*Error](err); ok {
+		own.URL = c.address
+		return own
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return &Error{Reason: TooLarge, URL: c.address, Problem: fmt.Sprintf("it is over %d MiB", maxAnswer>>20)}
+	}
+	apiErr, ok := errors.AsType[*v1.Error](err)
+	switch {
+	case ok && (apiErr.Type == v1.ErrBadData || apiErr.Type == v1.ErrExec):
+		return &Error{Reason: Query, URL: c.address, Problem: apiErr.Msg}
+	case ok:
+		return &Error{Reason: Format, URL: c.address, Problem: apiErr.Msg}
+	case remote.IsTimeout(err):
+		return &Error{Reason: Timeout, URL: c.address}
+	default:
+		return &Error{Reason: Connect, URL: c.address, Err: remote.Cause(err)}
+	}
+}

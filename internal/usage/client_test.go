@@ -1,0 +1,173 @@
+package usage_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/common/config"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
+)
+
+func client(t *testing.T, address string, timeout time.Duration) *usage.Client {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := usage.New(usage.Options{
+		URL: u, HTTP: config.DefaultHTTPClientConfig, Namespace: `n"s`, Timeout: timeout, UserAgent: "groups-exporter/test",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func prometheus(t *testing.T, answer http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+func TestRead(t *testing.T) {
+	queries := map[string]bool{}
+	address := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/below/api/v1/query" || r.UserAgent() != "groups-exporter/test" || r.FormValue("timeout") != "1m0s" {
+			t.Errorf("%s from %q, %v", r.URL, r.UserAgent(), r.Form)
+		}
+		query := r.FormValue("query")
+		queries[query] = true
+		if !strings.Contains(query, `namespace="n\"s"`) {
+			t.Errorf("not of the namespace alone: %s", query)
+		}
+		label := "username"
+		if strings.Contains(query, "dirsize") {
+			label = "directory"
+		}
+		fmt.Fprintf(w, `{"status": "success", "infos": ["fine"], "data": {"resultType": "vector", "result": [
+			{"metric": {%[1]q: "a\nb@ü", "namespace": "n"}, "value": [1, "1.5"]},
+			{"metric": {%[1]q: "c"}, "value": [1, "-0"]},
+			{"metric": {%[1]q: "d"}, "value": [1, "NaN"]},
+			{"metric": {%[1]q: "e"}, "value": [1, "-Inf"]},
+			{"metric": {}, "value": [1, "2"]}]}}`, label)
+	})
+	c := client(t, address+"/below/", time.Minute)
+	for _, resource := range metrics.Resources() {
+		got, err := c.Read(t.Context(), resource)
+		if err != nil {
+			t.Fatalf("%s: %v", resource, err)
+		}
+		want := &usage.Answer{Resource: resource, Values: map[string]float64{"a\nb@ü": 1.5, "c": 0, "": 2}, NotFinite: 2}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", resource, diff)
+		}
+	}
+	if len(queries) != len(metrics.Resources()) {
+		t.Errorf("%d different queries, want %d", len(queries), len(metrics.Resources()))
+	}
+}
+
+func TestReadFails(t *testing.T) {
+	answers := func(status int, contentType, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			w.WriteHeader(status)
+			fmt.Fprint(w, body)
+		}
+	}
+	const page = "<!doctype html><title>Sign in</title>"
+	for _, c := range []struct {
+		what   string
+		answer http.HandlerFunc
+		reason usage.Reason
+		text   string
+	}{
+		{"no credentials", answers(401, "text/plain", "Unauthorized"), usage.Status, "answered 401 Unauthorized"},
+		{"a proxy's page", answers(502, "text/html", page), usage.Status, "answered 502 Bad Gateway"},
+		{"overloaded, in HTML", answers(503, "text/html", page), usage.Status, "answered 503 Service Unavailable"},
+		{"a redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) }, usage.Status, "answered 302 Found"},
+		{"a sign-in page", answers(200, "text/html", page), usage.Format, "is not a Prometheus': "},
+		{"a page that was not found", answers(404, "text/html", page), usage.Status, "answered 404 Not Found"},
+		{"no body", answers(200, "application/json", ""), usage.Format, "is not a Prometheus': "},
+		{"another shape", answers(200, "application/json", `{"status": "success", "data": {"resultType": "scalar", "result": [1, "2"]}}`), usage.Format, "it is no vector"},
+		{"no data", answers(200, "application/json", `{"status": "success"}`), usage.Format, "it is no vector"},
+		{"a value that is none", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "x"]}]}}`), usage.Format, "is not a Prometheus': "},
+		{"a query error", answers(422, "application/json", `{"status": "error", "errorType": "execution", "error": "many-to-many matching not allowed"}`), usage.Query, "can't answer the query: many-to-many matching not allowed"},
+		{"a proxy that refuses", answers(400, "text/html", page), usage.Status, "answered 400 Bad Request"},
+		{"no POST, and no GET", answers(405, "text/plain", "no"), usage.Format, "is not a Prometheus': client error: 405"},
+		{"a query that isn't understood", answers(400, "application/json", `{"status": "error", "errorType": "bad_data", "error": "parse error"}`), usage.Query, "can't answer the query: parse error"},
+		{"the server's own timeout", answers(503, "application/json", `{"status": "error", "errorType": "timeout", "error": "query timed out"}`), usage.Status, "answered 503 Service Unavailable"},
+		{"a part of it", answers(200, "application/json", `{"status": "success", "warnings": ["store-1: unavailable", "store-2: slow"], "data": {"resultType": "vector", "result": []}}`), usage.Partial, "may not be whole: store-1: unavailable; store-2: slow"},
+		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			fmt.Fprint(w, `{"status":`)
+		}, usage.Connect, "unexpected EOF"},
+		{"endless", func(w http.ResponseWriter, _ *http.Request) {
+			for {
+				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+					return
+				}
+			}
+		}, usage.TooLarge, "too large: it is over 64 MiB"},
+		{"stalled", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, usage.Timeout, "doesn't answer in time"},
+		{"stalled in the body", func(w http.ResponseWriter, r *http.Request) {
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		}, usage.Timeout, "doesn't answer in time"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			timeout := 10 * time.Second
+			if strings.HasPrefix(c.what, "stalled") {
+				timeout = 100 * time.Millisecond
+			}
+			address := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body) // else a connection that is closed isn't seen
+				c.answer(w, r)
+			})
+			answer, err := client(t, address, timeout).Read(t.Context(), metrics.Memory)
+			if answer != nil || usage.ReasonOf(err) != c.reason || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), address) {
+				t.Errorf("answer %v, reason %q, error %v", answer, usage.ReasonOf(err), err)
+			}
+			if strings.Contains(err.Error(), "Sign in") {
+				t.Errorf("the page is in the error: %v", err)
+			}
+		})
+	}
+}
+
+func TestReadOfNobody(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	_, err := client(t, server.URL, time.Minute).Read(t.Context(), metrics.Memory)
+	if want := "the Prometheus at " + server.URL + " can't be reached: connection refused"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err = client(t, server.URL, time.Minute).Read(ctx, metrics.Memory); !errors.Is(err, context.Canceled) {
+		t.Errorf("after a stop: %v", err)
+	}
+}
+
+// Every reason that an error can have is in the list that starts the counters.
+func TestReasons(t *testing.T) {
+	seen := map[usage.Reason]bool{}
+	for _, reason := range usage.Reasons() {
+		if seen[reason] || strings.ToLower(string(reason)) != string(reason) {
+			t.Errorf("reason %q", reason)
+		}
+		seen[reason] = true
+	}
+}

@@ -1,0 +1,71 @@
+package usage
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// Reason says in a word why a query failed: a value of a metric's label, so there
+// are few.
+type Reason string
+
+// The reasons.
+const (
+	Connect  Reason = "connect"   // no connection, or it broke
+	Timeout  Reason = "timeout"   // no whole answer in time
+	Status   Reason = "status"    // an answer that isn't 200, like 401
+	Query    Reason = "query"     // Prometheus can't evaluate the query
+	Partial  Reason = "partial"   // the answer came with warnings
+	Format   Reason = "format"    // a 200 that isn't what Prometheus says
+	TooLarge Reason = "too_large" // an answer over the bound
+)
+
+// Reasons lists them all.
+func Reasons() []Reason {
+	return []Reason{Connect, Timeout, Status, Query, Partial, Format, TooLarge}
+}
+
+// Error is all that can go wrong between us and a Prometheus.
+type Error struct {
+	Reason Reason
+	// URL is the server's address.
+	URL string
+	// Status is the answer's status code, for Status.
+	Status int
+	// Problem is what Prometheus says, for Query and Partial, and what is wrong with
+	// its answer, for Format and TooLarge.
+	Problem string
+	// Err is the network's error, for Connect.
+	Err error
+}
+
+func (e *Error) Error() string {
+	switch e.Reason {
+	case Connect:
+		return fmt.Sprintf("the Prometheus at %s can't be reached: %v", e.URL, e.Err)
+	case Timeout:
+		return fmt.Sprintf("the Prometheus at %s doesn't answer in time", e.URL)
+	case Status:
+		return fmt.Sprintf("the Prometheus at %s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))
+	case Query:
+		return fmt.Sprintf("the Prometheus at %s can't answer the query: %s", e.URL, e.Problem)
+	case Partial:
+		return fmt.Sprintf("the answer of the Prometheus at %s may not be whole: %s", e.URL, e.Problem)
+	case TooLarge:
+		return fmt.Sprintf("the answer of the Prometheus at %s is too large: %s", e.URL, e.Problem)
+	default:
+		return fmt.Sprintf("the answer of %s is not a Prometheus': %s", e.URL, e.Problem)
+	}
+}
+
+// Unwrap gives the network's error.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ReasonOf gives the reason of an error that Read returned.
+func ReasonOf(err error) Reason {
+	if usageErr, ok := errors.AsType[*Error](err); ok {
+		return usageErr.Reason
+	}
+	return Connect
+}
