@@ -141,7 +141,8 @@ func (o Options) byNumberOfGroups() string {
 
 func (o Options) byUsage(resource metrics.Resource) string {
 	if !o.Plain {
-		return promql.Select(promql.RecordedByGroup(resource, o.Share), hubs, groups)
+		// Without a name: the table would have a row for each.
+		return anyOf("namespace, usergroup", promql.Select(promql.RecordedByGroup(resource, o.Share), hubs, groups))
 	}
 	q := o.queries()
 	return q.ByGroup(q.ByUser(resource), o.Share)
@@ -190,7 +191,7 @@ func (o Options) now() *table.PanelBuilder {
 	return panel.
 		WithTransformation(grafana.DataTransformerConfig{Id: "merge", Options: map[string]any{}}).
 		WithTransformation(grafana.DataTransformerConfig{Id: "organize", Options: map[string]any{
-			"excludeByName": map[string]bool{"Time": true, "__name__": true},
+			"excludeByName": map[string]bool{"Time": true},
 			"indexByName":   order,
 			"renameByName":  renamed,
 		}})

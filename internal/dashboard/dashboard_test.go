@@ -105,7 +105,7 @@ func TestUsage(t *testing.T) {
 		o.Prefix, o.MultipleName = q.Prefix, q.MultipleName
 		b, text := write(t, o)
 		for _, resource := range metrics.Resources() {
-			want := promql.Select(promql.RecordedByGroup(resource, o.Share), q.Hubs, q.Groups)
+			want := "max by (namespace, usergroup) (" + promql.Select(promql.RecordedByGroup(resource, o.Share), q.Hubs, q.Groups) + ")"
 			if o.Plain {
 				want = q.ByGroup(q.ByUser(resource), o.Share)
 			}
