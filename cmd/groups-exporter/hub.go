@@ -35,7 +35,7 @@ type hubOptions struct {
 
 	// What complete makes of them.
 	api   *url.URL
-	token hub.Token
+	token hub.Token // of the environment, or of the command line
 	tls   *tls.Config
 }
 
@@ -113,28 +113,43 @@ func (o *hubOptions) completeAddress(getenv func(string) string) error {
 }
 
 func (o *hubOptions) completeToken(getenv func(string) string) error {
-	from, text := "JUPYTERHUB_API_TOKEN", getenv("JUPYTERHUB_API_TOKEN")
-	switch {
-	case o.tokenFile != "":
-		data, err := os.ReadFile(o.tokenFile)
-		if err != nil {
-			return fmt.Errorf("the token can't be read: %w", err)
-		}
-		from, text = o.tokenFile, string(data)
-	case o.token != "":
-		from, text = "--hub_api_token", string(o.token)
-	case text == "":
+	if o.tokenFile != "" {
+		_, err := o.readToken()
+		return err
+	}
+	from, text := "--hub_api_token", string(o.token)
+	if text == "" {
+		from, text = "JUPYTERHUB_API_TOKEN", getenv("JUPYTERHUB_API_TOKEN")
+	}
+	if text == "" {
 		return usagef("no token for the hub: neither --hub-token-file nor JUPYTERHUB_API_TOKEN is given")
 	}
+	var err error
+	o.token, err = parseToken(from, text)
+	return err
+}
+
+// readToken gives the token, from its file where there is one: it may be replaced.
+func (o *hubOptions) readToken() (hub.Token, error) {
+	if o.tokenFile == "" {
+		return o.token, nil
+	}
+	data, err := os.ReadFile(o.tokenFile)
+	if err != nil {
+		return "", fmt.Errorf("the token can't be read: %w", err)
+	}
+	return parseToken(o.tokenFile, string(data))
+}
+
+func parseToken(from, text string) (hub.Token, error) {
 	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
-		return fmt.Errorf("there is no token in %s", from)
+		return "", fmt.Errorf("there is no token in %s", from)
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return fmt.Errorf("what is in %s is no token: it has spaces, several lines or characters outside ASCII", from)
+		return "", fmt.Errorf("what is in %s is no token: it has spaces, several lines or characters outside ASCII", from)
 	}
-	o.token = hub.Token(text)
-	return nil
+	return hub.Token(text), nil
 }
 
 func (o *hubOptions) completeTLS() error {
@@ -176,7 +191,7 @@ type source struct {
 func (o *hubOptions) source(onAnswer func(code int)) *source {
 	return &source{
 		client: hub.New(hub.Options{
-			API: o.api, Token: o.token, Timeout: o.timeout, TLS: o.tls,
+			API: o.api, Token: o.readToken, Timeout: o.timeout, TLS: o.tls,
 			UserAgent: userAgent(), OnAnswer: onAnswer,
 		}),
 		namespace: o.namespace,

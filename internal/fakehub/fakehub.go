@@ -95,6 +95,13 @@ func (h *Hub) Grant(token string, scopes ...string) {
 	h.scopes[token] = expand(scopes)
 }
 
+// Revoke makes a token unknown.
+func (h *Hub) Revoke(token string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.scopes, token)
+}
+
 // implied gives the scopes that a scope brings along, as far as they matter here.
 func implied() map[string][]string {
 	return map[string][]string{

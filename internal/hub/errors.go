@@ -46,7 +46,8 @@ type Error struct {
 	Problem string
 	// RetryAfter is how long the hub asks us to wait, for Status.
 	RetryAfter time.Duration
-	// Err is the network's error, for Connect.
+	// Err is the network's error, for Connect, and why the token can't be read, for
+	// BadToken.
 	Err error
 }
 
@@ -57,6 +58,9 @@ func (e *Error) Error() string {
 	case Timeout:
 		return fmt.Sprintf("the hub at %s doesn't answer in time", e.URL)
 	case BadToken:
+		if e.Err != nil {
+			return fmt.Sprintf("there is no token for the hub at %s: %v", e.URL, e.Err)
+		}
 		return fmt.Sprintf("the hub at %s doesn't accept the token", e.URL)
 	case Scope:
 		return fmt.Sprintf("the hub at %s doesn't tell all that is needed: the token lacks %s", e.URL, strings.Join(e.Scopes, " and "))
@@ -73,7 +77,7 @@ func (e *Error) Error() string {
 	}
 }
 
-// Unwrap gives the network's error.
+// Unwrap gives the error below.
 func (e *Error) Unwrap() error { return e.Err }
 
 // ReasonOf gives the reason of an error that List returned.

@@ -49,8 +49,10 @@ func (Token) GoString() string { return "[token]" }
 // Options say how to reach a hub.
 type Options struct {
 	// API is the address of the REST API, which APIURL gives.
-	API   *url.URL
-	Token Token
+	API *url.URL
+	// Token gives our token. It is asked for each time that the hub is listed, and
+	// again where the hub refuses it: it may have been replaced.
+	Token func() (Token, error)
 	// Timeout bounds one request, with its body.
 	Timeout time.Duration
 	// TLS is for a hub behind https; nil uses the system's authorities.
@@ -64,11 +66,12 @@ type Options struct {
 	Transport http.RoundTripper
 }
 
-// Client asks one hub. It is not for concurrent use: a hub is asked one thing
+// Client asks one hub. List is not for concurrent use: a hub is asked one thing
 // at a time.
 type Client struct {
 	api       *url.URL
-	token     Token
+	readToken func() (Token, error)
+	token     Token // of the listing under way
 	http      *http.Client
 	userAgent string
 	onAnswer  func(code int)
@@ -121,8 +124,8 @@ func New(o Options) *Client {
 		onAnswer = func(int) {}
 	}
 	return &Client{
-		api:   o.API,
-		token: o.Token,
+		api:       o.API,
+		readToken: o.Token,
 		http: &http.Client{
 			Transport: transport,
 			Timeout:   o.Timeout,
@@ -138,7 +141,18 @@ func New(o Options) *Client {
 // List returns every user of the hub with its groups, and where the token may
 // list them, the names of all groups. Any error is an *Error, or the context's.
 func (c *Client) List(ctx context.Context) (Result, error) {
+	var err error
+	if c.token, err = c.readToken(); err != nil {
+		return Result{}, &Error{Reason: BadToken, URL: c.api.String(), Err: err}
+	}
 	result, err := c.list(ctx)
+	if isForbidden(err) {
+		// It may have been replaced after we read it.
+		if token, readErr := c.readToken(); readErr == nil && token != c.token {
+			c.token, c.scopes = token, nil
+			result, err = c.list(ctx)
+		}
+	}
 	if err != nil {
 		c.scopes = nil
 		return Result{}, err
@@ -222,11 +236,30 @@ func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) err
 
 // ownScopes asks for the token's own scopes, which needs none.
 func (c *Client) ownScopes(ctx context.Context) ([]string, error) {
-	self := struct {
-		Scopes []string `json:"scopes"`
-	}{Scopes: []string{}}
-	err := c.get(ctx, "user", nil, func(d *json.Decoder) error { return d.Decode(&self) })
+	self := ownJSON{Scopes: []string{}}
+	err := c.get(ctx, "user", nil, self.decode)
 	return self.Scopes, err
+}
+
+type ownJSON struct {
+	Scopes []string `json:"scopes"`
+}
+
+func (o *ownJSON) decode(d *json.Decoder) error { return d.Decode(o) }
+
+// ScopesOf asks what a caller may do who showed a token, and whether the hub knows
+// it. It asks once, and is for concurrent use. Its error is an *Error.
+func (c *Client) ScopesOf(ctx context.Context, token Token) (scopes []string, known bool, err error) {
+	var caller ownJSON
+	askErr := c.getOnce(ctx, token, "user", nil, caller.decode)
+	switch {
+	case askErr == nil:
+		return caller.Scopes, true, nil
+	case isForbidden(askErr):
+		return nil, false, nil
+	default:
+		return nil, false, askErr
+	}
 }
 
 // holds tells whether a scope is among them, for all or, behind a "!", for some.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -75,11 +74,15 @@ func client(t *testing.T, address string, change ...func(*hub.Options)) *hub.Cli
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := hub.Options{API: api, Token: token, Timeout: 10 * time.Second, UserAgent: "groups-exporter/test"}
+	o := hub.Options{API: api, Token: always(token), Timeout: 10 * time.Second, UserAgent: "groups-exporter/test"}
 	for _, f := range change {
 		f(&o)
 	}
 	return hub.New(o)
+}
+
+func always(token hub.Token) func() (hub.Token, error) {
+	return func() (hub.Token, error) { return token, nil }
 }
 
 func list(t *testing.T, c *hub.Client) hub.Result {
@@ -370,9 +373,71 @@ func TestScopes(t *testing.T) {
 
 func TestAnUnknownTokenIsToldFromTooLittleScope(t *testing.T) {
 	fake := newHub()
-	got := failure(t, start(t, fake, func(o *hub.Options) { o.Token = "another" }))
+	got := failure(t, start(t, fake, func(o *hub.Options) { o.Token = always("another") }))
 	if got.Reason != hub.BadToken {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// A secret that was rotated needs no restart, whenever that happens.
+func TestAReplacedTokenIsReadAgain(t *testing.T) {
+	fake := newHub(people(450)...)
+	current := hub.Token(token)
+	c := start(t, fake, func(o *hub.Options) { o.Token = func() (hub.Token, error) { return current, nil } })
+	list(t, c)
+	replace := func(next hub.Token) {
+		fake.Grant(string(next), "list:users", "read:users:groups")
+		fake.Revoke(string(current))
+		current = next
+	}
+	replace("second")
+	list(t, c)
+	// Between two pages: the first was answered to the old one.
+	fake.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Get("offset") == "200" && current == "second" {
+			replace("third")
+		}
+		return false
+	}
+	if got := list(t, c); got.Listing.Len() != 450 {
+		t.Errorf("%d users, want 450", got.Listing.Len())
+	}
+	fake.Revoke("third")
+	before := len(fake.Requests())
+	if got := failure(t, c); got.Reason != hub.BadToken || len(fake.Requests()) != before+2 {
+		t.Errorf("the same token again: %v after %d requests", got, len(fake.Requests())-before)
+	}
+}
+
+func TestATokenThatCannotBeRead(t *testing.T) {
+	fake := newHub(people(3)...)
+	got := failure(t, start(t, fake, func(o *hub.Options) {
+		o.Token = func() (hub.Token, error) { return "", errors.New("open token: no such file") }
+	}))
+	if got.Reason != hub.BadToken || !strings.Contains(got.Error(), "there is no token for the hub at http://127.0.0.1") || !strings.HasSuffix(got.Error(), ": open token: no such file") || len(fake.Requests()) > 0 {
+		t.Errorf("got %v after %d requests", got, len(fake.Requests()))
+	}
+}
+
+func TestScopesOf(t *testing.T) {
+	fake := newHub()
+	fake.Grant("caller", "access:services!service=x")
+	c := start(t, fake)
+	scopes, known, err := c.ScopesOf(t.Context(), "caller")
+	if err != nil || !known || !slices.Equal(scopes, []string{"access:services!service=x"}) {
+		t.Errorf("scopes %q, known %v, error %v", scopes, known, err)
+	}
+	if _, known, err = c.ScopesOf(t.Context(), "nobody"); known || err != nil {
+		t.Errorf("of a token that nobody has: known %v, error %v", known, err)
+	}
+	fake.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	}
+	before := len(fake.Requests())
+	_, known, err = c.ScopesOf(t.Context(), "caller")
+	if hubErr, ok := errors.AsType[*hub.Error](err); known || !ok || hubErr.Status != http.StatusServiceUnavailable || len(fake.Requests()) != before+1 {
+		t.Errorf("of a hub that is away: known %v, error %v after %d requests", known, err, len(fake.Requests())-before)
 	}
 }
 
@@ -649,8 +714,9 @@ func TestCancel(t *testing.T) {
 }
 
 func TestATokenIsNeverFormatted(t *testing.T) {
-	o := hub.Options{API: &url.URL{}, Token: token}
-	for _, text := range []string{fmt.Sprint(o), fmt.Sprintf("%+v", o), fmt.Sprintf("%#v", o), fmt.Sprintf("%s %q %v", o.Token, o.Token, o.Token)} {
+	secret := hub.Token(token)
+	o := struct{ Token hub.Token }{secret}
+	for _, text := range []string{fmt.Sprint(o), fmt.Sprintf("%+v", o), fmt.Sprintf("%#v", o), fmt.Sprintf("%s %q %v", secret, secret, secret)} {
 		if strings.Contains(text, token) {
 			t.Errorf("shows the token: %s", text)
 		}
@@ -673,7 +739,7 @@ func TestABaseAddress(t *testing.T) {
 func BenchmarkList(b *testing.B) {
 	fake := newHub(people(20000)...)
 	api, _ := hub.APIURL("http://hub.test")
-	c := hub.New(hub.Options{API: api, Token: token, Transport: inMemory{fake}})
+	c := hub.New(hub.Options{API: api, Token: always(token), Transport: inMemory{fake}})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := c.List(b.Context()); err != nil {

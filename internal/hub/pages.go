@@ -197,7 +197,7 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, decode 
 	waits := backoff.NewExponentialBackOff()
 	waits.Multiplier = 2
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := c.getOnce(ctx, path, query, decode)
+		err := c.getOnce(ctx, c.token, path, query, decode)
 		switch {
 		case err == nil:
 			return struct{}{}, nil
@@ -229,7 +229,7 @@ func (e *Error) temporary() bool {
 	}
 }
 
-func (c *Client) getOnce(ctx context.Context, path string, query url.Values, decode func(*json.Decoder) error) *Error {
+func (c *Client) getOnce(ctx context.Context, token Token, path string, query url.Values, decode func(*json.Decoder) error) *Error {
 	u := c.api.JoinPath(path)
 	address := u.String()
 	u.RawQuery = query.Encode()
@@ -238,7 +238,7 @@ func (c *Client) getOnce(ctx context.Context, path string, query url.Values, dec
 		return networkError(address, err)
 	}
 	request.Header.Set("Accept", acceptPages)
-	request.Header.Set("Authorization", "token "+string(c.token))
+	request.Header.Set("Authorization", "token "+string(token))
 	request.Header.Set("User-Agent", c.userAgent)
 	response, err := c.http.Do(request)
 	if err != nil {
