@@ -29,7 +29,8 @@ type exporter struct {
 	record  metrics.Hub
 	log     *slog.Logger
 	page    atomic.Pointer[exposition.Page]
-	ready   atomic.Bool
+	status  atomic.Pointer[server.Status] // changed by the hub's poller alone
+	reloads []chan struct{}               // one for each source that is asked
 
 	// Of the hub's poller alone.
 	began   time.Time       // when the refresh under way, or the last one, did
@@ -57,9 +58,24 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 		publish: o.publish, usage: o.usage, self: metrics.NewSelf(), log: log,
 		answers: map[metrics.Resource]*usage.Answer{},
 	}
+	e.status.Store(&server.Status{Version: versionNumber(), Hub: o.hub.api.String(), Namespace: o.hub.namespace})
 	e.record = e.self.Hub(o.hub.namespace, o.interval, words(hub.Reasons())...)
 	e.source = o.hub.source(e.record.Answered)
+	for range 1 + len(metrics.Resources()) {
+		e.reloads = append(e.reloads, make(chan struct{}, 1))
+	}
 	return e
+}
+
+// reload asks the hub, and Prometheus, at once. Where they are being asked already,
+// they are asked once more after that: what changed a moment ago may not be in it.
+func (e *exporter) reload() {
+	for _, reload := range e.reloads {
+		select {
+		case reload <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // run polls the hub, and Prometheus for each resource, until ctx ends. A source
@@ -67,17 +83,17 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 func (e *exporter) run(ctx context.Context, o serveOptions) {
 	var running sync.WaitGroup
 	hubPoller := server.Poller[*membership.Snapshot]{
-		Refresh: e.refresh, Publish: e.replace, Drop: e.drop, RetryAfter: hub.RetryAfter,
+		Refresh: e.refresh, Publish: e.replace, Drop: e.drop, RetryAfter: hub.RetryAfter, Report: e.report, Now: e.reloads[0],
 		Interval: o.interval, MaxStaleness: o.staleness(o.interval), Log: e.log,
 	}
 	running.Go(func() { hubPoller.Run(ctx) })
 	if o.usage.client != nil {
-		for _, resource := range metrics.Resources() {
+		for i, resource := range metrics.Resources() {
 			e.record.Usage(resource, words(usage.Reasons())...)
 			interval := o.usage.intervalOf(resource)
 			poller := server.Poller[*usage.Answer]{
 				Refresh: func(ctx context.Context) (*usage.Answer, error) { return e.read(ctx, resource) },
-				Publish: e.replaceUsage, Drop: func() { e.dropUsage(resource) },
+				Publish: e.replaceUsage, Drop: func() { e.dropUsage(resource) }, Now: e.reloads[i+1],
 				Interval: interval, MaxStaleness: o.staleness(interval), Log: e.log.With("resource", resource),
 			}
 			running.Go(func() { poller.Run(ctx) })
@@ -133,8 +149,14 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	if e.usage.client == nil {
 		e.snapshot = nil // nothing will be joined to it, and it is large
 	}
-	e.ready.Store(true)
-	e.record.Refreshed(time.Now(), time.Since(e.began), snapshot)
+	now := time.Now()
+	e.change(func(s *server.Status) {
+		s.Refreshed, s.Published, s.Users, s.Groups = now, true, snapshot.Len(), nil
+		for _, g := range snapshot.Groups() {
+			s.Groups = append(s.Groups, server.GroupStatus{Name: g.Name, Members: g.Members})
+		}
+	})
+	e.record.Refreshed(now, time.Since(e.began), snapshot)
 	return []any{"users", snapshot.Len(), "memberships", snapshot.Memberships()}, nil
 }
 
@@ -143,8 +165,26 @@ func (e *exporter) drop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.snapshot = nil
+	e.change(func(s *server.Status) { s.Published, s.Users, s.Groups = false, 0, nil })
 	e.page.Store(nil)
 	e.record.Dropped()
+}
+
+// report keeps what became of a refresh, for the landing page.
+func (e *exporter) report(err error, next time.Time) {
+	e.change(func(s *server.Status) {
+		s.Next, s.Error = next, ""
+		if err != nil {
+			s.Error = err.Error()
+		}
+	})
+}
+
+// change makes a new status of the last one.
+func (e *exporter) change(set func(*server.Status)) {
+	next := *e.status.Load()
+	set(&next)
+	e.status.Store(&next)
 }
 
 // replaceUsage publishes what Prometheus told of a resource.
@@ -227,9 +267,13 @@ func (e *exporter) notice(notices []string) {
 }
 
 func (e *exporter) handler(o serveOptions) *server.Handler {
-	return &server.Handler{
-		Page: e.page.Load, Ready: e.ready.Load, Self: e.self.Registry,
-		TelemetryPath: o.telemetryPath, RoutePrefix: o.routePrefix,
-		Version: versionNumber(), Log: e.log,
+	h := &server.Handler{
+		Page: e.page.Load, Ready: func() bool { return !e.status.Load().Refreshed.IsZero() }, Status: func() server.Status { return *e.status.Load() }, Self: e.self.Registry,
+		TelemetryPath: o.web.telemetryPath, RoutePrefix: o.web.routePrefix,
+		Check: o.web.check(e.source.client), Pprof: o.web.pprof, Log: e.log,
 	}
+	if o.web.lifecycle {
+		h.Reload = e.reload
+	}
+	return h
 }

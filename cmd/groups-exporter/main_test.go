@@ -43,6 +43,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			env.Values["hub"] = new(*fakehub.Hub)
 			_, port, err := net.SplitHostPort(address)
 			env.Setenv("ADDR", address)
 			env.Setenv("PORT", port)
@@ -53,6 +54,8 @@ func TestScripts(t *testing.T) {
 			"tlshub":     startTLSHub,
 			"answer":     startAnswer,
 			"prometheus": startPrometheus,
+			"grant":      grant,
+			"users":      changeUsers,
 			"away":       away,
 			"fetch":      fetch,
 			"many":       many,
@@ -84,7 +87,22 @@ func readHub(ts *testscript.TestScript, args []string) *fakehub.Hub {
 	h.SetUsers(told.Users...)
 	h.AddGroups(told.Groups...)
 	h.Grant(ts.Getenv("TOKEN"), scopes...)
+	*ts.Value("hub").(**fakehub.Hub) = h
 	return h
+}
+
+// grant makes a token known to the last hub: grant TOKEN [SCOPE...].
+func grant(ts *testscript.TestScript, _ bool, args []string) {
+	(*ts.Value("hub").(**fakehub.Hub)).Grant(args[0], args[1:]...)
+}
+
+// changeUsers replaces the users of the last hub: users FILE.
+func changeUsers(ts *testscript.TestScript, _ bool, args []string) {
+	var told struct {
+		Users []fakehub.User `json:"users"`
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &told))
+	(*ts.Value("hub").(**fakehub.Hub)).SetUsers(told.Users...)
 }
 
 // startTLSHub starts a hub that shows a certificate and wants one, which is the
@@ -195,19 +213,23 @@ func many(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // fetch asks until an answer has the status, for some seconds, and keeps its
-// body: fetch STATUS URL FILE [TEXT]. With TEXT it goes on until that is in it, with
-// !TEXT until it isn't.
+// body: fetch [METHOD:]STATUS URL FILE [TEXT]. With TEXT it goes on until that is in
+// it, with !TEXT until it isn't. $AUTHORIZATION is sent along.
 func fetch(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 3 {
 		ts.Fatalf("usage: fetch STATUS URL FILE [TEXT]")
 	}
+	method, want, ok := strings.Cut(args[0], ":")
+	if !ok {
+		method, want = http.MethodGet, args[0]
+	}
 	last := ""
 	for range 200 {
-		status, body, err := get(args[1])
+		status, body, err := ask(method, args[1], ts.Getenv("AUTHORIZATION"))
 		switch {
 		case err != nil:
 			last = err.Error()
-		case strconv.Itoa(status) != args[0]:
+		case strconv.Itoa(status) != want:
 			last = fmt.Sprint("status ", status)
 		case len(args) > 3 && strings.Contains(body, strings.TrimPrefix(args[3], "!")) == strings.HasPrefix(args[3], "!"):
 			last = fmt.Sprintf("not %q:\n%s", args[3], body)
@@ -220,8 +242,13 @@ func fetch(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Fatalf("%s: %s", args[1], last)
 }
 
-func get(url string) (int, string, error) {
-	response, err := http.Get(url) //nolint:noctx // bounded by the script
+func ask(method, url, authorization string) (int, string, error) {
+	request, err := http.NewRequest(method, url, nil) //nolint:noctx // bounded by the script
+	if err != nil {
+		return 0, "", err
+	}
+	request.Header.Set("Authorization", authorization)
+	response, err := (&http.Client{}).Do(request)
 	if err != nil {
 		return 0, "", err
 	}

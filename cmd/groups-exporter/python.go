@@ -66,7 +66,7 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 		if err != nil {
 			return errors.New("it must be a port")
 		}
-		o.listenAddress = fmt.Sprintf(":%d", port)
+		o.web.listenAddress = fmt.Sprintf(":%d", port)
 		return nil
 	})
 	hidden("double-count", func(text string) error {

@@ -118,17 +118,17 @@ func TestServeOptions(t *testing.T) {
 		want                    func(o serveOptions) bool
 	}{
 		{"defaults", "", "", func(o serveOptions) bool {
-			return o.listenAddress == ":8100" && o.routePrefix == "/services/groups-exporter/" && o.telemetryPath == "/metrics" &&
+			return o.web.listenAddress == ":8100" && o.web.routePrefix == "/services/groups-exporter/" && o.web.telemetryPath == "/metrics" &&
 				o.interval == 5*time.Minute && o.staleness(o.interval) == time.Hour && o.usage.client == nil && o.hub.namespace == "default" && o.hub.timeout == 30*time.Second &&
 				o.hub.rules.MultiGroup == membership.Each
 		}},
 		{"staleness follows the interval", "--refresh-interval 1h", "", func(o serveOptions) bool { return o.staleness(o.interval) == 3*time.Hour }},
 		{"a hub's environment", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:9000/x JUPYTERHUB_SERVICE_PREFIX=/b/services/n/ NAMESPACE=ns", func(o serveOptions) bool {
-			return o.listenAddress == "127.0.0.1:9000" && o.routePrefix == "/b/services/n/" && o.hub.namespace == "ns"
+			return o.web.listenAddress == "127.0.0.1:9000" && o.web.routePrefix == "/b/services/n/" && o.hub.namespace == "ns"
 		}},
-		{"a service without an address", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:0/", func(o serveOptions) bool { return o.listenAddress == ":8100" }},
+		{"a service without an address", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:0/", func(o serveOptions) bool { return o.web.listenAddress == ":8100" }},
 		{"flags are stronger", "--web.listen-address :1 --web.route-prefix /p --namespace n", "JUPYTERHUB_SERVICE_URL=http://h:2 JUPYTERHUB_SERVICE_PREFIX=/q NAMESPACE=m", func(o serveOptions) bool {
-			return o.listenAddress == ":1" && o.routePrefix == "/p" && o.hub.namespace == "n"
+			return o.web.listenAddress == ":1" && o.web.routePrefix == "/p" && o.hub.namespace == "n"
 		}},
 		{"Kubernetes", "", "JUPYTERHUB_API_URL= HUB_SERVICE_HOST=10.0.0.1 HUB_SERVICE_PORT=8081", func(o serveOptions) bool { return o.hub.api.String() == "http://10.0.0.1:8081/hub/api" }},
 		{"Kubernetes with IPv6", "", "JUPYTERHUB_API_URL= HUB_SERVICE_HOST=fd00::1", func(o serveOptions) bool { return o.hub.api.String() == "http://[fd00::1]:8081/hub/api" }},

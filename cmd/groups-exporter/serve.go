@@ -2,24 +2,18 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"net"
-	"net/url"
-	"strings"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/groups-exporter/groups-exporter/internal/remote"
 	"github.com/groups-exporter/groups-exporter/internal/server"
 )
 
 const (
-	defaultListenAddress = ":8100"
-	defaultTelemetryPath = "/metrics"
-	// defaultRoutePrefix is the Python exporter's: Prometheus jobs scrape it.
-	defaultRoutePrefix     = "/services/groups-exporter/"
 	defaultRefreshInterval = 5 * time.Minute
 	demoRefreshInterval    = 15 * time.Second
 	// defaultStaleness is the least; it is three intervals where that is more.
@@ -27,25 +21,21 @@ const (
 )
 
 type serveOptions struct {
-	hub           hubOptions
-	publish       publishOptions
-	usage         usageOptions
-	log           logOptions
-	python        pythonOptions
-	listenAddress string
-	telemetryPath string
-	routePrefix   string
-	interval      time.Duration
-	maxStaleness  time.Duration
-	demo          bool
+	hub          hubOptions
+	publish      publishOptions
+	usage        usageOptions
+	log          logOptions
+	python       pythonOptions
+	web          webOptions
+	interval     time.Duration
+	maxStaleness time.Duration
+	demo         bool
 }
 
 func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&o.demo, "demo", false, "run with a built-in sample hub, to try it out: needs no real one")
-	flags.StringVar(&o.listenAddress, "web.listen-address", "", "`address` to listen on (else that of $JUPYTERHUB_SERVICE_URL,\nelse \""+defaultListenAddress+"\")")
-	flags.StringVar(&o.telemetryPath, "web.telemetry-path", defaultTelemetryPath, "`path` of the metrics")
-	flags.StringVar(&o.routePrefix, "web.route-prefix", "", "`path` where the metrics are too, for the hub's proxy\n(else $JUPYTERHUB_SERVICE_PREFIX, else \""+defaultRoutePrefix+"\")")
+	o.web.addFlags(cmd)
 	flags.Var(duration{&o.interval}, "refresh-interval", "how often the hub is asked, a tenth more or less\n(default 5m; 15s with --demo)")
 	flags.Var(duration{&o.maxStaleness}, "max-staleness", "how long the last good answer is published when asking fails\n(default 1h, or three intervals if that is more)")
 	o.log.addFlags(cmd)
@@ -68,18 +58,8 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 	if o.interval == 0 {
 		o.interval = defaultRefreshInterval
 	}
-	o.listenAddress = firstSet(o.listenAddress, serviceAddress(getenv("JUPYTERHUB_SERVICE_URL")), defaultListenAddress)
-	o.routePrefix = firstSet(o.routePrefix, getenv("JUPYTERHUB_SERVICE_PREFIX"), defaultRoutePrefix)
-	if err := checkListenAddress(o.listenAddress); err != nil {
+	if err := o.web.complete(getenv); err != nil {
 		return err
-	}
-	for _, given := range []struct{ name, path string }{
-		{"--web.telemetry-path", o.telemetryPath},
-		{"--web.route-prefix (or JUPYTERHUB_SERVICE_PREFIX)", o.routePrefix},
-	} {
-		if !strings.HasPrefix(given.path, "/") {
-			return usagef("%s has to begin with a slash: %q", given.name, given.path)
-		}
 	}
 	if err := o.publish.complete(getenv); err != nil {
 		return err
@@ -127,36 +107,6 @@ func (o *serveOptions) checkStaleness() error {
 	return nil
 }
 
-func checkListenAddress(address string) error {
-	_, port, err := net.SplitHostPort(address)
-	if err == nil {
-		_, err = net.LookupPort("tcp", port)
-	}
-	if err != nil {
-		return usagef("%q is no address to listen on, like :8100 or 127.0.0.1:8100", address)
-	}
-	return nil
-}
-
-// browserAddress is what to open in a browser on this machine.
-func browserAddress(listening net.Addr) string {
-	host, port, _ := net.SplitHostPort(listening.String())
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return "http://" + net.JoinHostPort(host, port) + "/"
-}
-
-// serviceAddress is where a hub expects its service, or "". Port 0 is the hub's
-// way to say that the service has no address.
-func serviceAddress(serviceURL string) string {
-	u, err := url.Parse(serviceURL)
-	if err != nil || u.Port() == "" || u.Port() == "0" {
-		return ""
-	}
-	return u.Host
-}
-
 func newServeCommand(getenv func(string) string) *cobra.Command {
 	var o serveOptions
 	cmd := &cobra.Command{
@@ -196,9 +146,9 @@ A stop by SIGINT or SIGTERM is 0.`,
 
 func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	log := o.log.logger(errOut)
-	listener, err := net.Listen("tcp", o.listenAddress)
+	listeners, err := o.web.listen()
 	if err != nil {
-		return fmt.Errorf("can't listen on %s: %w", o.listenAddress, remote.Cause(err))
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -214,7 +164,9 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 		defer close(polled)
 		e.run(ctx, o)
 	}()
-	log.Info("listening", "address", listener.Addr().String(), "metrics", o.telemetryPath, "prefix", o.routePrefix)
+	stopHearing := reloadOnHangup(e.reload)
+	defer stopHearing()
+	log.Info("serving", "metrics", o.web.telemetryPath, "prefix", o.web.routePrefix, "auth", o.web.auth, "because", o.web.authReason)
 	log.Info("asking", "hub", o.hub.api.String(), "namespace", o.hub.namespace, "every", o.interval.String())
 	if o.usage.client != nil {
 		log.Info("asking", "prometheus", o.usage.address, "attribution", o.usage.attribution, "every", o.usage.interval.String(), "home_dirs_every", o.usage.homeDirInterval.String())
@@ -223,13 +175,28 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 		log.Warn(warning)
 	}
 	if o.demo {
-		say(errOut, "open "+browserAddress(listener.Addr())+" to look, press Ctrl-C to stop", "")
+		say(errOut, "open "+browserAddress(listeners[0].Addr())+" to look, press Ctrl-C to stop", "")
 	}
-	err = server.Serve(ctx, listener, e.handler(o), log)
+	err = server.Serve(ctx, listeners, e.handler(o), o.web.configFile, log)
 	cancel()
 	<-polled
 	if err == nil {
 		log.Info("stopped")
 	}
 	return err
+}
+
+// reloadOnHangup calls reload on each SIGHUP, until it is stopped.
+func reloadOnHangup(reload func()) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		for range hangups {
+			reload()
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(hangups)
+	}
 }

@@ -104,11 +104,14 @@ func (o *usageOptions) complete(namespace string) error {
 func readHTTPConfig(file string) (config.HTTPClientConfig, error) {
 	settings, _, err := config.LoadHTTPConfigFile(file)
 	if err != nil {
-		// A YAML error quotes what is wrong, which may be a password.
-		problem := regexp.MustCompile("(?s)`.*`").ReplaceAllString(err.Error(), "a value")
-		return config.HTTPClientConfig{}, fmt.Errorf("%s can't be used: %w", file, errors.New(problem))
+		return config.HTTPClientConfig{}, fmt.Errorf("%s can't be used: %w", file, withoutValues(err))
 	}
 	return *settings, nil
+}
+
+// withoutValues is an error of YAML without what it quotes, which may be a password.
+func withoutValues(err error) error {
+	return errors.New(regexp.MustCompile("(?s)`.*`").ReplaceAllString(err.Error(), "a value"))
 }
 
 // intervalOf tells how often Prometheus is asked for a resource.

@@ -4,18 +4,21 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"html/template"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/exporter-toolkit/web"
 
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
 )
@@ -26,6 +29,8 @@ const (
 	drainTime = 5 * time.Second
 	// A page of 270,000 series is 60 MB of text: two minutes are 0.5 MB/s.
 	writeTimeout = 2 * time.Minute
+	// maxScrapes bounds those under way: each holds a connection and some 100 KiB.
+	maxScrapes = 64
 )
 
 // Handler answers scrapes, probes and browsers.
@@ -34,48 +39,138 @@ type Handler struct {
 	Page func() *exposition.Page
 	// Ready tells whether a refresh ever succeeded.
 	Ready func() bool
+	// Status is what the landing page shows.
+	Status func() Status
 	// Self gives the families that are made anew for each scrape.
 	Self prometheus.Gatherer
 	// TelemetryPath is where metrics are, at the root and below RoutePrefix.
 	TelemetryPath string
 	// RoutePrefix is the path that a hub's proxy forwards; metrics are at it too.
 	RoutePrefix string
-	// Version is shown on the landing page.
-	Version string
-	Log     *slog.Logger
+	// Check lets a caller in, or returns why not; nil lets everybody in. Probes are
+	// answered in any case: they tell nothing about people.
+	Check func(*http.Request) *Refusal
+	// Reload refreshes at once; nil is for nobody.
+	Reload func()
+	// Pprof serves Go's profiles below /debug/pprof/.
+	Pprof bool
+	Log   *slog.Logger
+
+	scrapes atomic.Int32 // under way
+}
+
+// Refusal is what a caller gets who may not read.
+type Refusal struct {
+	Status int // an HTTP status code
+	Reason string
 }
 
 // ServeHTTP routes the paths, which are compared as they are: an operator's path
 // is no pattern. A hub gives its prefix as it stands in an address, with escapes.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
-		return
-	}
 	prefix := strings.TrimRight(h.RoutePrefix, "/")
 	if unescaped, err := url.PathUnescape(prefix); err == nil {
 		prefix = unescaped
 	}
-	switch path := r.URL.Path; {
-	case path == h.TelemetryPath, path == prefix+h.TelemetryPath, prefix != "" && strings.TrimSuffix(path, "/") == prefix:
-		h.metrics(w, r)
+	path := r.URL.Path
+	bare := prefix != "" && strings.TrimSuffix(path, "/") == prefix
+	methods := "GET, HEAD"
+	var serve func(http.ResponseWriter, *http.Request)
+	switch {
+	case path == h.TelemetryPath, path == prefix+h.TelemetryPath, bare:
+		serve = h.checked(bare, h.metrics)
 	case path == "/-/healthy":
-		writeText(w, "ok\n")
-	case path == "/-/ready" && h.Ready():
-		writeText(w, "ok\n")
+		serve = healthy
 	case path == "/-/ready":
-		http.Error(w, "no refresh has succeeded yet", http.StatusServiceUnavailable)
+		serve = h.ready
+	case path == "/-/reload":
+		methods = "POST, PUT"
+		serve = h.checked(false, h.reload)
 	case path == "/":
-		h.landing(w)
+		serve = h.checked(false, h.landing)
+	case h.Pprof && strings.HasPrefix(path, "/debug/pprof/"):
+		methods = "GET, HEAD, POST"
+		serve = h.checked(false, profile)
 	default:
+		serve = h.checked(false, http.NotFound)
+	}
+	if !slices.Contains(strings.Split(methods, ", "), r.Method) {
+		w.Header().Set("Allow", methods)
+		http.Error(w, "only "+methods, http.StatusMethodNotAllowed)
+		return
+	}
+	serve(w, r)
+}
+
+// checked asks who comes before it serves. At the bare prefix no answer is 5xx: a
+// hub takes that for a service that is down.
+func (h *Handler) checked(bare bool, serve http.HandlerFunc) http.HandlerFunc {
+	if h.Check == nil {
+		return serve
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		refusal := h.Check(r)
+		if refusal == nil {
+			serve(w, r)
+			return
+		}
+		status := refusal.Status
+		if bare && status >= 500 {
+			status = http.StatusForbidden
+		}
+		if status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="JupyterHub"`)
+		}
+		http.Error(w, refusal.Reason, status)
+	}
+}
+
+func healthy(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") }
+
+func (h *Handler) ready(w http.ResponseWriter, _ *http.Request) {
+	if !h.Ready() {
+		http.Error(w, "no refresh has succeeded yet", http.StatusServiceUnavailable)
+		return
+	}
+	writeText(w, "ok\n")
+}
+
+func (h *Handler) reload(w http.ResponseWriter, _ *http.Request) {
+	if h.Reload == nil {
+		http.Error(w, "--web.enable-lifecycle is not set", http.StatusForbidden)
+		return
+	}
+	h.Reload()
+	w.WriteHeader(http.StatusAccepted)
+	writeText(w, "refreshing\n")
+}
+
+func profile(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/debug/pprof/cmdline":
+		// A token may be among the arguments: nobody gets them.
 		http.NotFound(w, r)
+	case "/debug/pprof/profile":
+		pprof.Profile(w, r)
+	case "/debug/pprof/symbol":
+		pprof.Symbol(w, r)
+	case "/debug/pprof/trace":
+		pprof.Trace(w, r)
+	default:
+		pprof.Index(w, r)
 	}
 }
 
 // metrics answers a scrape. It never fails: a hub takes an answer of 5xx at the
 // prefix for a service that is down.
 func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) {
+	// A client that doesn't read holds its place for up to writeTimeout.
+	defer h.scrapes.Add(-1)
+	if h.scrapes.Add(1) > maxScrapes {
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "too many scrapes at the same time", http.StatusTooManyRequests)
+		return
+	}
 	// In this order the exporter never tells of users who aren't on the page yet.
 	self := h.self()
 	page := h.Page()
@@ -138,45 +233,10 @@ func writeText(w http.ResponseWriter, text string) {
 	_, _ = io.WriteString(w, text)
 }
 
-// landing is the page for a browser. It says nothing about users.
-func (h *Handler) landing(w http.ResponseWriter) {
-	state := "No refresh has succeeded yet."
-	if h.Ready() {
-		state = "It has read its hub."
-	}
-	var page bytes.Buffer
-	err := template.Must(template.New("landing").Parse(landingPage)).Execute(&page, map[string]string{
-		"State": state, "Version": h.Version, "Metrics": strings.TrimPrefix(h.TelemetryPath, "/"),
-	})
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = page.WriteTo(w)
-}
-
-const landingPage = `<!DOCTYPE html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>groups-exporter</title>
-<style>body { font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 2rem auto; padding: 0 1rem }</style>
-<h1>groups-exporter</h1>
-<p>Publishes who is in which group of a JupyterHub, for Prometheus. {{.State}}</p>
-<ul>
-<li><a href="{{.Metrics}}">Metrics</a></li>
-<li><a href="-/healthy">Healthy?</a></li>
-<li><a href="-/ready">Ready?</a></li>
-</ul>
-<p><small>Version {{.Version}}</small></p>
-</html>
-`
-
-// Serve answers on the listener until ctx ends, then lets open requests finish
-// for a while. It returns nil after such a stop.
-func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
+// Serve answers on the listeners until ctx ends, then lets open requests finish for
+// a while. It returns nil after such a stop. webConfig names a file in the format of
+// Prometheus' exporter-toolkit, with TLS and basic auth, or is empty.
+func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, webConfig string, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -199,7 +259,10 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 		}
 		stopped <- err
 	}()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	err := web.ServeMultiple(listeners, server, &web.FlagConfig{WebConfigFile: &webConfig}, log)
+	if !errors.Is(err, http.ErrServerClosed) {
+		cancel()
+		_ = <-stopped // and the other listeners with it
 		return err
 	}
 	return <-stopped

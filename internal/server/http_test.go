@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -38,7 +39,7 @@ func newSite(t *testing.T) *site {
 	s.Handler = server.Handler{
 		Page: s.page.Load, Ready: s.ready.Load, Self: registry,
 		TelemetryPath: "/metrics", RoutePrefix: "/services/groups-exporter/",
-		Version: "1.2.3", Log: slog.New(slog.DiscardHandler),
+		Status: func() server.Status { return server.Status{Version: "1.2.3", Hub: "http://hub/hub/api"} }, Log: slog.New(slog.DiscardHandler),
 	}
 	return s
 }
@@ -167,16 +168,159 @@ func TestScrape(t *testing.T) {
 	}
 }
 
-func TestLanding(t *testing.T) {
+// At the bare prefix a hub takes an answer of 5xx for a service that is down.
+func TestCheck(t *testing.T) {
 	s := newSite(t)
-	before := body(t, s.get("/"))
 	s.publish(t)
-	after := body(t, s.get("/"))
-	if !strings.Contains(before, "No refresh has succeeded yet") || strings.Contains(after, "No refresh") {
-		t.Error("the page doesn't tell whether the hub was read")
+	s.Pprof, s.Reload = true, func() { t.Error("reloaded") }
+	var refusal *server.Refusal
+	s.Check = func(r *http.Request) *server.Refusal {
+		if r.Header.Get("Authorization") == "let me in" {
+			return nil
+		}
+		return refusal
 	}
-	if !strings.Contains(after, `href="metrics"`) || !strings.Contains(after, "1.2.3") {
-		t.Errorf("page: %s", after)
+	const bare = "/services/groups-exporter"
+	for _, path := range []string{"/", "/metrics", bare, bare + "/", bare + "/metrics", "/debug/pprof/", "/debug/pprof/heap", "/nothing"} {
+		for status, want := range map[int]int{401: 401, 403: 403, 503: 503} {
+			if strings.TrimSuffix(path, "/") == bare && status == 503 {
+				want = 403
+			}
+			refusal = &server.Refusal{Status: status, Reason: "because"}
+			response := s.get(path)
+			if got := body(t, response); response.StatusCode != want || got != "because\n" {
+				t.Errorf("%s refused with %d: %d %q", path, status, response.StatusCode, got)
+			}
+			if challenged := response.Header.Get("WWW-Authenticate") != ""; challenged != (want == 401) {
+				t.Errorf("%s refused with %d: a challenge is %v", path, status, challenged)
+			}
+		}
+		if path != "/nothing" && s.get(path, "Authorization", "let me in").StatusCode != http.StatusOK {
+			t.Errorf("%s: not let in", path)
+		}
+	}
+	for _, path := range []string{"/-/healthy", "/-/ready"} {
+		if got := s.get(path).StatusCode; got != 200 {
+			t.Errorf("%s: %d, but probes are for everybody", path, got)
+		}
+	}
+	refusal = &server.Refusal{Status: 503}
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/-/reload", nil))
+	if w.Code != 503 {
+		t.Errorf("reload without leave: %d", w.Code)
+	}
+}
+
+func TestReload(t *testing.T) {
+	s := newSite(t)
+	ask := func(method string) int {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest(method, "/-/reload", nil))
+		return w.Code
+	}
+	if got := ask("POST"); got != http.StatusForbidden {
+		t.Errorf("where it is off: %d", got)
+	}
+	reloads := 0
+	s.Reload = func() { reloads++ }
+	if ask("POST") != http.StatusAccepted || ask("PUT") != http.StatusAccepted || ask("GET") != http.StatusMethodNotAllowed || reloads != 2 {
+		t.Errorf("reloaded %d times", reloads)
+	}
+}
+
+// Nobody who asks for profiles gets the arguments, where a token may be.
+func TestPprof(t *testing.T) {
+	s := newSite(t)
+	for path, want := range map[string]int{"/debug/pprof/": 404, "/debug/pprof/heap": 404, "/debug/pprof/cmdline": 404} {
+		if got := s.get(path).StatusCode; got != want {
+			t.Errorf("where it is off, %s: %d", path, got)
+		}
+	}
+	s.Pprof = true
+	for path, want := range map[string]int{"/debug/pprof/": 200, "/debug/pprof/heap": 200, "/debug/pprof/symbol": 200, "/debug/pprof/cmdline": 404, "/debug/pprof/nothing": 404, "/debug/pprof": 404} {
+		if got := s.get(path).StatusCode; got != want {
+			t.Errorf("%s: %d, want %d", path, got, want)
+		}
+	}
+}
+
+// unread is a client that has its answer's headers and reads no more.
+type unread struct {
+	httptest.ResponseRecorder
+	writing chan<- struct{}
+	gone    <-chan struct{}
+}
+
+func (u *unread) Write([]byte) (int, error) {
+	u.writing <- struct{}{}
+	<-u.gone
+	return 0, io.ErrClosedPipe
+}
+
+func TestScrapesAtTheSameTimeAreBounded(t *testing.T) {
+	s := newSite(t)
+	s.publish(t)
+	writing, gone := make(chan struct{}), make(chan struct{})
+	var clients sync.WaitGroup
+	for range 64 {
+		clients.Go(func() {
+			s.ServeHTTP(&unread{writing: writing, gone: gone, ResponseRecorder: *httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		})
+		<-writing
+	}
+	if response := s.get("/metrics"); response.StatusCode != http.StatusTooManyRequests || response.Header.Get("Retry-After") == "" {
+		t.Errorf("one more: %d", response.StatusCode)
+	}
+	if got := s.get("/-/healthy").StatusCode; got != 200 {
+		t.Errorf("/-/healthy: %d", got)
+	}
+	close(gone)
+	clients.Wait()
+	if got := s.get("/metrics").StatusCode; got != 200 {
+		t.Errorf("when they are gone: %d", got)
+	}
+}
+
+func TestLanding(t *testing.T) {
+	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	many := make([]server.GroupStatus, 600)
+	for _, c := range []struct {
+		what   string
+		status server.Status
+		has    []string
+		hasNot []string
+	}{
+		{"at first", server.Status{Version: "1.2.3", Hub: "http://hub/hub/api", Namespace: "prod"},
+			[]string{"asking its hub for the first time", "http://hub/hub/api", "prod", "1.2.3", `href="metrics"`}, []string{"Last refresh", "<table>", `class="error"`}},
+		{"a hub that was never there", server.Status{Error: "connection refused", Next: at},
+			[]string{"no refresh has succeeded yet", `class="error">connection refused`, "2026-05-01 12:00:00 UTC"}, []string{"Last refresh", "<table>"}},
+		{"all is well", server.Status{Refreshed: at, Next: at.Add(time.Minute), Published: true, Users: 37, Groups: []server.GroupStatus{{Name: "<b>&bio", Members: 12}}},
+			[]string{"up to date", "2026-05-01 12:01:00 UTC", ">37<", "<td>&lt;b&gt;&amp;bio</td><td>12</td>"}, []string{`class="error"`, "more groups"}},
+		{"a hub that fails", server.Status{Refreshed: at, Published: true, Error: "timeout"}, []string{"its last good answer is published", "timeout"}, nil},
+		{"for too long", server.Status{Refreshed: at, Error: "timeout"}, []string{"too old to be published"}, []string{"<table>", "Users"}},
+		{"more than eyes read", server.Status{Refreshed: at, Published: true, Groups: many}, []string{"And 100 more groups."}, nil},
+	} {
+		s := newSite(t)
+		s.Status = func() server.Status { return c.status }
+		response := s.get("/")
+		page := body(t, response)
+		for _, want := range c.has {
+			if !strings.Contains(page, want) {
+				t.Errorf("%s: there is no %q in\n%s", c.what, want, page)
+			}
+		}
+		for _, not := range c.hasNot {
+			if strings.Contains(page, not) {
+				t.Errorf("%s: there is %q in\n%s", c.what, not, page)
+			}
+		}
+		if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {
+			t.Errorf("%s: policy %q", c.what, policy)
+		}
+	}
+	if len(many) != 600 {
+		t.Error("the page cut the list of the one who gave it")
 	}
 }
 
@@ -193,7 +337,9 @@ func TestServeStopsAfterOpenRequests(t *testing.T) {
 		_, _ = io.WriteString(w, "whole")
 	})
 	stopped := make(chan error, 1)
-	go func() { stopped <- server.Serve(ctx, listener, handler, slog.New(slog.DiscardHandler)) }()
+	go func() {
+		stopped <- server.Serve(ctx, []net.Listener{listener}, handler, "", slog.New(slog.DiscardHandler))
+	}()
 	answer := make(chan string, 1)
 	go func() {
 		response, err := http.Get("http://" + listener.Addr().String())
@@ -221,7 +367,7 @@ func TestServeSaysWhatFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener.Close()
-	if err := server.Serve(t.Context(), listener, http.NotFoundHandler(), slog.New(slog.DiscardHandler)); err == nil {
+	if err := server.Serve(t.Context(), []net.Listener{listener}, http.NotFoundHandler(), "", slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a closed listener is no error")
 	}
 }

@@ -31,6 +31,11 @@ type Poller[T any] struct {
 	// RetryAfter tells how long the source asked to be left alone when a refresh
 	// failed. It may be nil.
 	RetryAfter func(error) time.Duration
+	// Report hears of each refresh: why it failed, or nil, and when the next one is
+	// due. It may be nil.
+	Report func(err error, next time.Time)
+	// Now makes the next refresh begin at once. It may be nil.
+	Now <-chan struct{}
 	// Interval is the time from the end of a refresh to the next.
 	Interval time.Duration
 	// MaxStaleness is how long after the last success its result is published.
@@ -61,6 +66,7 @@ func (p *Poller[T]) Run(ctx context.Context) {
 			refreshed <- outcome{result, err}
 		}()
 		var next <-chan time.Time
+		var now <-chan struct{} // not while a refresh is under way
 		for waiting := true; waiting; {
 			select {
 			case got := <-refreshed:
@@ -86,7 +92,11 @@ func (p *Poller[T]) Run(ctx context.Context) {
 					failures, wait, state = 0, p.Interval, "up"
 					stale.Reset(p.MaxStaleness)
 				}
-				next = time.After(vary(wait))
+				wait = vary(wait)
+				next, now = time.After(wait), p.Now
+				if p.Report != nil {
+					p.Report(err, time.Now().Add(wait))
+				}
 			case <-stale.C:
 				p.Log.Warn("the last good refresh is too old: its series are gone", "max_staleness", p.MaxStaleness.String())
 				if state == "up" { // a refresh hangs
@@ -94,6 +104,8 @@ func (p *Poller[T]) Run(ctx context.Context) {
 				}
 				p.Drop()
 			case <-next:
+				waiting = false
+			case <-now:
 				waiting = false
 			case <-ctx.Done():
 				if next == nil {

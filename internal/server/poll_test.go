@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -250,6 +251,48 @@ func TestEachSuccessStartsStalenessAnew(t *testing.T) {
 			if w.current == nil {
 				t.Fatal("dropped although the hub is well")
 			}
+		}
+	})
+}
+
+func TestNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(time.Hour, 3*time.Hour)
+		now := make(chan struct{}, 1)
+		w.Now = now
+		w.answer = func(context.Context) error { time.Sleep(time.Minute); return nil }
+		now <- struct{}{} // while the first refresh is under way
+		w.start(t)
+		w.sleep(30 * time.Second)
+		if len(w.refreshes) != 1 {
+			t.Errorf("%d refreshes at once", len(w.refreshes))
+		}
+		w.sleep(10 * time.Minute)
+		if len(w.refreshes) != 2 || w.refreshes[1] != time.Minute {
+			t.Errorf("refreshes at %v, want the second after the first", w.refreshes)
+		}
+		now <- struct{}{}
+		w.sleep(2 * time.Minute)
+		if len(w.refreshes) != 3 {
+			t.Errorf("refreshes at %v", w.refreshes)
+		}
+	})
+}
+
+func TestReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(time.Hour, 3*time.Hour)
+		var reports []string
+		w.Report = func(err error, next time.Time) {
+			reports = append(reports, fmt.Sprint(err, " ", time.Until(next) > 30*time.Minute))
+		}
+		down := errors.New("down")
+		w.answer = func(context.Context) error { return down }
+		w.start(t)
+		w.answer = nil
+		w.sleep(time.Minute)
+		if want := []string{"down false", "<nil> true"}; !slices.Equal(reports, want) {
+			t.Errorf("reports %q, want %q", reports, want)
 		}
 	})
 }

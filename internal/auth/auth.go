@@ -1,0 +1,166 @@
+// Package auth decides whether a caller may read, by what a JupyterHub says of the
+// token that the caller shows. It asks by a function that it is given, and knows no
+// HTTP but the header's form.
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"slices"
+	"strings"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// keepAllowed is for how long a token is good without asking again, and so how
+	// long one that was revoked still is. It is what the hub's own services keep it.
+	keepAllowed = 5 * time.Minute
+	// keepRefused is shorter: a scope that was granted should count soon.
+	keepRefused = 30 * time.Second
+	// maxKept bounds the answers of each kind. They are apart, so that nobody pushes
+	// out the good ones by guessing.
+	maxKept = 1024
+	// maxAsking bounds the questions to the hub at the same time: each costs it some
+	// 5 ms, in which it does nothing else.
+	maxAsking = 4
+	// askTimeout is how long one may take. Prometheus gives up a scrape after 10 s.
+	askTimeout = 5 * time.Second
+	// maxToken bounds a token's length; a hub's have 32 characters.
+	maxToken = 1024
+)
+
+// Reason says why a caller is refused.
+type Reason int
+
+// The reasons.
+const (
+	NoToken  Reason = iota // none was shown, or not in a form that is known
+	BadToken               // the hub doesn't know it
+	NoScope                // it may do nothing that lets one read
+	NoAnswer               // the hub can't be asked
+)
+
+// Refusal is the error of a caller who may not read.
+type Refusal struct {
+	Reason Reason
+	// Scopes are those of which one would do, for NoScope.
+	Scopes []string
+	// Err is why the hub can't be asked, for NoAnswer.
+	Err error
+}
+
+func (r *Refusal) Error() string {
+	switch r.Reason {
+	case NoToken:
+		return "no JupyterHub token: show one in the header Authorization, as Bearer"
+	case BadToken:
+		return "the hub doesn't know the token"
+	case NoScope:
+		return "the token has none of the scopes " + strings.Join(r.Scopes, ", ")
+	default:
+		return "the hub can't be asked whose token it is: " + r.Err.Error()
+	}
+}
+
+// Unwrap gives the reason why the hub can't be asked.
+func (r *Refusal) Unwrap() error { return r.Err }
+
+// Scopes asks the hub for a token's scopes. It tells whether the hub knows the token.
+type Scopes func(ctx context.Context, token string) (scopes []string, known bool, err error)
+
+// Gate lets callers in. It keeps answers for a while, and tokens only as hashes.
+type Gate struct {
+	ask     Scopes
+	enough  []string
+	allowed *lru.Cache[key, time.Time] // until when
+	refused *lru.Cache[key, refusal]
+	asking  singleflight.Group
+	slots   chan struct{}
+}
+
+type key [sha256.Size]byte
+
+type refusal struct {
+	until time.Time
+	error *Refusal
+}
+
+// NewGate makes a gate for tokens that have one of the scopes.
+func NewGate(ask Scopes, enough ...string) *Gate {
+	g := &Gate{ask: ask, enough: enough, slots: make(chan struct{}, maxAsking)}
+	g.allowed, _ = lru.New[key, time.Time](maxKept) // an error is of a size that is not positive
+	g.refused, _ = lru.New[key, refusal](maxKept)
+	return g
+}
+
+// Check lets in the one who sent a header Authorization, or returns a *Refusal. It
+// may ask the hub; where many come with one token, it asks once.
+func (g *Gate) Check(ctx context.Context, header string) error {
+	token, ok := parse(header)
+	if !ok {
+		return &Refusal{Reason: NoToken}
+	}
+	hash := key(sha256.Sum256([]byte(token)))
+	now := time.Now()
+	if until, ok := g.allowed.Get(hash); ok && now.Before(until) {
+		return nil
+	}
+	if r, ok := g.refused.Get(hash); ok && now.Before(r.until) {
+		return r.error
+	}
+	answer := g.asking.DoChan(string(hash[:]), func() (any, error) {
+		// Of no caller's: the others wait for it too.
+		return nil, g.decide(context.WithoutCancel(ctx), token, hash)
+	})
+	select {
+	case got := <-answer:
+		return got.Err
+	case <-ctx.Done():
+		return &Refusal{Reason: NoAnswer, Err: ctx.Err()}
+	}
+}
+
+// decide asks the hub, and keeps what it says.
+func (g *Gate) decide(ctx context.Context, token string, hash key) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	select {
+	case g.slots <- struct{}{}:
+		defer func() { <-g.slots }()
+	case <-ctx.Done():
+		return &Refusal{Reason: NoAnswer, Err: ctx.Err()}
+	}
+	scopes, known, err := g.ask(ctx, token)
+	var no *Refusal
+	switch {
+	case err != nil:
+		return &Refusal{Reason: NoAnswer, Err: err}
+	case !known:
+		no = &Refusal{Reason: BadToken}
+	case !slices.ContainsFunc(g.enough, func(scope string) bool { return slices.Contains(scopes, scope) }):
+		no = &Refusal{Reason: NoScope, Scopes: g.enough}
+	default:
+		g.allowed.Add(hash, time.Now().Add(keepAllowed))
+		return nil
+	}
+	g.allowed.Remove(hash)
+	g.refused.Add(hash, refusal{time.Now().Add(keepRefused), no})
+	return no
+}
+
+// parse takes the token from a header Authorization: "Bearer TOKEN" or "token TOKEN",
+// as a hub takes it.
+func parse(header string) (token string, ok bool) {
+	scheme, token, _ := strings.Cut(strings.TrimSpace(header), " ")
+	token = strings.TrimSpace(token)
+	if !strings.EqualFold(scheme, "bearer") && !strings.EqualFold(scheme, "token") {
+		return "", false
+	}
+	if token == "" || len(token) > maxToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", false
+	}
+	return token, true
+}

@@ -1,0 +1,114 @@
+package server
+
+import (
+	"bytes"
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// maxGroups is how many groups the landing page shows: it is for eyes.
+const maxGroups = 500
+
+// Status is what the landing page tells. It has no user's name.
+type Status struct {
+	Version string
+	// Hub is the address that is asked, and Namespace the label of its metrics.
+	Hub, Namespace string
+	// Refreshed is when a refresh last succeeded and Next when the next is due, zero
+	// where there is none.
+	Refreshed, Next time.Time
+	// Error is why the last refresh failed, empty where it didn't.
+	Error string
+	// Published tells whether memberships are published, and Users and Groups which.
+	Published bool
+	Users     int
+	Groups    []GroupStatus
+}
+
+// GroupStatus is a group, and how many members it has.
+type GroupStatus struct {
+	Name    string
+	Members int
+}
+
+// State is what to know first.
+func (s Status) State() string {
+	switch {
+	case s.Refreshed.IsZero() && s.Error == "":
+		return "asking its hub for the first time"
+	case s.Refreshed.IsZero():
+		return "no refresh has succeeded yet"
+	case !s.Published:
+		return "the last good answer is too old to be published"
+	case s.Error != "":
+		return "the hub fails; its last good answer is published"
+	default:
+		return "up to date"
+	}
+}
+
+// landing is the page for a browser.
+func (h *Handler) landing(w http.ResponseWriter, _ *http.Request) {
+	status := h.Status()
+	more := max(0, len(status.Groups)-maxGroups)
+	status.Groups = status.Groups[:len(status.Groups)-more]
+	parsed := template.Must(template.New("landing").Funcs(template.FuncMap{
+		"time": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+	}).Parse(landingPage))
+	var page bytes.Buffer
+	err := parsed.Execute(&page, map[string]any{
+		"Status": status, "More": more, "Metrics": strings.TrimPrefix(h.TelemetryPath, "/"),
+	})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("X-Content-Type-Options", "nosniff")
+	_, _ = page.WriteTo(w)
+}
+
+const landingPage = `<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>groups-exporter</title>
+<style>
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem }
+h1 { margin-bottom: 0 }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem }
+dt { opacity: .7 }
+dd { margin: 0; overflow-wrap: anywhere }
+.error { border-left: .25rem solid #d33; padding-left: .75rem; overflow-wrap: anywhere }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; padding: .25rem .5rem .25rem 0; border-bottom: 1px solid #8886; overflow-wrap: anywhere; white-space: pre-wrap }
+th:last-child, td:last-child { text-align: right; padding-right: 0 }
+nav a { margin-right: 1rem }
+@media (max-width: 30rem) { dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .5rem } }
+</style>
+<h1>groups-exporter</h1>
+<p>Publishes who is in which group of a JupyterHub, for Prometheus.
+<nav><a href="{{.Metrics}}">Metrics</a><a href="-/healthy">Healthy?</a><a href="-/ready">Ready?</a><a href="https://github.com/groups-exporter/groups-exporter#readme">Documentation</a></nav>
+{{with .Status}}<dl>
+<dt>State</dt><dd>{{.State}}</dd>
+<dt>Hub</dt><dd>{{.Hub}}</dd>
+<dt>Namespace</dt><dd>{{.Namespace}}</dd>
+{{if not .Refreshed.IsZero}}<dt>Last refresh</dt><dd>{{time .Refreshed}}</dd>
+{{end}}{{if not .Next.IsZero}}<dt>Next refresh</dt><dd>{{time .Next}}</dd>
+{{end}}{{if .Published}}<dt>Users</dt><dd>{{.Users}}</dd>
+{{end}}<dt>Version</dt><dd>{{.Version}}</dd>
+</dl>
+{{if .Error}}<p class="error">{{.Error}}</p>
+{{end}}{{if .Published}}<table>
+<tr><th>Group</th><th>Members</th></tr>
+{{range .Groups}}<tr><td>{{.Name}}</td><td>{{.Members}}</td></tr>
+{{end}}</table>
+{{end}}{{end}}{{if .More}}<p>And {{.More}} more groups.</p>
+{{end}}</html>
+`
