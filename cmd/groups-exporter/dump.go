@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/moby/sys/atomicwriter"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
@@ -101,12 +102,15 @@ func runDump(ctx context.Context, out, errOut io.Writer, o dumpOptions) error {
 	if err != nil {
 		return err
 	}
-	page, err := exposition.Encode(chain(
+	families := chain(
 		metrics.Families(o.publish.metrics(), snapshot),
 		o.usage.families(o.publish.metrics(), snapshot, used...),
-	), format)
+	)
+	page, err := o.publish.limit().page(families, func(families iter.Seq[*dto.MetricFamily]) (*exposition.Page, error) {
+		return exposition.Encode(families, format)
+	})
 	if err != nil {
-		return fmt.Errorf("encoding: %w", err)
+		return err
 	}
 	if o.output == "" {
 		_, err = page.WriteTo(out)

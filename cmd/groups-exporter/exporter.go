@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -40,7 +41,14 @@ type exporter struct {
 	mu       sync.Mutex
 	snapshot *membership.Snapshot // what is joined to, nil where nothing is
 	answers  map[metrics.Resource]*usage.Answer
-	layers   [layers]*exposition.Page
+	layers   [layers]layer
+}
+
+// layer is a page, what it has in common with the one below among it, and how many
+// more series may come on top of it.
+type layer struct {
+	page *exposition.Page
+	left limit
 }
 
 // A page is made in layers, what changes seldom first. A layer is made again when
@@ -59,7 +67,7 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 		answers: map[metrics.Resource]*usage.Answer{},
 	}
 	e.status.Store(&server.Status{Version: versionNumber(), Hub: o.hub.api.String(), Namespace: o.hub.namespace})
-	e.record = e.self.Hub(o.hub.namespace, o.interval, words(hub.Reasons())...)
+	e.record = e.self.Hub(o.hub.namespace, o.interval, append(words(hub.Reasons()), reasonMaxSeries)...)
 	e.source = o.hub.source(e.record.Answered)
 	for range 1 + len(metrics.Resources()) {
 		e.reloads = append(e.reloads, make(chan struct{}, 1))
@@ -89,7 +97,7 @@ func (e *exporter) run(ctx context.Context, o serveOptions) {
 	running.Go(func() { hubPoller.Run(ctx) })
 	if o.usage.client != nil {
 		for i, resource := range metrics.Resources() {
-			e.record.Usage(resource, words(usage.Reasons())...)
+			e.record.Usage(resource, append(words(usage.Reasons()), reasonMaxSeries, reasonOther)...)
 			interval := o.usage.intervalOf(resource)
 			poller := server.Poller[*usage.Answer]{
 				Refresh: func(ctx context.Context) (*usage.Answer, error) { return e.read(ctx, resource) },
@@ -143,8 +151,8 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	e.snapshot = snapshot
 	if err := e.encode(memberships); err != nil {
 		e.snapshot = before
-		e.record.Failed(time.Since(e.began), string(hub.Other))
-		return nil, err
+		e.record.Failed(time.Since(e.began), encodeReason(err))
+		return nil, withHint(err)
 	}
 	if e.usage.client == nil {
 		e.snapshot = nil // nothing will be joined to it, and it is large
@@ -191,9 +199,12 @@ func (e *exporter) change(set func(*server.Status)) {
 func (e *exporter) replaceUsage(answer *usage.Answer) ([]any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	before := e.answers[answer.Resource]
 	e.answers[answer.Resource] = answer
 	if err := e.encode(layerOf(answer.Resource)); err != nil {
-		return nil, err
+		e.answers[answer.Resource] = before
+		e.record.UsageFailed(answer.Resource, encodeReason(err))
+		return nil, withHint(err)
 	}
 	e.record.UsageRead(answer.Resource, time.Now())
 	return []any{"results", len(answer.Values)}, nil
@@ -210,6 +221,19 @@ func (e *exporter) dropUsage(resource metrics.Resource) {
 	}
 }
 
+// The reasons of failures that are ours.
+const (
+	reasonMaxSeries = "max_series" // there would be too many series
+	reasonOther     = string(hub.Other)
+)
+
+func encodeReason(err error) string {
+	if errors.As(err, new(tooManySeries)) {
+		return reasonMaxSeries
+	}
+	return reasonOther
+}
+
 func layerOf(resource metrics.Resource) int {
 	if resource == metrics.HomeDir {
 		return homeDirs
@@ -223,18 +247,19 @@ func (e *exporter) encode(from int) error {
 		return nil // what Prometheus told waits for the hub
 	}
 	made := e.layers
-	var below *exposition.Page
-	for layer := range made {
-		if layer >= from {
+	below := layer{left: *e.publish.limit()}
+	for i := range made {
+		if i >= from {
 			var err error
-			if made[layer], err = below.With(e.families(layer)); err != nil {
-				return fmt.Errorf("encoding: %w", err)
+			made[i].left = below.left
+			if made[i].page, err = made[i].left.page(e.families(i), below.page.With); err != nil {
+				return err
 			}
 		}
-		below = made[layer]
+		below = made[i]
 	}
 	e.layers = made
-	e.page.Store(below)
+	e.page.Store(below.page)
 	return nil
 }
 

@@ -46,9 +46,9 @@ func (o *hubOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&o.address, "hub-url", "", "`URL` of the hub's API, or of the hub itself; proxies as in $HTTPS_PROXY, $NO_PROXY\n(else $JUPYTERHUB_API_URL, else $HUB_SERVICE_HOST and $HUB_SERVICE_PORT)")
 	flags.StringVar(&o.tokenFile, "hub-token-file", "", "`file` with the API token (else the token is in $JUPYTERHUB_API_TOKEN)")
-	flags.StringVar(&o.caFile, "hub-ca-file", "", "`file` with the authorities to trust for the hub's certificate, PEM")
-	flags.StringVar(&o.certFile, "hub-cert-file", "", "`file` with the certificate to show to the hub, PEM")
-	flags.StringVar(&o.keyFile, "hub-key-file", "", "`file` with that certificate's key, PEM")
+	flags.StringVar(&o.caFile, "hub-ca-file", "", "`file` with the authorities to trust for the hub's certificate, PEM\n(else $JUPYTERHUB_SSL_CLIENT_CA, as a hub with internal_ssl has it)")
+	flags.StringVar(&o.certFile, "hub-cert-file", "", "`file` with the certificate to show to the hub, PEM\n(else $JUPYTERHUB_SSL_CERTFILE)")
+	flags.StringVar(&o.keyFile, "hub-key-file", "", "`file` with that certificate's key, PEM (else $JUPYTERHUB_SSL_KEYFILE)")
 	flags.Var(duration{&o.timeout}, "hub-timeout", "how long one answer of the hub may take")
 	flags.StringVar(&o.namespace, "namespace", "", "value of the label namespace\n(else $NAMESPACE, else the pod's own, else \"default\")")
 	addChoice(cmd, &o.rules.MultiGroup, "multi-group", "what a user in several groups gets: a series for each,\none for \"multiple\", or both", membership.Each, membership.Multiple, membership.Both)
@@ -72,7 +72,7 @@ func (o *hubOptions) complete(getenv func(string) string) error {
 	if err := o.completeToken(getenv); err != nil {
 		return err
 	}
-	return o.completeTLS()
+	return o.completeTLS(getenv)
 }
 
 // checkRules says what can't be published.
@@ -152,7 +152,12 @@ func parseToken(from, text string) (hub.Token, error) {
 	return hub.Token(text), nil
 }
 
-func (o *hubOptions) completeTLS() error {
+func (o *hubOptions) completeTLS(getenv func(string) string) error {
+	// A hub with internal_ssl gives its services these.
+	o.caFile = firstSet(o.caFile, getenv("JUPYTERHUB_SSL_CLIENT_CA"))
+	if o.certFile == "" && o.keyFile == "" {
+		o.certFile, o.keyFile = getenv("JUPYTERHUB_SSL_CERTFILE"), getenv("JUPYTERHUB_SSL_KEYFILE")
+	}
 	if (o.certFile == "") != (o.keyFile == "") {
 		return usagef("--hub-cert-file and --hub-key-file go together")
 	}
@@ -171,11 +176,14 @@ func (o *hubOptions) completeTLS() error {
 		}
 	}
 	if o.certFile != "" {
-		pair, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
-		if err != nil {
+		if _, err := tls.LoadX509KeyPair(o.certFile, o.keyFile); err != nil {
 			return fmt.Errorf("the certificate for the hub can't be used: %w", err)
 		}
-		o.tls.Certificates = []tls.Certificate{pair}
+		// Anew for each connection: it is replaced before it expires.
+		o.tls.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			pair, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
+			return &pair, err
+		}
 	}
 	return nil
 }

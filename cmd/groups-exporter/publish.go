@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"iter"
 	"regexp"
 	"slices"
 	"strings"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/spf13/cobra"
 
+	"github.com/groups-exporter/groups-exporter/internal/exposition"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 )
@@ -49,6 +52,7 @@ type publishOptions struct {
 	prefix    prefixOption
 	with      []extra
 	usernames usernames
+	maxSeries int
 }
 
 func (o *publishOptions) addFlags(cmd *cobra.Command) {
@@ -57,12 +61,16 @@ func (o *publishOptions) addFlags(cmd *cobra.Command) {
 	extras := []extra{withUserInfo, withShare, withActivity}
 	cmd.Flags().Var(choices[extra]{&o.with, extras}, "with", "publish more: a series for each user, each membership's\nshare of the user, or activity and servers by group")
 	completeWords(cmd, "with", words(extras))
+	cmd.Flags().IntVar(&o.maxSeries, "max-series", 1_000_000, "publish nothing new where it would be more series than `N`")
 	addChoice(cmd, &o.usernames, "usernames", "omit leaves out users' names: no metrics by user,\nand usage summed by group", includeUsernames, omitUsernames)
 }
 
 func (o *publishOptions) complete(getenv func(string) string) error {
 	if err := o.prefix.complete(getenv); err != nil {
 		return err
+	}
+	if o.maxSeries <= 0 {
+		return usagef("--max-series has to be more than 0")
 	}
 	if o.usernames == omitUsernames && (slices.Contains(o.with, withUserInfo) || slices.Contains(o.with, withShare)) {
 		return usagef("user-info and share have users' names, which --usernames=omit leaves out")
@@ -96,4 +104,40 @@ func (o *publishOptions) notices(snapshot *membership.Snapshot) []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("%s are not published: the token lacks %s", strings.Join(what, " and "), strings.Join(scopes, " and "))}
+}
+
+// limit lets through as many series as may be published.
+type limit struct{ max, left int }
+
+// tooManySeries is the error of a page with more series than may be published.
+type tooManySeries struct{ max int }
+
+func (e tooManySeries) Error() string {
+	return fmt.Sprintf("there are more than %d series to publish", e.max)
+}
+
+func (o *publishOptions) limit() *limit { return &limit{o.maxSeries, o.maxSeries} }
+
+// of yields the families until the limit is reached.
+func (l *limit) of(families iter.Seq[*dto.MetricFamily]) iter.Seq[*dto.MetricFamily] {
+	return func(yield func(*dto.MetricFamily) bool) {
+		for family := range families {
+			l.left -= len(family.Metric)
+			if l.left < 0 || !yield(family) {
+				return
+			}
+		}
+	}
+}
+
+// page makes a page of the families, whole or not at all.
+func (l *limit) page(families iter.Seq[*dto.MetricFamily], encode func(iter.Seq[*dto.MetricFamily]) (*exposition.Page, error)) (*exposition.Page, error) {
+	page, err := encode(l.of(families))
+	switch {
+	case l.left < 0:
+		return nil, tooManySeries{l.max}
+	case err != nil:
+		return nil, fmt.Errorf("encoding: %w", err)
+	}
+	return page, nil
 }

@@ -190,7 +190,7 @@ func TestAnInconsistentRefreshIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	e := newExporter(serveOptions{hub: hubOptions{api: api, token: "x", namespace: "n", timeout: time.Minute}}, slog.New(slog.NewTextHandler(&log, nil)))
+	e := newExporter(serveOptions{publish: publishOptions{maxSeries: 100}, hub: hubOptions{api: api, token: "x", namespace: "n", timeout: time.Minute}}, slog.New(slog.NewTextHandler(&log, nil)))
 	snapshot, err := e.refresh(t.Context())
 	if err == nil {
 		_, err = e.replace(snapshot)
@@ -212,8 +212,9 @@ groups_exporter_inconsistent_refreshes_total{namespace="n"} 1
 // resource on its own.
 func TestUsageComesAndGoes(t *testing.T) {
 	e := newExporter(serveOptions{
-		hub:   hubOptions{api: &url.URL{}, namespace: "n"},
-		usage: usageOptions{client: &usage.Client{}, attribution: usage.Full},
+		publish: publishOptions{maxSeries: 4},
+		hub:     hubOptions{api: &url.URL{}, namespace: "n"},
+		usage:   usageOptions{client: &usage.Client{}, attribution: usage.Full},
 	}, slog.New(slog.DiscardHandler))
 	check := func(when string, want ...string) {
 		t.Helper()
@@ -249,6 +250,14 @@ func TestUsageComesAndGoes(t *testing.T) {
 	hubTells()
 	check("with it", "group_members", "user_group_info", "user_group_cpu_seconds")
 	prometheusTells(metrics.HomeDir)
+	// One series more than may be is not published, and leaves the others alone.
+	var tooMany tooManySeries
+	if _, err := e.replaceUsage(&usage.Answer{Resource: metrics.Memory, Values: map[string]float64{"ada": 1}}); !errors.As(err, &tooMany) {
+		t.Errorf("more series than may be: %v", err)
+	}
+	check("at the limit", "group_members", "user_group_info", "user_group_home_dir_bytes", "user_group_cpu_seconds")
+	e.publish.maxSeries = 100
+	hubTells()
 	prometheusTells(metrics.Memory)
 	check("with more", "group_members", "user_group_info", "user_group_home_dir_bytes", "user_group_memory_bytes", "user_group_cpu_seconds")
 	e.dropUsage(metrics.CPU)

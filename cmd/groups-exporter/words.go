@@ -66,6 +66,9 @@ func hint(err error) string {
 	if usageErr, ok := errors.AsType[*usage.Error](err); ok {
 		return usageErrorHint(usageErr)
 	}
+	if errors.As(err, new(tooManySeries)) {
+		return "--max-series allows more; --allow-group, --deny-group and --usernames omit make fewer"
+	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return "something else listens there already; --web.listen-address chooses another"
 	}

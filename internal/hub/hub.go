@@ -31,6 +31,12 @@ const (
 	maxSweeps = 3
 	// scopesAge is how long it takes at most until a scope that was granted counts.
 	scopesAge = time.Hour
+	// maxListing bounds what a listing takes of memory, in bytes: 3 million users with
+	// names of 30 characters, or a hub without an end.
+	maxListing = 256 << 20
+	// maxName bounds a user's or a group's name, in bytes. A hub's database has room
+	// for 255 characters, where it checks.
+	maxName = 4 << 10
 	// maxGrow is for how many users there is made room at once, on the word of a
 	// hub's total.
 	maxGrow = 200_000
@@ -188,6 +194,8 @@ func (c *Client) users(ctx context.Context) (*membership.Listing, bool, error) {
 			switch {
 			case u.Name == "":
 				return c.formatError("users", "a user without a name")
+			case len(u.Name) > maxName, slices.ContainsFunc(u.Groups.value, func(g string) bool { return len(g) > maxName }):
+				return c.tooLarge("users", fmt.Sprintf("a name in it is over %d KiB", maxName>>10))
 			case !u.Groups.present:
 				return &Error{Reason: Scope, URL: c.url("users"), Scopes: []string{"read:users:groups"}}
 			case u.Groups.null:
@@ -200,7 +208,7 @@ func (c *Client) users(ctx context.Context) (*membership.Listing, bool, error) {
 			listing.HasActivity = listing.HasActivity && u.LastActivity.present
 			listing.HasServers = listing.HasServers && u.Servers.present
 		}
-		return nil
+		return c.checkSize("users", listing)
 	})
 	if err != nil {
 		return nil, false, err
@@ -224,9 +232,12 @@ func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) err
 	}
 	_, _, err := sweep(ctx, c, "groups", func(items []groupJSON, _ int) error {
 		for _, g := range items {
+			if len(g.Name) > maxName {
+				return c.tooLarge("groups", fmt.Sprintf("a name in it is over %d KiB", maxName>>10))
+			}
 			listing.AddGroups(g.Name)
 		}
-		return nil
+		return c.checkSize("groups", listing)
 	})
 	if isForbidden(err) {
 		c.scopes = nil // they changed
@@ -298,6 +309,17 @@ func isForbidden(err error) bool {
 }
 
 func (c *Client) url(path string) string { return c.api.JoinPath(path).String() }
+
+func (c *Client) checkSize(path string, listing *membership.Listing) error {
+	if listing.Size() > maxListing {
+		return c.tooLarge(path, fmt.Sprintf("all of it takes more than %d MiB", maxListing>>20))
+	}
+	return nil
+}
+
+func (c *Client) tooLarge(path, problem string) *Error {
+	return &Error{Reason: TooLarge, URL: c.url(path), Problem: problem}
+}
 
 func (c *Client) formatError(path, problem string) *Error {
 	return &Error{Reason: Format, URL: c.url(path), Problem: problem}

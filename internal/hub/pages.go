@@ -25,6 +25,12 @@ const (
 	// maxBody bounds an answer. A page of 200 users with 50 groups each is a
 	// hundredth of it; a page of groups names all their members.
 	maxBody = 64 << 20
+	// maxGroups bounds the groups of one user, in bytes of JSON: a list is decoded as
+	// a whole. It is room for 5,000 long names.
+	maxGroups = 1 << 20
+	// maxPages bounds the requests of a sweep: 10 million users, or a hub that gives
+	// one empty page after another.
+	maxPages = 50_000
 	// maxTries is how often a request is made before its error counts.
 	maxTries = 4
 	// maxWait is the longest Retry-After that is waited for in a refresh.
@@ -33,7 +39,7 @@ const (
 
 type userJSON struct {
 	Name         string              `json:"name"`
-	Groups       optional[[]string]  `json:"groups"`
+	Groups       optional[groups]    `json:"groups"`
 	LastActivity optional[time.Time] `json:"last_activity"`
 	Servers      optional[servers]   `json:"servers"`
 }
@@ -45,6 +51,16 @@ type groupJSON struct {
 }
 
 func (g groupJSON) name() string { return g.Name }
+
+// groups are the names of a user's groups.
+type groups []string
+
+func (g *groups) UnmarshalJSON(data []byte) error {
+	if len(data) > maxGroups {
+		return errTooManyGroups
+	}
+	return json.Unmarshal(data, (*[]string)(g))
+}
 
 // servers are a user's active servers by name: those being started or stopped
 // are in it too.
@@ -162,7 +178,8 @@ func sweep[T named](ctx context.Context, c *Client, path string, add func(items 
 	steady = true
 	offset, limit := 0, pageLimit
 	var last []T
-	for first := true; ; first = false {
+	for n := range maxPages {
+		first := n == 0
 		var p page[T]
 		query := url.Values{"offset": {strconv.Itoa(offset)}, "limit": {strconv.Itoa(limit)}}
 		if err := c.get(ctx, path, query, p.decode); err != nil {
@@ -189,6 +206,7 @@ func sweep[T named](ctx context.Context, c *Client, path string, add func(items 
 		}
 		offset, limit = next.Offset, next.Limit
 	}
+	return 0, false, c.tooLarge(path, fmt.Sprintf("it has more than %d pages", maxPages))
 }
 
 // get gives the answer to one question to decode. It asks again, later and later,
@@ -275,7 +293,10 @@ type boundedReader struct {
 	err  error
 }
 
-var errTooLarge = fmt.Errorf("it is over %d MiB", maxBody>>20)
+var (
+	errTooLarge      = fmt.Errorf("it is over %d MiB", maxBody>>20)
+	errTooManyGroups = fmt.Errorf("the groups of one user are over %d MiB", maxGroups>>20)
+)
 
 func (b *boundedReader) Read(p []byte) (int, error) {
 	n, err := b.from.Read(p)
@@ -298,6 +319,8 @@ func (b *boundedReader) explain(address string, offset int64, err error) *Error 
 	switch {
 	case errors.Is(b.err, errTooLarge):
 		return &Error{Reason: TooLarge, URL: address, Problem: errTooLarge.Error()}
+	case errors.Is(err, errTooManyGroups):
+		return &Error{Reason: TooLarge, URL: address, Problem: errTooManyGroups.Error()}
 	case errors.As(err, &syntaxErr):
 		problem = fmt.Sprintf("no valid JSON at byte %d", offset)
 	case errors.As(err, &typeErr):

@@ -31,6 +31,7 @@ type Listing struct {
 	members []uint32
 	groups  []string
 	index   map[string]uint32
+	names   int // the length of all names
 	sorted  bool
 	// shared tells that a snapshot holds users, members and groups too.
 	shared bool
@@ -52,6 +53,12 @@ func NewListing(at time.Time, users ...User) *Listing {
 	return l
 }
 
+// Size is how much memory the listing takes, in bytes and about.
+func (l *Listing) Size() int {
+	const user, member, group = 48, 4, 80
+	return l.names + user*len(l.users) + member*len(l.members) + group*len(l.groups)
+}
+
 // Grow makes room for so many users in all.
 func (l *Listing) Grow(users int) {
 	l.users = slices.Grow(l.users, max(0, users-len(l.users)))
@@ -68,6 +75,7 @@ func (l *Listing) Add(u User) {
 	if !u.LastActivity.IsZero() {
 		added.lastActivity = u.LastActivity.Unix()
 	}
+	l.names += len(u.Name)
 	l.users = append(l.users, added)
 	l.sorted = false
 }
@@ -94,6 +102,7 @@ func (l *Listing) group(name string) uint32 {
 		}
 		i = uint32(len(l.groups))
 		l.index[name], l.groups = i, append(l.groups, name)
+		l.names += len(name)
 	}
 	return i
 }

@@ -262,8 +262,7 @@ func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, 
 	err := web.ServeMultiple(listeners, server, &web.FlagConfig{WebConfigFile: &webConfig}, log)
 	if !errors.Is(err, http.ErrServerClosed) {
 		cancel()
-		_ = <-stopped // and the other listeners with it
-		return err
+		return errors.Join(err, <-stopped) // the other listeners stop with it
 	}
 	return <-stopped
 }
