@@ -1,0 +1,386 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/groups-exporter/groups-exporter/internal/fakehub"
+	"github.com/groups-exporter/groups-exporter/internal/hub"
+)
+
+// fault is something that goes wrong between the exporter and its hub.
+type fault struct {
+	what   string
+	begin  func(*troubled)
+	reason string // under which the refresh counts as failed
+}
+
+// TestFaults lets a hub go wrong in every way that we know of. Before it, scrapes see
+// what the hub has; while it lasts, the same, whole, and that the hub is down; and
+// after it, what changed meanwhile. Nothing is left running.
+func TestFaults(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Run("all", func(t *testing.T) {
+		for _, f := range faults() {
+			t.Run(f.what, func(t *testing.T) {
+				t.Parallel()
+				testFault(t, f)
+			})
+		}
+	})
+	goleak.VerifyNone(t, before)
+}
+
+func faults() []fault {
+	// answer has every request for a page answered so, from the given offset on.
+	answer := func(offset int, with http.HandlerFunc) func(*troubled) {
+		return func(h *troubled) {
+			h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+				at, _ := strconv.Atoi(r.URL.Query().Get("offset"))
+				if strings.HasSuffix(r.URL.Path, "/users") && at >= offset {
+					with(w, r)
+					return true
+				}
+				return false
+			})
+		}
+	}
+	status := func(code int, headers ...string) func(*troubled) {
+		return answer(0, func(w http.ResponseWriter, _ *http.Request) {
+			for i := 0; i < len(headers); i += 2 {
+				w.Header().Set(headers[i], headers[i+1])
+			}
+			w.WriteHeader(code)
+		})
+	}
+	body := func(contentType, text string) func(*troubled) {
+		return answer(2, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			_, _ = io.WriteString(w, text)
+		})
+	}
+	page := func(items string) string {
+		return `{"items":[` + items + `],"_pagination":{"offset":2,"limit":2,"total":5,"next":null}}`
+	}
+	const json = "application/json"
+	return []fault{
+		{"connection refused", func(h *troubled) { h.wire.refuse() }, "connect"},
+		{"reset in the header", func(h *troubled) { h.wire.cut(10, true) }, "connect"},
+		{"reset in the body", func(h *troubled) { h.wire.cut(250, true) }, "connect"},
+		{"cut off in the body", func(h *troubled) { h.wire.cut(250, false) }, "connect"},
+		{"byte by byte", func(h *troubled) { h.wire.slowly() }, "timeout"},
+		{"an answer after the timeout", answer(2, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), "timeout"},
+		{"403 for one page", answer(2, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }), "status"},
+		{"403 for the token", func(h *troubled) { h.hub.Revoke("t") }, "token"},
+		{"a scope taken away", func(h *troubled) { h.hub.Grant("t", "list:users") }, "scope"},
+		{"404", status(404), "status"},
+		{"429 for an hour", status(429, "Retry-After", "3600"), "status"},
+		{"429 until next year", status(429, "Retry-After", time.Now().AddDate(1, 0, 0).UTC().Format(http.TimeFormat)), "status"},
+		{"500", status(500), "status"},
+		{"502", status(502), "status"},
+		{"503", status(503), "status"},
+		{"a redirect", status(302, "Location", "http://127.0.0.1:1/"), "status"},
+		{"HTML", body("text/html", "<!doctype html>"), "format"},
+		{"HTML that is said to be JSON", body(json, "<!doctype html>"), "format"},
+		{"JSON of another shape", body(json, `{"users": []}`), "format"},
+		{"a bare list", body(json, `[]`), "format"},
+		{"a number for a name", body(json, page(`{"name":7,"groups":[]}`)), "format"},
+		{"no name", body(json, page(`{"groups":[]}`)), "format"},
+		{"null for groups", body(json, page(`{"name":"x","groups":null}`)), "format"},
+		{"no groups", body(json, page(`{"name":"x"}`)), "scope"},
+		{"a name of a megabyte", body(json, page(`{"name":"`+strings.Repeat("x", 1<<20)+`","groups":[]}`)), "too_large"},
+		{"a group's name of a megabyte", body(json, page(`{"name":"x","groups":["`+strings.Repeat("x", 1<<19)+`"]}`)), "too_large"},
+		{"ten million groups for one user", body(json, page(`{"name":"x","groups":["g"`+strings.Repeat(`,"g"`, 10_000_000)+`]}`)), "too_large"},
+		{"a page without an end", answer(2, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", json)
+			_, _ = io.WriteString(w, `{"items":[`)
+			item := []byte(`{"name":"x","groups":[],"auth_state":"` + strings.Repeat("x", 100_000) + `"},`)
+			for {
+				if _, err := w.Write(item); err != nil {
+					return
+				}
+			}
+		}), "too_large"},
+		{"a page that points to itself", body(json, `{"items":[{"name":"x","groups":[]}],"_pagination":{"total":9,"next":{"offset":2,"limit":2}}}`), "format"},
+		{"a hub without an end", answer(0, func(w http.ResponseWriter, r *http.Request) {
+			at, _ := strconv.Atoi(r.URL.Query().Get("offset"))
+			w.Header().Set("Content-Type", json)
+			_, _ = io.WriteString(w, `{"items":[`)
+			for i := range 200 {
+				if i > 0 {
+					_, _ = io.WriteString(w, ",")
+				}
+				fmt.Fprintf(w, `{"name":"%d-%s","groups":[]}`, at+i, endless)
+			}
+			fmt.Fprintf(w, `],"_pagination":{"total":%d,"next":{"offset":%d,"limit":200}}}`, at+1000, at+200)
+		}), "too_large"},
+	}
+}
+
+// endless is a long name's end.
+var endless = strings.Repeat("x", 4000)
+
+func testFault(t *testing.T, f fault) {
+	h := newTroubled(t)
+	h.until("before it", "1", "")
+	h.begin(f)
+	h.until("while it lasts", "0", f.reason)
+	h.end()
+	h.until("after it", "1", f.reason)
+}
+
+// troubled is a hub, the wire to it, and an exporter at the other end.
+type troubled struct {
+	t       *testing.T
+	hub     *fakehub.Hub
+	wire    *wire
+	handler http.Handler
+	trouble atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
+	changed bool // what the hub has since the fault
+}
+
+func newTroubled(t *testing.T) *troubled {
+	t.Helper()
+	h := &troubled{t: t, hub: &fakehub.Hub{MaxLimit: 2}}
+	h.hub.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		intercept := h.trouble.Load()
+		return intercept != nil && (*intercept)(w, r)
+	}
+	h.hub.SetUsers(usersOf("before")...)
+	h.end()
+	behind := httptest.NewServer(h.hub)
+	t.Cleanup(behind.Close)
+	h.wire = newWire(t, behind.Listener.Addr().String())
+
+	api, err := hub.APIURL("http://" + h.wire.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := serveOptions{
+		hub:      hubOptions{api: api, token: "t", namespace: "n", timeout: 30 * time.Second},
+		publish:  publishOptions{maxSeries: 1000},
+		interval: 20 * time.Millisecond, maxStaleness: time.Hour,
+		web: webOptions{telemetryPath: "/metrics", auth: authNone},
+	}
+	if strings.Contains(t.Name(), "byte_by_byte") || strings.Contains(t.Name(), "after_the_timeout") {
+		o.hub.timeout = 300 * time.Millisecond
+	}
+	e := newExporter(o, slog.New(slog.DiscardHandler))
+	h.handler = e.handler(o)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); e.run(ctx, o) }()
+	t.Cleanup(func() { stop(); <-done })
+	return h
+}
+
+// usersOf is a hub of five users in a group, three pages of at most two.
+func usersOf(group string) []fakehub.User {
+	var users []fakehub.User
+	for i := range 5 {
+		users = append(users, fakehub.User{Name: fmt.Sprint("user", i), Groups: []string{group}})
+	}
+	return users
+}
+
+func (h *troubled) intercept(f func(http.ResponseWriter, *http.Request) bool) { h.trouble.Store(&f) }
+
+// begin begins a fault, and changes the hub behind it.
+func (h *troubled) begin(f fault) {
+	f.begin(h)
+	h.changed = true
+	h.hub.SetUsers(usersOf("after")...)
+}
+
+// end makes all well.
+func (h *troubled) end() {
+	h.trouble.Store(nil)
+	h.hub.Grant("t", "list:users", "read:users:groups")
+	if h.wire != nil {
+		h.wire.mend()
+	}
+}
+
+// published is what scrapes see of a hub whose users are in the group.
+func published(group string) string {
+	text := fmt.Sprintf("jupyterhub_group_members{namespace=\"n\",usergroup=%q} 5\n", group)
+	for _, u := range usersOf(group) {
+		text += fmt.Sprintf("jupyterhub_user_group_info{namespace=\"n\",usergroup=%[1]q,username=%[2]q,username_escaped=%[2]q,username_safe=%[2]q} 1\n", group, u.Name)
+	}
+	return text
+}
+
+// until scrapes until the hub is up or down, and has failed for the reason. Each
+// scrape has to be one whole hub, as it was or as it is.
+func (h *troubled) until(when, up, reason string) {
+	h.t.Helper()
+	old, changed := published("before"), published("after")
+	want := old
+	if h.changed && up == "1" {
+		want = changed
+	}
+	var text string
+	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		w := httptest.NewRecorder()
+		h.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		var ofHub strings.Builder
+		isUp, failed := false, reason == ""
+		for line := range strings.Lines(w.Body.String()) {
+			switch {
+			case strings.HasPrefix(line, "jupyterhub_"):
+				ofHub.WriteString(line)
+			case strings.HasPrefix(line, `groups_exporter_hub_up{namespace="n"} `+up):
+				isUp = true
+			case strings.HasPrefix(line, `groups_exporter_refresh_failures_total{namespace="n",reason="`+reason+`"} `):
+				failed = !strings.HasSuffix(line, " 0\n")
+			}
+		}
+		text = ofHub.String()
+		if text != old && text != changed && (text != "" || h.changed) {
+			h.t.Fatalf("%s, a scrape is of no whole hub:\n%s", when, text)
+		}
+		if isUp && failed && text == want {
+			return
+		}
+	}
+	h.t.Fatalf("%s, never with the hub at %s and a failure for %q; the last scrape:\n%s", when, up, reason, text)
+}
+
+// wire is a TCP proxy that can be made to fail.
+type wire struct {
+	t        *testing.T
+	address  string
+	behind   string
+	mu       sync.Mutex
+	listener net.Listener
+	open     map[net.Conn]bool
+	pass     func(dst, src net.Conn)
+	running  sync.WaitGroup
+}
+
+func newWire(t *testing.T, behind string) *wire {
+	w := &wire{t: t, behind: behind, open: map[net.Conn]bool{}}
+	w.mend()
+	w.address = w.listener.Addr().String()
+	t.Cleanup(func() {
+		w.refuse()
+		w.running.Wait()
+	})
+	return w
+}
+
+// mend lets all through, as at first.
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pass = func(dst, src net.Conn) { _, _ = io.Copy(dst, src) }
+	if w.listener != nil {
+		return
+	}
+	address := w.address
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	w.listener = listener
+	w.running.Go(func() { w.accept(listener) })
+}
+
+func (w *wire) accept(listener net.Listener) {
+	for {
+		client, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", w.behind)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		w.mu.Lock()
+		w.open[client], w.open[server] = true, true
+		pass := w.pass
+		w.mu.Unlock()
+		w.running.Go(func() {
+			_, _ = io.Copy(server, client)
+			w.hangUp(client, server)
+		})
+		w.running.Go(func() {
+			pass(client, server)
+			w.hangUp(client, server)
+		})
+	}
+}
+
+func (w *wire) hangUp(connections ...net.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range connections {
+		c.Close()
+		delete(w.open, c)
+	}
+}
+
+// change makes what follows pass so, on new connections: those that are open end.
+func (w *wire) change(pass func(dst, src net.Conn)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pass = pass
+	for c := range w.open {
+		c.Close()
+	}
+}
+
+// refuse closes the port.
+func (w *wire) refuse() {
+	w.mu.Lock()
+	if w.listener != nil {
+		w.listener.Close()
+		w.listener = nil
+	}
+	w.mu.Unlock()
+	w.change(w.pass)
+}
+
+// cut ends each connection after so many bytes, by a reset or in peace.
+func (w *wire) cut(after int64, reset bool) {
+	w.change(func(dst, src net.Conn) {
+		_, _ = io.CopyN(dst, src, after)
+		if reset {
+			_ = dst.(*net.TCPConn).SetLinger(0)
+		}
+	})
+}
+
+// slowly lets a byte through at a time.
+func (w *wire) slowly() {
+	w.change(func(dst, src net.Conn) {
+		b := make([]byte, 1)
+		for {
+			if _, err := src.Read(b); err != nil {
+				return
+			}
+			if _, err := dst.Write(b); err != nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+}
