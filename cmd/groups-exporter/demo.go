@@ -29,7 +29,7 @@ func startDemo(ctx context.Context, o *hubOptions, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	o.token = demoToken
+	o.token = hub.NewToken(demoToken)
 	demo := fakehub.NewDemo(demoSeed, demoUsers, demoToken, time.Now())
 	served := &http.Server{Handler: demo, ReadHeaderTimeout: time.Second}
 	go func() { _ = served.Serve(listener) }() // it ends with the Close below

@@ -170,7 +170,7 @@ func newTroubled(t *testing.T) *troubled {
 		t.Fatal(err)
 	}
 	o := serveOptions{
-		hub:      hubOptions{api: api, token: "t", namespace: "n", timeout: 30 * time.Second},
+		hub:      hubOptions{api: api, token: hub.NewToken("t"), namespace: "n", timeout: 30 * time.Second},
 		publish:  publishOptions{maxSeries: 1000},
 		interval: 20 * time.Millisecond, maxStaleness: time.Hour,
 		web: webOptions{telemetryPath: "/metrics", auth: authNone},

@@ -117,7 +117,7 @@ func (o *hubOptions) completeToken(getenv func(string) string) error {
 		_, err := o.readToken()
 		return err
 	}
-	from, text := "--hub_api_token", string(o.token)
+	from, text := "--hub_api_token", o.token.Reveal()
 	if text == "" {
 		from, text = "JUPYTERHUB_API_TOKEN", getenv("JUPYTERHUB_API_TOKEN")
 	}
@@ -136,7 +136,7 @@ func (o *hubOptions) readToken() (hub.Token, error) {
 	}
 	data, err := os.ReadFile(o.tokenFile)
 	if err != nil {
-		return "", fmt.Errorf("the token can't be read: %w", err)
+		return hub.Token{}, fmt.Errorf("the token can't be read: %w", err)
 	}
 	return parseToken(o.tokenFile, string(data))
 }
@@ -145,11 +145,11 @@ func parseToken(from, text string) (hub.Token, error) {
 	text = strings.TrimSpace(text)
 	switch {
 	case text == "":
-		return "", fmt.Errorf("there is no token in %s", from)
+		return hub.Token{}, fmt.Errorf("there is no token in %s", from)
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "", fmt.Errorf("what is in %s is no token: it has spaces, several lines or characters outside ASCII", from)
+		return hub.Token{}, fmt.Errorf("what is in %s is no token: it has spaces, several lines or characters outside ASCII", from)
 	}
-	return hub.Token(text), nil
+	return hub.NewToken(text), nil
 }
 
 func (o *hubOptions) completeTLS(getenv func(string) string) error {

@@ -82,7 +82,7 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 	})
 	hidden("hub-api-token", func(text string) error {
 		p.tokenOnLine = true
-		o.hub.token = hub.Token(text)
+		o.hub.token = hub.NewToken(text)
 		return nil
 	})
 	hidden("prometheus-host", func(text string) error {

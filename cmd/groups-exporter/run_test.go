@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -143,7 +145,7 @@ func TestServeOptions(t *testing.T) {
 		{"ours are stronger", "--prometheus-url https://p/x --usage-interval 30s --prometheus_host h --update_metrics_interval 15", "", func(o serveOptions) bool {
 			return o.usage.address == "https://p/x" && o.usage.interval == 30*time.Second && o.usage.homeDirInterval == time.Hour
 		}},
-		{"the token's flag of the Python exporter", "--hub_api_token t2", "", func(o serveOptions) bool { return o.hub.token == "t2" && o.python.tokenOnLine }},
+		{"the token's flag of the Python exporter", "--hub_api_token t2", "", func(o serveOptions) bool { return o.hub.token.Reveal() == "t2" && o.python.tokenOnLine }},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			environment := map[string]string{"JUPYTERHUB_API_URL": "http://hub", "JUPYTERHUB_API_TOKEN": "t"}
@@ -190,7 +192,7 @@ func TestAnInconsistentRefreshIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	e := newExporter(serveOptions{publish: publishOptions{maxSeries: 100}, hub: hubOptions{api: api, token: "x", namespace: "n", timeout: time.Minute}}, slog.New(slog.NewTextHandler(&log, nil)))
+	e := newExporter(serveOptions{publish: publishOptions{maxSeries: 100}, hub: hubOptions{api: api, token: hub.NewToken("x"), namespace: "n", timeout: time.Minute}}, slog.New(slog.NewTextHandler(&log, nil)))
 	snapshot, err := e.refresh(t.Context())
 	if err == nil {
 		_, err = e.replace(snapshot)
@@ -268,4 +270,40 @@ func TestUsageComesAndGoes(t *testing.T) {
 	hubTells()
 	e.dropUsage(metrics.HomeDir)
 	check("again", "group_members", "user_group_info", "user_group_memory_bytes", "user_group_cpu_seconds")
+}
+
+// Whoever prints the options, in a log or a panic, prints no secret.
+func TestNoSecretIsFormatted(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"token": "hunter-file", "prometheus.yml": "basic_auth: {username: ada, password: hunter2}", "web.yml": "basic_auth_users: {ada: $2a$04$8tLgszoIUBvUr0mkI8ihduZLiv93EAZS2xwAeDQlIYo8VOylsCIPa}",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range []string{
+		"--hub_api_token hunter-line",
+		"--hub-token-file " + dir + "/token",
+		"--prometheus-url http://p --prometheus.config.file " + dir + "/prometheus.yml --web.config.file " + dir + "/web.yml",
+	} {
+		var o serveOptions
+		cmd := &cobra.Command{}
+		cmd.SetGlobalNormalizationFunc(normalizeFlag)
+		o.addFlags(cmd)
+		if err := cmd.ParseFlags(strings.Fields(args)); err != nil {
+			t.Fatal(err)
+		}
+		environment := map[string]string{"JUPYTERHUB_API_URL": "http://hub", "JUPYTERHUB_API_TOKEN": "hunter-env"}
+		if err := o.complete(func(name string) string { return environment[name] }); err != nil {
+			t.Fatal(err)
+		}
+		e := newExporter(o, slog.New(slog.DiscardHandler))
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+			text := fmt.Sprintf(verb+verb+verb, o, o.hub.source(nil), e.source)
+			if strings.Contains(text, "hunter") || strings.Contains(text, "8tLgsz") {
+				t.Errorf("%s with %s shows a secret: %s", args, verb, text)
+			}
+		}
+	}
 }

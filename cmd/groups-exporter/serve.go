@@ -48,7 +48,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 
 func (o *serveOptions) complete(getenv func(string) string) error {
 	if o.demo {
-		if firstSet(o.hub.address, o.hub.tokenFile, o.hub.caFile, o.hub.certFile, o.hub.keyFile, string(o.hub.token)) != "" {
+		if firstSet(o.hub.address, o.hub.tokenFile, o.hub.caFile, o.hub.certFile, o.hub.keyFile, o.hub.token.Reveal()) != "" {
 			return usagef("--demo has a hub of its own: it goes without --hub-url, a token and certificates")
 		}
 		if o.interval == 0 {

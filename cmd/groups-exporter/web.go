@@ -171,7 +171,7 @@ func (o *webOptions) check(client *hub.Client) func(*http.Request) *server.Refus
 		return nil
 	}
 	gate := auth.NewGate(func(ctx context.Context, token string) ([]string, bool, error) {
-		return client.ScopesOf(ctx, hub.Token(token))
+		return client.ScopesOf(ctx, hub.NewToken(token))
 	}, o.enough...)
 	return func(r *http.Request) *server.Refusal {
 		err := gate.Check(r.Context(), r.Header.Get("Authorization"))

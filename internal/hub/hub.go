@@ -42,9 +42,20 @@ const (
 	maxGrow = 200_000
 )
 
-// Token is a JupyterHub API token. It formats as "[token]", so that no log,
-// error or %+v shows it.
-type Token string
+// Token is a JupyterHub API token. It is behind a pointer, so that no log, error or
+// %+v of whatever holds it shows it: fmt calls no String of an unexported field.
+type Token struct{ secret *string }
+
+// NewToken makes a token of its text.
+func NewToken(text string) Token { return Token{&text} }
+
+// Reveal gives the text, "" of the zero Token.
+func (t Token) Reveal() string {
+	if t.secret == nil {
+		return ""
+	}
+	return *t.secret
+}
 
 // String hides the token.
 func (Token) String() string { return "[token]" }
@@ -154,7 +165,7 @@ func (c *Client) List(ctx context.Context) (Result, error) {
 	result, err := c.list(ctx)
 	if isForbidden(err) {
 		// It may have been replaced after we read it.
-		if token, readErr := c.readToken(); readErr == nil && token != c.token {
+		if token, readErr := c.readToken(); readErr == nil && token.Reveal() != c.token.Reveal() {
 			c.token, c.scopes = token, nil
 			result, err = c.list(ctx)
 		}

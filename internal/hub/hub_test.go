@@ -81,8 +81,8 @@ func client(t *testing.T, address string, change ...func(*hub.Options)) *hub.Cli
 	return hub.New(o)
 }
 
-func always(token hub.Token) func() (hub.Token, error) {
-	return func() (hub.Token, error) { return token, nil }
+func always(token string) func() (hub.Token, error) {
+	return func() (hub.Token, error) { return hub.NewToken(token), nil }
 }
 
 func list(t *testing.T, c *hub.Client) hub.Result {
@@ -382,12 +382,12 @@ func TestAnUnknownTokenIsToldFromTooLittleScope(t *testing.T) {
 // A secret that was rotated needs no restart, whenever that happens.
 func TestAReplacedTokenIsReadAgain(t *testing.T) {
 	fake := newHub(people(450)...)
-	current := hub.Token(token)
-	c := start(t, fake, func(o *hub.Options) { o.Token = func() (hub.Token, error) { return current, nil } })
+	current := token
+	c := start(t, fake, func(o *hub.Options) { o.Token = func() (hub.Token, error) { return hub.NewToken(current), nil } })
 	list(t, c)
-	replace := func(next hub.Token) {
-		fake.Grant(string(next), "list:users", "read:users:groups")
-		fake.Revoke(string(current))
+	replace := func(next string) {
+		fake.Grant(next, "list:users", "read:users:groups")
+		fake.Revoke(current)
 		current = next
 	}
 	replace("second")
@@ -412,7 +412,7 @@ func TestAReplacedTokenIsReadAgain(t *testing.T) {
 func TestATokenThatCannotBeRead(t *testing.T) {
 	fake := newHub(people(3)...)
 	got := failure(t, start(t, fake, func(o *hub.Options) {
-		o.Token = func() (hub.Token, error) { return "", errors.New("open token: no such file") }
+		o.Token = func() (hub.Token, error) { return hub.Token{}, errors.New("open token: no such file") }
 	}))
 	if got.Reason != hub.BadToken || !strings.Contains(got.Error(), "there is no token for the hub at http://127.0.0.1") || !strings.HasSuffix(got.Error(), ": open token: no such file") || len(fake.Requests()) > 0 {
 		t.Errorf("got %v after %d requests", got, len(fake.Requests()))
@@ -423,11 +423,11 @@ func TestScopesOf(t *testing.T) {
 	fake := newHub()
 	fake.Grant("caller", "access:services!service=x")
 	c := start(t, fake)
-	scopes, known, err := c.ScopesOf(t.Context(), "caller")
+	scopes, known, err := c.ScopesOf(t.Context(), hub.NewToken("caller"))
 	if err != nil || !known || !slices.Equal(scopes, []string{"access:services!service=x"}) {
 		t.Errorf("scopes %q, known %v, error %v", scopes, known, err)
 	}
-	if _, known, err = c.ScopesOf(t.Context(), "nobody"); known || err != nil {
+	if _, known, err = c.ScopesOf(t.Context(), hub.NewToken("nobody")); known || err != nil {
 		t.Errorf("of a token that nobody has: known %v, error %v", known, err)
 	}
 	fake.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
@@ -435,7 +435,7 @@ func TestScopesOf(t *testing.T) {
 		return true
 	}
 	before := len(fake.Requests())
-	_, known, err = c.ScopesOf(t.Context(), "caller")
+	_, known, err = c.ScopesOf(t.Context(), hub.NewToken("caller"))
 	if hubErr, ok := errors.AsType[*hub.Error](err); known || !ok || hubErr.Status != http.StatusServiceUnavailable || len(fake.Requests()) != before+1 {
 		t.Errorf("of a hub that is away: known %v, error %v after %d requests", known, err, len(fake.Requests())-before)
 	}
@@ -714,8 +714,11 @@ func TestCancel(t *testing.T) {
 }
 
 func TestATokenIsNeverFormatted(t *testing.T) {
-	secret := hub.Token(token)
-	o := struct{ Token hub.Token }{secret}
+	secret := hub.NewToken(token)
+	o := struct {
+		Token  hub.Token
+		hidden hub.Token
+	}{secret, secret}
 	for _, text := range []string{fmt.Sprint(o), fmt.Sprintf("%+v", o), fmt.Sprintf("%#v", o), fmt.Sprintf("%s %q %v", secret, secret, secret)} {
 		if strings.Contains(text, token) {
 			t.Errorf("shows the token: %s", text)

@@ -256,7 +256,7 @@ func (c *Client) getOnce(ctx context.Context, token Token, path string, query ur
 		return networkError(address, err)
 	}
 	request.Header.Set("Accept", acceptPages)
-	request.Header.Set("Authorization", "token "+string(token))
+	request.Header.Set("Authorization", "token "+token.Reveal())
 	request.Header.Set("User-Agent", c.userAgent)
 	response, err := c.http.Do(request)
 	if err != nil {
