@@ -74,9 +74,19 @@ func serve(t *testing.T, env []string, args ...string) (*process, string) {
 }
 
 // get returns the body of a 200.
-func get(url string) (string, error) {
+func get(url string) (string, error) { return getAs("", url) }
+
+// getAs shows a token of a hub, or none.
+func getAs(token, url string) (string, error) {
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 	client := http.Client{Timeout: 10 * time.Second}
-	response, err := client.Get(url)
+	response, err := client.Do(request)
 	if err != nil {
 		return "", err
 	}
@@ -86,7 +96,28 @@ func get(url string) (string, error) {
 		return "", err
 	}
 	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s: %s\n%s", url, response.Status, body)
+		return "", &notOK{url, response.StatusCode, string(body)}
 	}
 	return string(body), nil
+}
+
+// notOK is an answer that isn't 200.
+type notOK struct {
+	url    string
+	status int
+	body   string
+}
+
+func (e *notOK) Error() string { return fmt.Sprintf("%s: %d\n%s", e.url, e.status, e.body) }
+
+// statusOf is the status of what get returned with an error, 200 without one.
+func statusOf(err error) int {
+	if err == nil {
+		return http.StatusOK
+	}
+	var answer *notOK
+	if errors.As(err, &answer) {
+		return answer.status
+	}
+	return 0
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // As a service of the hub: one that the hub runs itself, and one that runs elsewhere. Both are
-// read through the hub's proxy.
+// read through the hub's proxy, by those alone whose token may.
 func TestServices(t *testing.T) {
 	type place struct{ version, base string }
 	var places []place
@@ -31,9 +31,13 @@ func TestServices(t *testing.T) {
 					command: []string{program, "serve"},
 				},
 				service{name: "external", scopes: reader.scopes, url: elsewhere},
+				service{name: "prometheus", scopes: []string{"access:services!service=groups-exporter", "access:services!service=external"}},
+				service{name: "metrics", scopes: []string{"read:metrics"}},
+				service{name: "other", scopes: []string{"access:services!service=other", "read:users"}},
 			)
 			// First, since JupyterHub 6 waits for it: it has to answer before it has anything to say.
 			external := launch(t, t.TempDir(), append(h.of(token("external")),
+				"JUPYTERHUB_SERVICE_NAME=external",
 				"JUPYTERHUB_SERVICE_URL="+elsewhere+"/",
 				"JUPYTERHUB_SERVICE_PREFIX="+base+"services/external/",
 			), program, "serve")
@@ -43,12 +47,20 @@ func TestServices(t *testing.T) {
 				for _, path := range []string{"", "metrics"} {
 					address := h.public + "services/" + name + "/" + path
 					exporter.until(address+" is right", time.Minute, func() error {
-						exposition, err := get(address)
+						exposition, err := getAs(token("prometheus"), address)
 						if err != nil {
 							return err
 						}
 						return sameMemberships(published(people()), exposition)
 					})
+					for caller, want := range map[string]int{
+						"": 401, "nobody's": 401, token("other"): 403, token(name): 403, token("metrics"): 200, token(owner): 200,
+					} {
+						_, err := getAs(caller, address)
+						if got := statusOf(err); got != want {
+							t.Errorf("%s as %q: %d, want %d: %v", address, caller, got, want, err)
+						}
+					}
 				}
 			}
 			// The root that users see does as well as the API's own address.
@@ -56,6 +68,13 @@ func TestServices(t *testing.T) {
 			dump := succeed(t, env, "dump", "--hub-url="+h.public)
 			if err := sameMemberships(published(people()), dump); err != nil {
 				t.Errorf("dump through the proxy: %v", err)
+			}
+
+			// Probes need no token.
+			for _, path := range []string{"/-/healthy", "/-/ready"} {
+				if _, err := get(elsewhere + path); err != nil {
+					t.Error(err)
+				}
 			}
 
 			if code := external.stop(syscall.SIGINT); code != 0 {

@@ -97,8 +97,8 @@ func (e *exporter) run(ctx context.Context, o serveOptions) {
 	running.Go(func() { hubPoller.Run(ctx) })
 	if o.usage.client != nil {
 		for i, resource := range metrics.Resources() {
-			e.record.Usage(resource, append(words(usage.Reasons()), reasonMaxSeries, reasonOther)...)
 			interval := o.usage.intervalOf(resource)
+			e.record.Usage(resource, interval, append(words(usage.Reasons()), reasonMaxSeries, reasonOther)...)
 			poller := server.Poller[*usage.Answer]{
 				Refresh: func(ctx context.Context) (*usage.Answer, error) { return e.read(ctx, resource) },
 				Publish: e.replaceUsage, Drop: func() { e.dropUsage(resource) }, Now: e.reloads[i+1],

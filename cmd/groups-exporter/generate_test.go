@@ -113,6 +113,7 @@ func TestEveryMetricIsInTheReference(t *testing.T) {
 	h := self.Hub("hub", time.Minute, "connect")
 	h.Answered(200)
 	h.Refreshed(time.Now(), time.Second, snapshot)
+	h.Usage(metrics.Memory, time.Minute, "query")
 	h.UsageRead(metrics.Memory, time.Now())
 	h.UsageFailed(metrics.Memory, "query")
 	h.Unattributed(metrics.Memory, 0, 0)

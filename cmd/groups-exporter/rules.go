@@ -47,7 +47,7 @@ user in several groups counts in each, and by share, where the sum over the
 groups is the whole. The shares need serve --with share.
 
 It alerts when the exporter or the hub is down, when memberships are too old,
-when refreshes or queries of usage fail, and when the token lacks a scope.
+when refreshes fail, when usage is too old, and when the token lacks a scope.
 
 This asks no hub and no Prometheus.
 

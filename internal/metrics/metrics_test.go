@@ -262,7 +262,7 @@ groups_exporter_refresh_failures_total{namespace="hub",reason="scope"} 1
 func TestSelfOfUsage(t *testing.T) {
 	self := metrics.NewSelf()
 	h := self.Hub("hub", time.Minute)
-	names := []string{metrics.UsageFailures, metrics.LastUsageSuccess, metrics.UsageUnattributed}
+	names := []string{metrics.UsageInterval, metrics.UsageFailures, metrics.LastUsageSuccess, metrics.UsageUnattributed}
 	check := func(want string) {
 		t.Helper()
 		if err := testutil.GatherAndCompare(self.Registry, strings.NewReader(want), names...); err != nil {
@@ -270,7 +270,7 @@ func TestSelfOfUsage(t *testing.T) {
 		}
 	}
 	check("") // no Prometheus is asked
-	h.Usage(metrics.CPU, "timeout", "query")
+	h.Usage(metrics.CPU, time.Minute, "timeout", "query")
 	h.UsageFailed(metrics.CPU, "query")
 	h.UsageRead(metrics.CPU, time.Unix(1700000000, 500e6))
 	h.Unattributed(metrics.CPU, 3, 1)
@@ -282,6 +282,9 @@ groups_exporter_last_usage_success_timestamp_seconds{namespace="hub",resource="c
 # TYPE groups_exporter_usage_failures_total counter
 groups_exporter_usage_failures_total{namespace="hub",reason="query",resource="cpu"} 1
 groups_exporter_usage_failures_total{namespace="hub",reason="timeout",resource="cpu"} 0
+# HELP groups_exporter_usage_interval_seconds How often Prometheus is asked what the hub's users use of a resource, a tenth more or less.
+# TYPE groups_exporter_usage_interval_seconds gauge
+groups_exporter_usage_interval_seconds{namespace="hub",resource="cpu"} 60
 `
 	check(constant + `
 # HELP groups_exporter_usage_unattributed Results of the last query of usage that count for no group, by reason.

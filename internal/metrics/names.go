@@ -69,6 +69,7 @@ const (
 	Users                 = "groups_exporter_users"
 	Memberships           = "groups_exporter_memberships"
 	UsageFailures         = "groups_exporter_usage_failures_total"
+	UsageInterval         = "groups_exporter_usage_interval_seconds"
 	LastUsageSuccess      = "groups_exporter_last_usage_success_timestamp_seconds"
 	UsageUnattributed     = "groups_exporter_usage_unattributed"
 	buildInfoPrefix       = "groups_exporter" // of the family ..._build_info

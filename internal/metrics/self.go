@@ -24,6 +24,7 @@ type Self struct {
 	inconsistent  *prometheus.CounterVec
 	requests      *prometheus.CounterVec
 	duration      prometheus.Histogram
+	usageInterval *prometheus.GaugeVec
 	usageSuccess  *prometheus.GaugeVec
 	usageFailures *prometheus.CounterVec
 	unattributed  *prometheus.GaugeVec
@@ -52,13 +53,14 @@ func NewSelf() *Self {
 			Name: RefreshDuration, Help: "How long refreshes took, failed ones too.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
 		}),
+		usageInterval: gauge(UsageInterval, "How often Prometheus is asked what the hub's users use of a resource, a tenth more or less.", LabelResource),
 		usageSuccess:  gauge(LastUsageSuccess, "When Prometheus last answered what the hub's users use of a resource.", LabelResource),
 		usageFailures: counter(UsageFailures, "Queries of usage that failed, by reason.", LabelResource, LabelReason),
 		unattributed:  gauge(UsageUnattributed, "Results of the last query of usage that count for no group, by reason.", LabelResource, LabelReason),
 	}
 	s.Registry.MustRegister(
 		s.hubUp, s.interval, s.lastSuccess, s.users, s.memberships, s.failures, s.inconsistent, s.requests, s.duration,
-		s.usageSuccess, s.usageFailures, s.unattributed,
+		s.usageInterval, s.usageSuccess, s.usageFailures, s.unattributed,
 		version.NewCollector(buildInfoPrefix), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return s
@@ -113,8 +115,10 @@ func (h Hub) Dropped() {
 	h.self.memberships.DeleteLabelValues(h.namespace)
 }
 
-// Usage starts the families of a resource's queries: none has failed yet.
-func (h Hub) Usage(resource Resource, reasons ...string) {
+// Usage starts the families of a resource that is asked for at an interval: no query
+// has failed yet.
+func (h Hub) Usage(resource Resource, interval time.Duration, reasons ...string) {
+	h.self.usageInterval.WithLabelValues(h.namespace, string(resource)).Set(interval.Seconds())
 	for _, reason := range reasons {
 		h.self.usageFailures.WithLabelValues(h.namespace, string(resource), reason)
 	}

@@ -39,10 +39,12 @@ func Alerts(q promql.Queries) Group {
 				failures(promql.Is(metrics.LabelReason, "scope")), hubUp),
 			"The token for the hub of {{ $labels.namespace }} may not read what is needed",
 			"Its role needs the scopes list:users and read:users:groups (c.JupyterHub.load_roles). The exporter's log names the one that is missing."),
-		alert("GroupsExporterUsageFailing", 15*time.Minute, "warning",
-			fmt.Sprintf("sum by (namespace, resource) (increase(%s[1h])) > 10", promql.Select(metrics.UsageFailures, q.Hubs)),
-			"{{ $value | humanize }} queries of the {{ $labels.resource }} of {{ $labels.namespace }} failed in the last hour",
-			"When the last good answer is too old, its metric goes away. The exporter's log says why, and so does "+metrics.UsageFailures+" by reason."),
+		alert("GroupsExporterUsageOld", 15*time.Minute, "warning",
+			// Also where none has ever succeeded: there is no time of it then.
+			fmt.Sprintf("max by (namespace, resource) (%[1]s)\nunless on (namespace, resource)\ntime() - max by (namespace, resource) (%[2]s)\n< 3 * max by (namespace, resource) (%[1]s) + 300",
+				promql.Select(metrics.UsageInterval, q.Hubs), promql.Select(metrics.LastUsageSuccess, q.Hubs)),
+			"The {{ $labels.resource }} that the exporter publishes for {{ $labels.namespace }} is old",
+			"No query of it has succeeded for more than three intervals. When the last good answer is too old, its metric goes away. The exporter's log says why, and so does "+metrics.UsageFailures+" by reason."),
 	}}
 }
 
