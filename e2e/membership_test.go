@@ -4,9 +4,11 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -134,6 +136,18 @@ func TestHubRestart(t *testing.T) {
 func hubRestart(t *testing.T, version string) {
 	h := startHub(t, version, people(), reader)
 	exporter, address := serve(t, h.of(token("reader")), "--refresh-interval=1s", "--namespace=here")
+	// Another one holds on to an old answer for a few seconds only.
+	strict, strictAddress := serve(t, h.of(token("reader")), "--refresh-interval=1s", "--max-staleness=4s")
+	strictHas := func(what string, some bool) {
+		t.Helper()
+		strict.until(what, 90*time.Second, func() error {
+			exposition, err := get(strictAddress + "/metrics")
+			if err == nil && strings.Contains(exposition, "jupyterhub_") != some {
+				err = errors.New(exposition)
+			}
+			return err
+		})
+	}
 	var families map[string][]sample
 	until := func(what string, up float64) {
 		t.Helper()
@@ -152,13 +166,17 @@ func hubRestart(t *testing.T, version string) {
 		})
 	}
 	until("the hub is up", 1)
+	strictHas("the strict one has its series", true)
 	h.stop()
 	until("the hub is down and its series are there", 0)
+	strictHas("they are too old for the strict one", false)
+	until("and still there", 0)
 	if _, err := get(address + "/-/ready"); err != nil {
 		t.Errorf("an exporter that has series is not ready: %v", err)
 	}
 	h.start()
 	until("the hub is up again", 1)
+	strictHas("the strict one has them again", true)
 	failures := 0.0
 	for _, s := range families["groups_exporter_refresh_failures_total"] {
 		failures += s.value

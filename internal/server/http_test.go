@@ -361,6 +361,57 @@ func TestServeStopsAfterOpenRequests(t *testing.T) {
 	}
 }
 
+// A client that never reads takes nothing from the others, and doesn't hold up a stop.
+func TestAClientThatNeverReads(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	name, kind := "hub_metric", dto.MetricType_GAUGE
+	page, err := exposition.Encode(func(yield func(*dto.MetricFamily) bool) {
+		for i := range 300_000 { // more than the kernel's buffers take
+			value := float64(i)
+			if !yield(&dto.MetricFamily{Name: &name, Type: &kind, Metric: []*dto.Metric{{Gauge: &dto.Gauge{Value: &value}, Label: []*dto.LabelPair{{Name: &name, Value: new(strconv.Itoa(i))}}}}}) {
+				return
+			}
+		}
+	}, exposition.Text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.page.Store(page)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() {
+		stopped <- server.Serve(ctx, []net.Listener{listener}, &s.Handler, "", slog.New(slog.DiscardHandler))
+	}()
+	deaf, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	if _, err := io.WriteString(deaf, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		response, err := http.Get("http://" + listener.Addr().String() + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := body(t, response); int64(len(got)) < page.Size() {
+			t.Errorf("another client got %d bytes of %d", len(got), page.Size())
+		}
+		response.Body.Close()
+	}
+	begin := time.Now()
+	cancel()
+	if err := <-stopped; err != nil || time.Since(begin) > 8*time.Second {
+		t.Errorf("stopped after %v: %v", time.Since(begin), err)
+	}
+}
+
 func TestServeSaysWhatFailed(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

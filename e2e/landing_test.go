@@ -1,0 +1,111 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"image"
+	"image/png"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A browser shows the page at /, on a desk and on a phone, by day and by night.
+func TestLandingPage(t *testing.T) {
+	t.Parallel()
+	people := []user{{Name: "ada-lovelace", Groups: []string{"bio", "<b>bold & odd"}}, {Name: "bob", Groups: []string{strings.Repeat("a-name-without-end-", 12)}}}
+	h := startHub(t, versions[0], people, reader)
+	exporter, address := serve(t, h.of(token("reader")), "--refresh-interval=1s")
+	exporter.until("the page says that all is well", 30*time.Second, func() error {
+		page, err := get(address + "/")
+		if err == nil && !strings.Contains(page, "up to date") {
+			err = &notOK{url: address, body: page}
+		}
+		return err
+	})
+
+	dom := browse(t, address, "--dump-dom")
+	for _, want := range []string{"<dd>up to date</dd>", "<dd>" + h.api + "</dd>", "<td>bio</td><td>1</td>", "<td>&lt;b&gt;bold &amp; odd</td>", `href="metrics"`} {
+		if !strings.Contains(dom, want) {
+			t.Errorf("there is no %q in\n%s", want, dom)
+		}
+	}
+	if strings.Contains(dom, "ada-lovelace") {
+		t.Error("the page shows a user's name")
+	}
+
+	desk := screenshot(t, address, "1000,900")
+	dark := screenshot(t, address, "1000,900", "--blink-settings=preferredColorScheme=0")
+	phone := screenshot(t, address, "500,900")
+	if brightness(desk, 0, 0) < 0.9 || brightness(dark, 0, 0) > 0.3 {
+		t.Errorf("brightness %.2f by day, %.2f by night", brightness(desk, 0, 0), brightness(dark, 0, 0))
+	}
+	for name, picture := range map[string]image.Image{"desk": desk, "dark": dark, "phone": phone} {
+		if isEmpty(picture, picture.Bounds()) {
+			t.Errorf("%s: nothing is shown", name)
+		}
+		// What is too wide for the screen would reach into the margin.
+		margin := picture.Bounds()
+		margin.Min.X = margin.Max.X - 8
+		if !isEmpty(picture, margin) {
+			t.Errorf("%s: the page is wider than the screen", name)
+		}
+	}
+
+	h.stop()
+	exporter.until("the page says what is wrong", 30*time.Second, func() error {
+		dom := browse(t, address, "--dump-dom")
+		if !strings.Contains(dom, "the hub fails; its last good answer is published") || !strings.Contains(dom, "connection refused") {
+			return &notOK{url: address, body: dom}
+		}
+		return nil
+	})
+}
+
+// browse starts a browser and returns what it prints.
+func browse(t *testing.T, address string, args ...string) string {
+	t.Helper()
+	args = append([]string{"--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--user-data-dir=" + t.TempDir()}, args...)
+	output, err := exec.CommandContext(t.Context(), "chromium", append(args, address+"/")...).Output()
+	if err != nil {
+		t.Fatalf("chromium: %v", err)
+	}
+	return string(output)
+}
+
+func screenshot(t *testing.T, address, size string, args ...string) image.Image {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "page.png")
+	browse(t, address, append(args, "--window-size="+size, "--screenshot="+name)...)
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	picture, err := png.Decode(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return picture
+}
+
+func brightness(picture image.Image, x, y int) float64 {
+	r, g, b, _ := picture.At(x, y).RGBA()
+	return float64(r+g+b) / (3 * 0xffff)
+}
+
+// isEmpty tells whether a part of a picture has one colour.
+func isEmpty(picture image.Image, part image.Rectangle) bool {
+	first := picture.At(part.Min.X, part.Min.Y)
+	for y := part.Min.Y; y < part.Max.Y; y++ {
+		for x := part.Min.X; x < part.Max.X; x++ {
+			if picture.At(x, y) != first {
+				return false
+			}
+		}
+	}
+	return true
+}
