@@ -115,8 +115,7 @@ func statusOf(err error) int {
 	if err == nil {
 		return http.StatusOK
 	}
-	var answer *notOK
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*notOK](err); ok {
 		return answer.status
 	}
 	return 0

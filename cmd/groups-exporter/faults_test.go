@@ -216,11 +216,12 @@ func (h *troubled) end() {
 
 // published is what scrapes see of a hub whose users are in the group.
 func published(group string) string {
-	text := fmt.Sprintf("jupyterhub_group_members{namespace=\"n\",usergroup=%q} 5\n", group)
+	var text strings.Builder
+	fmt.Fprintf(&text, "jupyterhub_group_members{namespace=\"n\",usergroup=%q} 5\n", group)
 	for _, u := range usersOf(group) {
-		text += fmt.Sprintf("jupyterhub_user_group_info{namespace=\"n\",usergroup=%[1]q,username=%[2]q,username_escaped=%[2]q,username_safe=%[2]q} 1\n", group, u.Name)
+		fmt.Fprintf(&text, "jupyterhub_user_group_info{namespace=\"n\",usergroup=%[1]q,username=%[2]q,username_escaped=%[2]q,username_safe=%[2]q} 1\n", group, u.Name)
 	}
-	return text
+	return text.String()
 }
 
 // until scrapes until the hub is up or down, and has failed for the reason. Each

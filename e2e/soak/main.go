@@ -40,8 +40,9 @@ func main() {
 	flag.Parse()
 	fmt.Printf("seed %d, for %v\n", *seed, *length)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := soak(ctx, *length, *seed); err != nil {
+	err := soak(ctx, *length, *seed)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(1)
 	}
