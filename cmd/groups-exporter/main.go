@@ -149,6 +149,7 @@ and storage can be told by group.
 		newEscapeCommand(),
 		newRulesCommand(getenv),
 		newDashboardCommand(getenv),
+		newHealthcheckCommand(getenv),
 		newVersionCommand(),
 	)
 	for _, command := range root.Commands() {
