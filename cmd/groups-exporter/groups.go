@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
 	"github.com/spf13/cobra"
@@ -76,7 +78,47 @@ membership, and one without a user for a group without members.
 		},
 	}
 	o.addFlags(cmd)
+	completeFromHub(cmd, getenv, &o.hub, "group", func(s *membership.Snapshot) iter.Seq[string] {
+		return func(yield func(string) bool) {
+			for _, g := range s.Groups() {
+				if !yield(g.Name) {
+					return
+				}
+			}
+		}
+	})
+	completeFromHub(cmd, getenv, &o.hub, "user", (*membership.Snapshot).Users)
 	return cmd
+}
+
+// completionTime is how long a shell waits for a hub.
+const completionTime = time.Second
+
+// completeFromHub makes shells complete a flag's value by names that the hub has, if
+// one is configured and answers soon. Whatever goes wrong is silent: somebody types.
+func completeFromHub(cmd *cobra.Command, getenv func(string) string, o *hubOptions, flag string, names func(*membership.Snapshot) iter.Seq[string]) {
+	complete := func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+		defer cancel()
+		if err := o.complete(getenv); err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		snapshot, _, err := o.source(nil).snapshot(ctx)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var found []cobra.Completion
+		for name := range names(snapshot) {
+			// A tab would begin a description, and a line another name.
+			if strings.HasPrefix(name, typed) && name == oneLine(name) {
+				found = append(found, name)
+			}
+		}
+		return found, cobra.ShellCompDirectiveNoFileComp
+	}
+	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
+		panic(err) // the flag was just added
+	}
 }
 
 // groupRow and userRow are what programs read.
