@@ -1,0 +1,142 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+)
+
+// Somebody types a prefix in a real shell, with the committed completions, and presses Tab.
+func TestCompletion(t *testing.T) {
+	t.Parallel()
+	people := []user{{Name: "ada@example.org", Groups: []string{"zoology"}}, {Name: "bob"}}
+	h := startHub(t, versions[0], people, reader)
+	completions, err := filepath.Abs("../completions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	if err := os.Symlink(program, filepath.Join(bin, "groups-exporter")); err != nil {
+		t.Fatal(err)
+	}
+	env := append(h.of(token("reader")), "PATH="+bin+":/usr/bin:/bin", "HOME="+t.TempDir(), "TERM=dumb", "LANG=C.UTF-8")
+	for name, shell := range map[string]struct {
+		start []string
+		load  string
+	}{
+		"bash": {[]string{"bash", "--norc", "--noprofile", "-i"}, "source /usr/share/bash-completion/bash_completion; source " + completions + "/groups-exporter.bash"},
+		"zsh":  {[]string{"zsh", "-f", "-i"}, "autoload -U compinit; compinit -u; source " + completions + "/groups-exporter.zsh"},
+		"fish": {[]string{"fish", "--no-config", "-i"}, "source " + completions + "/groups-exporter.fish"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			terminal := typeInto(t, env, shell.start...)
+			terminal.types(shell.load + "\n")
+			for typed, want := range map[string]string{
+				"groups-exporter esc":                    "escape",
+				"groups-exporter escape --sch":           "--scheme",
+				"groups-exporter escape --scheme la":     "label",
+				"groups-exporter groups --output mark":   "markdown",
+				"groups-exporter serve --multi-group mu": "multiple",
+				"groups-exporter rules --only al":        "alerts",
+				"groups-exporter groups --group zo":      "zoology",
+				"groups-exporter groups --user ad":       "ada@example.org",
+			} {
+				// The word appears only if the shell completes what was typed of it.
+				terminal.completes(typed, want)
+			}
+		})
+	}
+}
+
+// terminal is a shell that somebody types into.
+type terminal struct {
+	t    *testing.T
+	keys *os.File
+	mu   sync.Mutex
+	seen bytes.Buffer
+}
+
+func typeInto(t *testing.T, env []string, shell ...string) *terminal {
+	t.Helper()
+	cmd := exec.Command(shell[0], shell[1:]...)
+	cmd.Env, cmd.Dir = env, t.TempDir()
+	keys, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 50, Cols: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	term := &terminal{t: t, keys: keys}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		part := make([]byte, 4096)
+		for {
+			n, err := keys.Read(part)
+			term.mu.Lock()
+			term.seen.Write(part[:n])
+			term.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		keys.Close()
+		<-read
+	})
+	return term
+}
+
+func (term *terminal) types(text string) {
+	term.t.Helper()
+	if _, err := term.keys.WriteString(text); err != nil {
+		term.t.Fatal(err)
+	}
+}
+
+var escapes = regexp.MustCompile("\x1b(\\[[0-9;?>=]*[a-zA-Z]|\\][^\x07]*\x07|[()][A-Z0-9]|[=>])")
+
+// screen is all that was shown, without colours and movements.
+func (term *terminal) screen() string {
+	term.mu.Lock()
+	defer term.mu.Unlock()
+	return escapes.ReplaceAllString(term.seen.String(), "")
+}
+
+// completes types, presses Tab until the rest is there, and then clears the line.
+func (term *terminal) completes(typed, want string) {
+	term.t.Helper()
+	words := strings.Fields(typed)
+	rest := strings.TrimPrefix(want, words[len(words)-1])
+	if rest == want {
+		term.t.Fatalf("%q doesn't begin with the end of %q", want, typed)
+	}
+	before := len(term.screen())
+	term.types(typed + "\t")
+	err := errors.New("")
+	for deadline := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		shown := term.screen()[before:]
+		// A shell may write the line anew, or only what is new.
+		after := shown[min(len(shown), max(0, strings.LastIndex(shown, words[len(words)-1]))):]
+		if err = nil; !strings.Contains(after, rest) {
+			err = fmt.Errorf("%q is not completed to %q: %q", typed, want, shown)
+		}
+	}
+	if err != nil {
+		term.t.Error(err)
+	}
+	term.types("\x15\n") // Ctrl-U
+}
