@@ -183,6 +183,10 @@ func serve(ts *testscript.TestScript, handler http.Handler) {
 	server := httptest.NewServer(handler)
 	ts.Defer(server.Close)
 	ts.Setenv("HUB", server.URL)
+	host, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	ts.Check(err)
+	ts.Setenv("HUBHOST", host)
+	ts.Setenv("HUBPORT", port)
 }
 
 // away starts a hub that fails while a file exists: away MARKER FILE [SCOPE...].
