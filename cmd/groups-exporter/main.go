@@ -146,6 +146,7 @@ and storage can be told by group.
 		newServeCommand(getenv),
 		newDumpCommand(getenv),
 		newGroupsCommand(getenv),
+		newCheckCommand(getenv),
 		newEscapeCommand(),
 		newRulesCommand(getenv),
 		newDashboardCommand(getenv),

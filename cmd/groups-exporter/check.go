@@ -1,0 +1,450 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/groups-exporter/groups-exporter/internal/hub"
+)
+
+// outputText is for eyes, and for a terminal of any width.
+const outputText output = "text"
+
+// fullPage is how many items a hub puts on a page unless it is configured otherwise.
+const fullPage = 200
+
+type checkOptions struct {
+	hub    hubOptions
+	with   []extra
+	output output
+
+	// What complete makes of the environment.
+	service string // our name as a service of the hub, if we are one
+}
+
+func (o *checkOptions) addFlags(cmd *cobra.Command) {
+	o.output = outputText
+	extras := []extra{withUserInfo, withShare, withActivity}
+	cmd.Flags().Var(choices[extra]{&o.with, extras}, "with", "check for what serve publishes with the same flag:\nactivity needs two more scopes, the others none")
+	completeWords(cmd, "with", words(extras))
+	outputs := []output{outputText, outputJSON}
+	cmd.Flags().VarP(choice[output]{&o.output, outputs}, "output", "o", "form of the output")
+	completeWords(cmd, "output", words(outputs))
+	o.hub.addFlags(cmd)
+	// Taken, so that serve's arguments work here, but they don't matter.
+	for _, name := range []string{"namespace", "multi-group", "allow-group", "deny-group", "none-name", "multiple-name"} {
+		if err := cmd.Flags().MarkHidden(name); err != nil {
+			panic(err) // it was just added
+		}
+	}
+}
+
+func (o *checkOptions) complete(getenv func(string) string) error {
+	o.service = getenv("JUPYTERHUB_SERVICE_NAME")
+	return o.hub.complete(getenv)
+}
+
+func newCheckCommand(getenv func(string) string) *cobra.Command {
+	var o checkOptions
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Tell whether the token may read what is needed",
+		Long: `Ask the hub what it is and what the token may do, in at most four small requests.
+Print what can be published, what the token lacks, and the smallest role for it:
+for jupyterhub_config.py, and for Zero to JupyterHub.
+
+The exit code is 0 where all that is asked for can be published: who is in which
+group, and with --with activity also active users and running servers by group.
+A scope with a filter, like list:users!group=bio, doesn't do: it shows a part of
+the hub only.
+
+` + exitCodes,
+		Example: `  groups-exporter check --hub-url http://127.0.0.1:8081 --hub-token-file token`,
+		Args:    needsNoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.complete(getenv); err != nil {
+				return err
+			}
+			return interruptible(cmd.Context(), func() error {
+				return runCheck(cmd.Context(), cmd.OutOrStdout(), o)
+			})
+		},
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func runCheck(ctx context.Context, out io.Writer, o checkOptions) error {
+	found, err := o.hub.source(nil).client.Inspect(ctx)
+	if err != nil {
+		return err
+	}
+	r := o.report(found)
+	if o.output == outputJSON {
+		err = writeJSON(out, r)
+	} else {
+		err = r.writeText(out)
+	}
+	if err != nil {
+		return err
+	}
+	return r.verdict()
+}
+
+// checkReport is what programs read, and what the text is made of.
+type checkReport struct {
+	Hub       string       `json:"hub"`
+	Version   string       `json:"version"`
+	Token     checkToken   `json:"token"`
+	PageLimit *int         `json:"page_limit"`
+	Users     *int         `json:"users"`
+	Groups    *int         `json:"groups"`
+	Can       []capability `json:"can"`
+	Warnings  []string     `json:"warnings"`
+	Role      checkRole    `json:"role"`
+
+	found   *hub.Inspection
+	service string // for whom the role is
+}
+
+type checkToken struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+type checkRole struct {
+	Scopes []string `json:"scopes"`
+}
+
+// capability is something that can be published, with the right scopes.
+type capability struct {
+	What    string   `json:"what"`
+	OK      bool     `json:"ok"`
+	Needs   []string `json:"needs"`
+	Missing []string `json:"missing"`
+
+	asked bool
+	parts []string // the scopes that the token has for a part of the hub
+}
+
+// report puts together what is known. It decides all that is said.
+func (o *checkOptions) report(found *hub.Inspection) *checkReport {
+	activity := slices.Contains(o.with, withActivity)
+	r := &checkReport{
+		Hub: o.hub.api.String(), Version: found.Version, Token: checkToken{found.Kind, found.Name},
+		Can: []capability{
+			{What: "memberships", Needs: []string{"list:users", "read:users:groups"}, asked: true},
+			{What: "groups without members", Needs: []string{"list:groups"}},
+			{What: "active users", Needs: []string{"read:users:activity"}, asked: activity},
+			{What: "running servers", Needs: []string{"read:servers"}, asked: activity},
+		},
+		found:   found,
+		service: o.service,
+	}
+	if r.service == "" && found.Kind == "service" {
+		r.service = found.Name
+	}
+	if found.PageLimit > 0 {
+		r.PageLimit = &found.PageLimit
+	}
+	if found.Users != nil {
+		r.Users = &found.Users.Total
+	}
+	if found.Groups != nil {
+		r.Groups = &found.Groups.Total
+	}
+	for i := range r.Can {
+		can := &r.Can[i]
+		can.Missing = []string{}
+		for _, scope := range can.Needs {
+			whole, parts := found.Grants(scope)
+			if !whole {
+				can.Missing = append(can.Missing, scope)
+			}
+			can.parts = append(can.parts, parts...)
+		}
+		can.OK = len(can.Missing) == 0
+		if can.asked {
+			r.Role.Scopes = append(r.Role.Scopes, can.Needs...)
+		}
+	}
+	r.Warnings = r.warn()
+	return r
+}
+
+// warn says what an operator should know although it may work.
+func (r *checkReport) warn() []string {
+	warnings := []string{}
+	if !r.found.HasPages() {
+		return append(warnings, r.tooOld())
+	}
+	if r.found.Before(4, 1, 6) {
+		warnings = append(warnings, fmt.Sprintf("JupyterHub %s is older than 4.1.6, the oldest that groups-exporter is tested with", r.Version))
+	}
+	var parts []string
+	for _, can := range r.Can {
+		if can.asked || slices.Contains(can.Needs, "list:groups") {
+			parts = append(parts, can.parts...)
+		}
+	}
+	switch len(parts) {
+	case 0:
+	case 1:
+		warnings = append(warnings, parts[0]+" shows a part of the hub only")
+	default:
+		warnings = append(warnings, some(parts)+" show parts of the hub only")
+	}
+	if writes := r.found.Writes(); len(writes) > 0 {
+		warnings = append(warnings, "the token can do more than read, which is never needed: "+some(writes))
+	}
+	if u, g := r.found.Users, r.found.Groups; u != nil && u.Told && u.Joined == 0 && (g == nil || g.Joined == 0) {
+		among := ""
+		if u.Total > u.Items {
+			among = fmt.Sprintf(" among the first %d users", u.Items)
+		}
+		warnings = append(warnings, "nobody"+among+" is in a group: an authenticator tells the hub of groups with manage_groups only, and only when somebody logs in")
+	}
+	return warnings
+}
+
+func (r *checkReport) tooOld() string {
+	return fmt.Sprintf("JupyterHub %s has neither pages nor scopes: groups-exporter needs 2.0 or later", r.Version)
+}
+
+// some joins words, as many as anybody reads.
+func some(words []string) string {
+	const most = 8
+	if len(words) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
+	}
+	if last := len(words) - 1; last > 0 {
+		return strings.Join(words[:last], ", ") + " and " + words[last]
+	}
+	return strings.Join(words, "")
+}
+
+// lacks says which scopes are missing, and which of them for some of the hub.
+func (c capability) lacks() (missing, partly []string) {
+	for _, scope := range c.Missing {
+		if slices.ContainsFunc(c.parts, func(part string) bool { return strings.HasPrefix(part, scope+"!") }) {
+			partly = append(partly, scope)
+		} else {
+			missing = append(missing, scope)
+		}
+	}
+	return missing, partly
+}
+
+func lackOf(missing, partly []string) string {
+	var text []string
+	if len(missing) > 0 {
+		text = append(text, some(missing))
+	}
+	if len(partly) > 0 {
+		text = append(text, some(partly)+" for the whole hub")
+	}
+	return strings.Join(text, ", and ")
+}
+
+// verdict is the error of a check that didn't go well.
+func (r *checkReport) verdict() error {
+	if !r.found.HasPages() {
+		return errors.New(r.tooOld())
+	}
+	var missing, partly []string
+	for _, can := range r.Can {
+		if can.asked {
+			m, p := can.lacks()
+			missing, partly = append(missing, m...), append(partly, p...)
+		}
+	}
+	if len(missing)+len(partly) == 0 {
+		return nil
+	}
+	err := &lackingError{text: "the token lacks " + lackOf(missing, partly)}
+	if !r.Can[0].OK {
+		err.hub = &hub.Error{Reason: hub.Scope, URL: r.Hub, Scopes: r.Can[0].Missing}
+	}
+	return err
+}
+
+// lackingError is a scope's lack in few words. Below it is what would stop a refresh,
+// if anything would.
+type lackingError struct {
+	text string
+	hub  *hub.Error
+}
+
+func (e *lackingError) Error() string { return e.text }
+
+func (e *lackingError) Unwrap() error {
+	if e.hub == nil {
+		return nil
+	}
+	return e.hub
+}
+
+// marks are how lines begin: with words in a pipe, and with signs on a terminal.
+type marks struct{ ok, missing, optional, warning string }
+
+func (r *checkReport) writeText(out io.Writer) error {
+	width := terminalWidth(out)
+	sign := marks{"ok        ", "missing   ", "optional  ", "warning   "}
+	if width > 0 {
+		sign = marks{"✓ ", "✗ ", "– ", "! "}
+	}
+	var text bytes.Buffer
+	line := func(mark, what, note string) { writeLine(&text, width, mark, what, note) }
+	line("hub      ", r.Hub, "")
+	line("version  ", printable(r.Version), "")
+	line("token    ", strings.TrimSpace(oneLine(r.Token.Kind)+" "+printable(r.Token.Name)), "")
+	if r.found.HasPages() {
+		line("users    ", count(r.Users), "")
+		line("groups   ", count(r.Groups), "")
+		if cost := r.cost(); cost != "" {
+			line("refresh  ", cost, "")
+		}
+		text.WriteString("\n")
+		for _, can := range r.Can {
+			switch {
+			case can.OK:
+				line(sign.ok, can.What, "")
+			case can.asked:
+				line(sign.missing, can.What, "needs "+lackOf(can.lacks()))
+			default:
+				line(sign.optional, can.What, "needs "+lackOf(can.lacks()))
+			}
+		}
+	}
+	if len(r.Warnings) > 0 {
+		text.WriteString("\n")
+	}
+	for _, warning := range r.Warnings {
+		line(sign.warning, oneLine(warning), "")
+	}
+	if r.found.HasPages() {
+		text.WriteString("\n# The smallest role, in jupyterhub_config.py:\n")
+		r.writePython(&text)
+		text.WriteString("\n# The same in the values of Zero to JupyterHub:\n")
+		r.writeYAML(&text)
+	}
+	_, err := text.WriteTo(out)
+	return err
+}
+
+func count(n *int) string {
+	if n == nil {
+		return "not known"
+	}
+	return strconv.Itoa(*n)
+}
+
+// cost says what a refresh takes, "" where there can be none.
+func (r *checkReport) cost() string {
+	requests := r.found.Requests()
+	if requests == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("%d requests", requests)
+	if requests == 1 {
+		text = "1 request"
+	}
+	if *r.PageLimit < fullPage {
+		return fmt.Sprintf("%s: the hub gives %d a page (api_page_max_limit)", text, *r.PageLimit)
+	}
+	return fmt.Sprintf("%s, %d a page", text, *r.PageLimit)
+}
+
+// writeLine writes a mark, what it is about and a note in a column of their own. On a
+// terminal, width is more than 0, and what doesn't fit goes on below the text.
+func writeLine(w io.Writer, width int, mark, what, note string) {
+	line := what
+	if note != "" {
+		line = fmt.Sprintf("%-22s  %s", what, note)
+	}
+	room := width - twwidth.Width(mark)
+	if width == 0 || twwidth.Width(line) <= room {
+		fmt.Fprintln(w, mark+line)
+		return
+	}
+	indent := strings.Repeat(" ", twwidth.Width(mark))
+	lines := wrap(what, room)
+	if note != "" {
+		lines = append(lines, wrap(note, room)...)
+	}
+	fmt.Fprintln(w, mark+strings.Join(lines, "\n"+indent))
+}
+
+// wrap breaks text at spaces into lines of a width, where its words allow it.
+func wrap(text string, width int) []string {
+	var lines []string
+	for word := range strings.SplitSeq(text, " ") {
+		if last := len(lines) - 1; last >= 0 && twwidth.Width(lines[last]+" "+word) <= width {
+			lines[last] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}
+
+// writePython and writeYAML write the role for a hub's configuration. Its name is ours;
+// it may be for a service that is named otherwise.
+func (r *checkReport) writePython(w io.Writer) {
+	comment := ""
+	if r.service == "" {
+		comment = "  # has to be one of c.JupyterHub.services" // else the hub doesn't start
+	}
+	fmt.Fprintf(w, `c.JupyterHub.load_roles.append({
+    "name": "groups-exporter",
+    "services": [%s],%s
+    "scopes": [
+`, strconv.Quote(r.serviceName()), comment)
+	for _, scope := range r.Role.Scopes {
+		fmt.Fprintf(w, "        %q,\n", scope)
+	}
+	fmt.Fprint(w, `        # "list:groups",  # optional: groups without members
+    ],
+})
+`)
+}
+
+func (r *checkReport) writeYAML(w io.Writer) {
+	name := yamlString(r.serviceName())
+	fmt.Fprintln(w, "hub:")
+	if r.service == "" {
+		fmt.Fprintf(w, "  services:\n    %s: {}\n", name)
+	}
+	fmt.Fprintf(w, `  loadRoles:
+    groups-exporter:
+      services:
+        - %s
+      scopes:
+`, name)
+	for _, scope := range r.Role.Scopes {
+		fmt.Fprintf(w, "        - %s\n", scope)
+	}
+	fmt.Fprintln(w, "        # - list:groups  # optional: groups without members")
+}
+
+func (r *checkReport) serviceName() string { return firstSet(r.service, "groups-exporter") }
+
+// yamlString writes a text as YAML, on one line.
+func yamlString(text string) string {
+	encoded, err := yaml.Marshal(text)
+	plain := strings.TrimSuffix(string(encoded), "\n")
+	if err != nil || strings.Contains(plain, "\n") {
+		return strconv.Quote(text)
+	}
+	return plain
+}

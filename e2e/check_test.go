@@ -1,0 +1,266 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"go.yaml.in/yaml/v3"
+)
+
+// checked is what check says to programs.
+type checked struct {
+	Hub       string
+	Version   string
+	Token     struct{ Kind, Name string }
+	PageLimit int `json:"page_limit"`
+	Users     *int
+	Groups    *int
+	Can       []struct {
+		What    string
+		OK      bool
+		Missing []string
+	}
+	Warnings []string
+}
+
+func check(t *testing.T, env []string, args ...string) (checked, result) {
+	t.Helper()
+	r := run(t, env, "", append([]string{"check", "--output=json"}, args...)...)
+	return decode[checked](t, r.stdout), r
+}
+
+// What check says of a token is what the hub then does with it.
+func TestCheck(t *testing.T) {
+	here := people()
+	var groups []string
+	alpha := 0
+	for _, u := range here {
+		groups = append(groups, u.Groups...)
+		if slices.Contains(u.Groups, "alpha") {
+			alpha++
+		}
+	}
+	slices.Sort(groups)
+	allUsers, allGroups := len(here), len(slices.Compact(groups))+1 // emptyGroup
+	const unknown = -1
+	rows := []struct {
+		scopes        []string
+		args          []string
+		users, groups int
+		missing       string // of what is asked for; nothing where check has to go well
+		warning       string // in the only one; nothing where there has to be none
+	}{
+		{[]string{"list:users", "read:users:groups"}, nil, allUsers, unknown, "", ""},
+		{[]string{"list:users", "read:users:groups", "list:groups", "read:users:activity", "read:servers"},
+			[]string{"--with=activity"}, allUsers, allGroups, "", ""},
+		{[]string{"list:users", "read:users", "list:groups", "read:groups"}, nil, allUsers, allGroups, "", ""},
+		{[]string{"users", "groups"}, nil, allUsers, allGroups, "", ": groups and users"},
+		{[]string{"users", "groups"}, []string{"--with=activity"}, allUsers, allGroups, "read:servers", ": groups and users"},
+		{[]string{"admin:users", "admin:groups", "servers", "tokens"}, []string{"--with=activity"}, allUsers, allGroups,
+			"", ": admin:groups, admin:users, servers and tokens"},
+		{[]string{"list:users"}, nil, allUsers, unknown, "read:users:groups", ""},
+		{[]string{"read:users:groups"}, nil, unknown, unknown, "list:users", ""},
+		{[]string{"list:groups"}, nil, unknown, allGroups, "list:users and read:users:groups", ""},
+		{[]string{"list:users", "read:users:groups", "read:users:activity"}, []string{"--with=activity"}, allUsers, unknown, "read:servers", ""},
+		{[]string{"list:users!group=alpha", "read:users:groups!group=alpha"}, nil, alpha, unknown,
+			"list:users and read:users:groups for the whole hub", "list:users!group=alpha and read:users:groups!group=alpha"},
+		{[]string{"list:users!server=user-000/", "read:users:groups"}, nil, unknown, unknown, "list:users for the whole hub", "list:users!server="},
+		{nil, nil, unknown, unknown, "list:users and read:users:groups", ""},
+	}
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			var services []service
+			for i, row := range rows {
+				services = append(services, service{name: fmt.Sprintf("row-%d", i), scopes: row.scopes})
+			}
+			h := startHub(t, version, here, services...)
+			for i, row := range rows {
+				name := strings.Join(append(slices.Clone(row.scopes), row.args...), " ")
+				t.Run(cmp.Or(name, "no scope"), func(t *testing.T) {
+					env := h.of(token(services[i].name))
+					got, r := check(t, env, row.args...)
+					if got.Hub != h.api || got.Version != version || got.Token.Kind != "service" || got.Token.Name != services[i].name {
+						t.Errorf("who is who: %+v", got)
+					}
+					if known(got.Users) != row.users || known(got.Groups) != row.groups {
+						t.Errorf("%d users and %d groups, want %d and %d", known(got.Users), known(got.Groups), row.users, row.groups)
+					}
+					if listed := row.users != unknown || row.groups != unknown; listed != (got.PageLimit == 200) {
+						t.Errorf("%d a page", got.PageLimit)
+					}
+					if row.missing == "" && (r.code != 0 || r.stderr != "") {
+						t.Errorf("exit code %d, want 0:\n%s", r.code, r.stderr)
+					}
+					if row.missing != "" && (r.code != 1 || !strings.HasPrefix(r.stderr, "groups-exporter: the token lacks "+row.missing+"\n")) {
+						t.Errorf("exit code %d, want 1 because of %s:\n%s", r.code, row.missing, r.stderr)
+					}
+					switch {
+					case row.warning == "" && len(got.Warnings) > 0, row.warning != "" && len(got.Warnings) != 1,
+						row.warning != "" && !strings.Contains(got.Warnings[0], row.warning):
+						t.Errorf("warnings %q, want one with %q", got.Warnings, row.warning)
+					}
+					// dump agrees, and publishes what check says.
+					dump := run(t, env, "", "dump", "--with=activity")
+					for _, can := range got.Can {
+						has := map[string]bool{
+							"memberships":            dump.code == 0 && sameMemberships(published(here), dump.stdout) == nil,
+							"groups without members": strings.Contains(dump.stdout, `usergroup="`+emptyGroup+`"`),
+							"active users":           strings.Contains(dump.stdout, "jupyterhub_group_active_users{"),
+							"running servers":        strings.Contains(dump.stdout, "jupyterhub_group_running_servers{"),
+						}[can.What]
+						if dump.code != 0 && can.What != "memberships" {
+							continue // without them dump prints nothing
+						}
+						if has != can.OK {
+							t.Errorf("%s: check says %v, dump %v\n%s", can.What, can.OK, has, dump.stderr)
+						}
+					}
+				})
+			}
+			t.Run("a user's own token", func(t *testing.T) {
+				_, answer := h.ask(owner, "POST", "/users/user-000/tokens", map[string]string{"note": "mine"})
+				own := decode[struct{ Token string }](t, string(answer)).Token
+				got, r := check(t, h.of(own))
+				if got.Token.Kind != "user" || got.Token.Name != "user-000" {
+					t.Errorf("the token is of %+v", got.Token)
+				}
+				if want := "the token lacks list:users, and read:users:groups for the whole hub\n"; r.code != 1 || !strings.Contains(r.stderr, want) {
+					t.Errorf("exit code %d, want 1 because %s:\n%s", r.code, want, r.stderr)
+				}
+				if !strings.Contains(strings.Join(got.Warnings, "\n"), "servers!user=user-000") {
+					t.Errorf("no warning that it can start servers: %q", got.Warnings)
+				}
+			})
+			t.Run("the owner's token", func(t *testing.T) {
+				got, r := check(t, h.of(token(owner)), "--with=activity")
+				if r.code != 0 || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], "admin:groups, admin:servers, ") {
+					t.Errorf("exit code %d, warnings %q\n%s", r.code, got.Warnings, r.stderr)
+				}
+			})
+			t.Run("wrong token", func(t *testing.T) {
+				refused(t, run(t, h.of("not-the-token-of-anyone"), "", "check"), "doesn't accept the token")
+			})
+		})
+	}
+}
+
+func known(n *int) int {
+	if n == nil {
+		return -1
+	}
+	return *n
+}
+
+// The roles that check prints make it happy, in a hub that reads them as they are printed.
+func TestCheckRole(t *testing.T) {
+	const before, between = "\n# The smallest role, in jupyterhub_config.py:\n", "\n# The same in the values of Zero to JupyterHub:\n"
+	asker := service{name: "asker"}
+	h := startHub(t, versions[0], []user{}, asker)
+	r := run(t, h.of(token(asker.name)), "", "check", "--with=activity")
+	h.stop()
+	if r.code != 1 {
+		t.Errorf("without scopes: exit code %d", r.code)
+	}
+	_, roles, found := strings.Cut(r.stdout, before)
+	python, values, foundToo := strings.Cut(roles, between)
+	if !found || !foundToo {
+		t.Fatalf("no roles in:\n%s", r.stdout)
+	}
+
+	type role struct{ Services, Scopes []string }
+	var chart struct {
+		Hub struct {
+			LoadRoles map[string]role `yaml:"loadRoles"`
+		}
+	}
+	if err := yaml.Unmarshal([]byte(values), &chart); err != nil {
+		t.Fatal(err)
+	}
+	if err := same(map[string]role{"groups-exporter": {
+		[]string{asker.name}, []string{"list:users", "read:users:groups", "read:users:activity", "read:servers"},
+	}}, chart.Hub.LoadRoles); err != nil {
+		t.Errorf("for Zero to JupyterHub: %v", err)
+	}
+
+	here := people()
+	h = prepareHub(t, versions[0], "/", here, asker)
+	// As in a configuration where nothing was said of roles yet, with small pages. It has another
+	// name, since a hub reads jupyterhub_config.json after jupyterhub_config.py.
+	config := `import json
+from traitlets.config import Config
+
+c.merge(Config(json.load(open("jupyterhub_config.json"))))
+del c.JupyterHub["load_roles"]
+c.JupyterHub.api_page_max_limit = 50
+` + python
+	if err := os.WriteFile(filepath.Join(h.dir, "with_role.py"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.process = launch(t, h.dir, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir},
+		hubPrefix+h.version+"/bin/jupyterhub", "-f", "with_role.py")
+	h.process.until("JupyterHub is up", time.Minute, func() error {
+		if !strings.Contains(h.process.output(), "JupyterHub is now running") {
+			return errors.New("its log does not say so")
+		}
+		return nil
+	})
+	env := h.of(token(asker.name))
+	got, r := check(t, env, "--with=activity")
+	if r.code != 0 || len(got.Warnings) > 0 || got.PageLimit != 50 {
+		t.Errorf("exit code %d, warnings %q, %d a page\n%s", r.code, got.Warnings, got.PageLimit, r.stderr)
+	}
+	text := succeed(t, env, "check", "--with=activity")
+	cost := fmt.Sprintf("\nrefresh  %d requests: the hub gives 50 a page (api_page_max_limit)\n", (len(here)+49)/50)
+	if !strings.Contains(text, cost) || strings.ContainsFunc(text, func(r rune) bool { return r > '~' }) {
+		t.Errorf("want %q, and nothing outside ASCII in a pipe:\n%s", cost, text)
+	}
+	if err := sameMemberships(published(here), succeed(t, env, "dump", "--with=activity")); err != nil {
+		t.Error(err)
+	}
+
+	// On a terminal there are signs, and no line but the role's is wider than it is.
+	for _, columns := range []int{80, 40} {
+		screen := onTerminal(t, h.of(token(owner)), columns, "check", "--with=activity")
+		report, _, _ := strings.Cut(screen, before)
+		if !strings.Contains(report, "\n✓ memberships\n") || !strings.Contains(report, "\n! the token can do more") {
+			t.Errorf("no signs:\n%s", screen)
+		}
+		for line := range strings.Lines(report) {
+			if n := len([]rune(strings.TrimRight(line, "\n"))); n > columns && !strings.Contains(line, h.api) {
+				t.Errorf("%d columns of %d: %s", n, columns, line)
+			}
+		}
+	}
+}
+
+// onTerminal runs the program on a terminal and returns what it shows there.
+func onTerminal(t *testing.T, env []string, columns int, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Env = env
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: uint16(columns)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	var screen bytes.Buffer
+	_, _ = io.Copy(&screen, terminal) // which ends with an error when the program does
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, &screen)
+	}
+	return strings.ReplaceAll(screen.String(), "\r\n", "\n")
+}

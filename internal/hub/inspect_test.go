@@ -1,0 +1,265 @@
+package hub_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/groups-exporter/groups-exporter/internal/fakehub"
+	"github.com/groups-exporter/groups-exporter/internal/hub"
+)
+
+func inspect(t *testing.T, c *hub.Client) *hub.Inspection {
+	t.Helper()
+	i, err := c.Inspect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+func TestInspectAsksFourThingsAtMost(t *testing.T) {
+	fake := newHub(people(3000)...)
+	fake.Grant(token, "list:users", "read:users:groups", "list:groups")
+	i := inspect(t, start(t, fake))
+	want := &hub.Inspection{
+		Version: fakehub.Version, Kind: "service", Name: "groups-exporter",
+		Scopes:    []string{"list:groups", "list:users", "read:groups:name", "read:users:groups", "read:users:name"},
+		PageLimit: 200,
+		Users:     &hub.Sample{Total: 3000, Items: 200, Joined: 200, Told: true},
+		Groups:    &hub.Sample{Total: 7, Items: 1},
+	}
+	if diff := cmp.Diff(want, i); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if i.Requests() != 16 {
+		t.Errorf("a refresh takes %d requests, want 16", i.Requests())
+	}
+	// A group comes with all its members, so one is enough where users have told already.
+	if diff := cmp.Diff([]string{
+		"/hub/api/", "/hub/api/user", "/hub/api/users?limit=200&offset=0", "/hub/api/groups?limit=1&offset=0",
+	}, fake.Requests()); diff != "" {
+		t.Errorf("requests: -want +got:\n%s", diff)
+	}
+}
+
+// What the token may not list is not asked for: a refusal is a warning in the hub's log.
+func TestInspectAsksNoMoreThanTheTokenMay(t *testing.T) {
+	bio := fakehub.User{Name: "ada", Groups: []string{"bio"}}
+	loner := fakehub.User{Name: "bob"}
+	for _, c := range []struct {
+		what                  string
+		scopes                []string
+		users                 []fakehub.User
+		wantUsers, wantGroups *hub.Sample
+		lists                 int
+		refused               bool
+	}{
+		{"nothing", nil, []fakehub.User{bio}, nil, nil, 0, false},
+		{"names", []string{"list:users"}, []fakehub.User{bio, loner}, &hub.Sample{Total: 2, Items: 2}, nil, 1, false},
+		{"groups alone", []string{"list:groups"}, []fakehub.User{bio}, nil, &hub.Sample{Total: 2, Items: 2}, 1, false},
+		{"groups with users", []string{"groups"}, []fakehub.User{bio}, nil, &hub.Sample{Total: 2, Items: 2, Joined: 1, Told: true}, 1, false},
+		{"nobody in a group", []string{"users", "groups"}, []fakehub.User{loner}, &hub.Sample{Total: 1, Items: 1, Told: true}, &hub.Sample{Total: 1, Items: 1, Told: true}, 2, false},
+		{"no users", []string{"users"}, nil, &hub.Sample{}, nil, 1, false},
+		{"a part", []string{"list:users!group=bio", "read:users:groups!group=bio"}, []fakehub.User{bio, loner}, &hub.Sample{Total: 1, Items: 1, Joined: 1, Told: true}, nil, 1, false},
+		{"a filter that the hub refuses", []string{"list:users!server=ada/x"}, []fakehub.User{bio}, nil, nil, 1, true},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			fake := newHub(c.users...)
+			fake.AddGroups("empty")
+			fake.Grant(token, c.scopes...)
+			fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+				refused := c.refused && strings.HasSuffix(r.URL.Path, "/users")
+				if refused {
+					w.WriteHeader(http.StatusForbidden)
+				}
+				return refused
+			}
+			i := inspect(t, start(t, fake))
+			if diff := cmp.Diff([]*hub.Sample{c.wantUsers, c.wantGroups}, []*hub.Sample{i.Users, i.Groups}); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			if len(fake.Requests()) != 2+c.lists {
+				t.Errorf("requests: %q", fake.Requests())
+			}
+			if i.Users == nil && i.Requests() != 0 {
+				t.Errorf("%d requests for a refresh that can't be", i.Requests())
+			}
+		})
+	}
+}
+
+func TestInspectTellsThePageLimit(t *testing.T) {
+	fake := newHub(people(120)...)
+	fake.MaxLimit = 25
+	fake.Grant(token, "users", "groups")
+	i := inspect(t, start(t, fake))
+	if i.PageLimit != 25 || i.Requests() != 5+1 {
+		t.Errorf("%d a page and %d requests, want 25 and 6", i.PageLimit, i.Requests())
+	}
+}
+
+// Hubs before 2.0 have neither pages nor scopes; what they'd list is cut off.
+func TestInspectAnOldHub(t *testing.T) {
+	fake := newHub(people(3)...)
+	fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		w.Header().Set("Content-Type", "application/json")
+		answer := `{"version": "1.5.1"}`
+		if strings.HasSuffix(r.URL.Path, "/user") {
+			answer = `{"kind": "service", "name": "exporter", "admin": true}`
+		}
+		_, _ = w.Write([]byte(answer))
+		return true
+	}
+	if diff := cmp.Diff(&hub.Inspection{Version: "1.5.1", Kind: "service", Name: "exporter"}, inspect(t, start(t, fake))); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"/hub/api/", "/hub/api/user"}, fake.Requests()); diff != "" {
+		t.Errorf("requests: -want +got:\n%s", diff)
+	}
+}
+
+func TestInspectFails(t *testing.T) {
+	said := func(path, body string) http.HandlerFunc {
+		fake := newHub(people(3)...)
+		return func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, path) {
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = w.Write([]byte(body))
+				return
+			}
+			fake.ServeHTTP(w, r)
+		}
+	}
+	unknown := newHub()
+	unknown.Revoke(token)
+	for _, c := range []struct {
+		what    string
+		hub     http.Handler
+		reason  hub.Reason
+		problem string
+	}{
+		{"another token", unknown, hub.BadToken, ""},
+		{"no hub", answers(http.StatusOK, "text/html", "<html>"), hub.Format, `its content type is "text/html", not JSON`},
+		{"not found", http.NotFoundHandler(), hub.Status, ""},
+		{"no version", said("/hub/api/", `{}`), hub.Format, "no version in it"},
+		{"a bare list", said("/users", `[{"name": "ada"}]`), hub.Format, "a bare list, where pages were asked for"},
+		{"no pages", said("/users", `{"items": []}`), hub.Format, "no pages in it"},
+		{"no items", said("/users", `{"_pagination": {"limit": 50, "total": 3}}`), hub.Format, "no pages in it"},
+		{"no limit", said("/users", `{"items": [], "_pagination": {"total": 3}}`), hub.Format, "no pages in it"},
+		{"no JSON", said("/users", `{"items": [}`), hub.Format, "no valid JSON at byte"},
+		{"refused all the same", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/users") {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			newHub().ServeHTTP(w, r)
+		}), hub.Status, ""},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			_, err := start(t, c.hub).Inspect(t.Context())
+			var hubErr *hub.Error
+			if !errors.As(err, &hubErr) || hubErr.Reason != c.reason || !strings.HasPrefix(hubErr.Problem, c.problem) {
+				t.Fatalf("got %v", err)
+			}
+			if strings.Contains(err.Error(), token) {
+				t.Errorf("the error shows the token: %v", err)
+			}
+		})
+	}
+	t.Run("no token", func(t *testing.T) {
+		server := httptest.NewServer(newHub())
+		defer server.Close()
+		_, err := client(t, server.URL, func(o *hub.Options) {
+			o.Token = func() (hub.Token, error) { return hub.Token{}, errors.New("gone") }
+		}).Inspect(t.Context())
+		if hub.ReasonOf(err) != hub.BadToken {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A hub tells the scopes that others imply. A list that doesn't means the same.
+func TestGrants(t *testing.T) {
+	for _, c := range []struct {
+		scopes string
+		scope  string
+		whole  bool
+		parts  string
+	}{
+		{"list:users", "list:users", true, ""},
+		{"list:users!group=a", "list:users", false, "list:users!group=a"},
+		{"list:users!group=a list:users", "list:users", true, ""},
+		{"list:users!group=b list:users!group=a users!group=a", "list:users", false, "list:users!group=a list:users!group=b"},
+		{"list:users", "read:users:groups", false, ""},
+		{"read:users", "read:users:groups", true, ""},
+		{"read:users", "read:users:activity", true, ""},
+		{"read:users", "list:users", false, ""},
+		{"read:users!user=ada", "read:users:groups", false, "read:users:groups!user=ada"},
+		{"users", "list:users", true, ""},
+		{"admin:users", "read:users:groups", true, ""},
+		{"users:activity", "read:users:activity", true, ""},
+		{"groups", "list:groups", true, ""},
+		{"admin:groups", "list:groups", true, ""},
+		{"read:groups", "list:groups", false, ""},
+		{"servers", "read:servers", true, ""},
+		{"admin:servers", "read:servers", true, ""},
+		{"list:usersgroups", "list:users", false, ""},
+		{"", "list:users", false, ""},
+	} {
+		i := &hub.Inspection{Scopes: strings.Fields(c.scopes)}
+		whole, parts := i.Grants(c.scope)
+		if got := strings.Join(parts, " "); whole != c.whole || got != c.parts {
+			t.Errorf("%s of %q: %v and %q, want %v and %q", c.scope, c.scopes, whole, got, c.whole, c.parts)
+		}
+	}
+}
+
+func TestWrites(t *testing.T) {
+	for scopes, want := range map[string]string{
+		"list:users read:users:groups read:servers read:hub": "",
+		"inherit self (no_scope) admin-ui":                   "",
+		"access:services access:services!service=x custom:x": "",
+		// As JupyterHub 6.1.1 tells them: a service with users and groups, a user, and admin.
+		"groups list:groups list:users read:groups read:groups:name read:users read:users:activity read:users:groups read:users:name users users:activity":                                                                                                                      "groups users",
+		"access:servers!user=ada delete:servers!user=ada read:servers!user=ada read:tokens!user=ada servers!user=ada start:servers!user=ada tokens!user=ada users:activity!user=ada":                                                                                            "access:servers!user=ada servers!user=ada tokens!user=ada users:activity!user=ada",
+		"access:servers admin-ui admin:auth_state admin:groups admin:server_state admin:servers admin:services admin:users delete:groups delete:servers delete:users groups groups:shares proxy servers shares shutdown start:servers tokens users users:activity users:shares": "admin:groups admin:servers admin:services admin:users proxy shares shutdown tokens",
+		"servers servers!user=ada delete:servers!group=a": "servers",
+		"servers!group=a delete:servers!group=b":          "delete:servers!group=b servers!group=a",
+		"delete:users users:activity admin:auth_state":    "admin:auth_state delete:users users:activity",
+	} {
+		i := &hub.Inspection{Scopes: strings.Fields(scopes)}
+		if got := strings.Join(i.Writes(), " "); got != want {
+			t.Errorf("%s: %q, want %q", scopes, got, want)
+		}
+	}
+}
+
+func TestBefore(t *testing.T) {
+	for _, c := range []struct {
+		version string
+		than    []int
+		want    bool
+	}{
+		{"1.5.1", []int{2}, true},
+		{"0.9.6", []int{2}, true},
+		{"2.0.0", []int{2}, false},
+		{"2.0.0b1", []int{2}, false},
+		{"10.0.0", []int{2}, false},
+		{"4.1.5", []int{4, 1, 6}, true},
+		{"4.1.6", []int{4, 1, 6}, false},
+		{"4.1.6.dev", []int{4, 1, 6}, false},
+		{"4.1.0rc1", []int{4, 1, 6}, true},
+		{"5.0", []int{4, 1, 6}, false},
+		{"unknown", []int{2}, false},
+		{"", []int{2}, false},
+	} {
+		if got := (&hub.Inspection{Version: c.version}).Before(c.than...); got != c.want {
+			t.Errorf("%q before %v: %v", c.version, c.than, got)
+		}
+	}
+}
