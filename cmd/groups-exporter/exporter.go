@@ -149,7 +149,17 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	defer e.mu.Unlock()
 	before := e.snapshot
 	e.snapshot = snapshot
-	if err := e.encode(memberships); err != nil {
+	err := e.encode(memberships)
+	// Memberships go first: usage makes room for them.
+	for _, resource := range metrics.Resources() {
+		if errors.As(err, new(tooManySeries)) && e.answers[resource] != nil {
+			delete(e.answers, resource)
+			e.record.UsageFailed(resource, reasonMaxSeries)
+			e.record.UsageDropped(resource)
+			err = e.encode(memberships)
+		}
+	}
+	if err != nil {
 		e.snapshot = before
 		e.record.Failed(time.Since(e.began), encodeReason(err))
 		return nil, withHint(err)

@@ -78,7 +78,9 @@ func runHealthcheck(ctx context.Context, o healthcheckOptions) error {
 		return fmt.Errorf("the exporter at %s doesn't answer: %w", o.url, remote.Cause(err))
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
+	// With passwords in --web.config.file nobody gets an answer without one; it is well
+	// all the same.
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusUnauthorized {
 		return fmt.Errorf("the exporter at %s answered %s", o.url, response.Status)
 	}
 	return nil

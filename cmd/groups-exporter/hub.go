@@ -114,7 +114,10 @@ func (o *hubOptions) completeAddress(getenv func(string) string) error {
 
 func (o *hubOptions) completeToken(getenv func(string) string) error {
 	if o.tokenFile != "" {
-		_, err := o.readToken()
+		token, err := o.readToken()
+		if info, statErr := os.Stat(o.tokenFile); statErr == nil && !info.Mode().IsRegular() {
+			o.token, o.tokenFile = token, "" // a pipe can be read once
+		}
 		return err
 	}
 	from, text := "--hub_api_token", o.token.Reveal()

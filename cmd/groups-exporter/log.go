@@ -30,7 +30,14 @@ func (o *logOptions) addFlags(cmd *cobra.Command) {
 }
 
 func (o *logOptions) logger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: o.level.level}
+	options := &slog.HandlerOptions{Level: o.level.level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		// The configuration for the web is read again and again by a library, which logs
+		// what is wrong in YAML's words: they quote it between backticks.
+		if a.Key == "err" && strings.Contains(a.Value.String(), "`") {
+			return slog.String(a.Key, hideValues(a.Value.String()))
+		}
+		return a
+	}}
 	if o.format == jsonFormat {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}

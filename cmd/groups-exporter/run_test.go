@@ -128,6 +128,16 @@ func TestServeOptions(t *testing.T) {
 		{"a hub's environment", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:9000/x JUPYTERHUB_SERVICE_PREFIX=/b/services/n/ NAMESPACE=ns", func(o serveOptions) bool {
 			return o.web.listenAddress == "127.0.0.1:9000" && o.web.routePrefix == "/b/services/n/" && o.hub.namespace == "ns"
 		}},
+		{"a service that anybody reaches", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:9000/ JUPYTERHUB_SERVICE_NAME=n", func(o serveOptions) bool {
+			return o.web.auth == authHub && slices.Equal(o.web.enough, []string{"access:services", "access:services!service=n", "read:metrics"})
+		}},
+		{"the same at an address that can't be listened on", "", "JUPYTERHUB_SERVICE_URL=https://svc.example/", func(o serveOptions) bool { return o.web.auth == authHub && o.web.listenAddress == ":8100" }},
+		{"at one with a name in it", "", "JUPYTERHUB_SERVICE_URL=http://user@127.0.0.1:9000/", func(o serveOptions) bool { return o.web.auth == authHub }},
+		{"at one that is none", "", "JUPYTERHUB_SERVICE_URL=http://%zz", func(o serveOptions) bool { return o.web.auth == authHub }},
+		{"a service without a url", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:0/", func(o serveOptions) bool { return o.web.auth == authNone }},
+		{"beside a hub", "--auth hub --auth-scope read:hub", "", func(o serveOptions) bool {
+			return slices.Equal(o.web.enough, []string{"access:services", "access:services!service=groups-exporter", "read:metrics", "read:hub"})
+		}},
 		{"a service without an address", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:0/", func(o serveOptions) bool { return o.web.listenAddress == ":8100" }},
 		{"flags are stronger", "--web.listen-address :1 --web.route-prefix /p --namespace n", "JUPYTERHUB_SERVICE_URL=http://h:2 JUPYTERHUB_SERVICE_PREFIX=/q NAMESPACE=m", func(o serveOptions) bool {
 			return o.web.listenAddress == ":1" && o.web.routePrefix == "/p" && o.hub.namespace == "n"
@@ -258,8 +268,14 @@ func TestUsageComesAndGoes(t *testing.T) {
 		t.Errorf("more series than may be: %v", err)
 	}
 	check("at the limit", "group_members", "user_group_info", "user_group_home_dir_bytes", "user_group_cpu_seconds")
+	// Memberships go first, also where Prometheus told all that there is room for.
+	e.publish.maxSeries = 2
+	hubTells()
+	check("with room for memberships alone", "group_members", "user_group_info")
 	e.publish.maxSeries = 100
 	hubTells()
+	prometheusTells(metrics.HomeDir)
+	prometheusTells(metrics.CPU)
 	prometheusTells(metrics.Memory)
 	check("with more", "group_members", "user_group_info", "user_group_home_dir_bytes", "user_group_memory_bytes", "user_group_cpu_seconds")
 	e.dropUsage(metrics.CPU)
@@ -304,6 +320,19 @@ func TestNoSecretIsFormatted(t *testing.T) {
 			if strings.Contains(text, "hunter") || strings.Contains(text, "8tLgsz") {
 				t.Errorf("%s with %s shows a secret: %s", args, verb, text)
 			}
+		}
+	}
+}
+
+// A library logs what is wrong in a configuration in YAML's words, which quote it.
+func TestTheLogHidesWhatIsQuoted(t *testing.T) {
+	for _, format := range []logFormat{logfmtFormat, jsonFormat} {
+		var log bytes.Buffer
+		logger := (&logOptions{format: format}).logger(&log)
+		logger.Error("unable to parse", "err", "line 2: cannot unmarshal !!str `a hunter2` into map")
+		logger.Error("unable to parse", "err", errors.New("line 2: `hunter3`"))
+		if strings.Contains(log.String(), "hunter") || strings.Count(log.String(), "a value") != 2 {
+			t.Errorf("%s: %s", format, &log)
 		}
 	}
 }

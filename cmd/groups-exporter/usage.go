@@ -109,9 +109,12 @@ func readHTTPConfig(file string) (config.HTTPClientConfig, error) {
 	return *settings, nil
 }
 
-// withoutValues is an error of YAML without what it quotes, which may be a password.
-func withoutValues(err error) error {
-	return errors.New(regexp.MustCompile("(?s)`.*`").ReplaceAllString(err.Error(), "a value"))
+// withoutValues is an error of a configuration without what it quotes, which may be a
+// password.
+func withoutValues(err error) error { return errors.New(hideValues(err.Error())) }
+
+func hideValues(text string) string {
+	return regexp.MustCompile("(?s)`.*`|\".*\"").ReplaceAllString(text, "a value")
 }
 
 // intervalOf tells how often Prometheus is asked for a resource.

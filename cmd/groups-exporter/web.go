@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -66,8 +69,8 @@ func (o *webOptions) addFlags(cmd *cobra.Command) {
 }
 
 func (o *webOptions) complete(getenv func(string) string) error {
-	fromHub := serviceAddress(getenv("JUPYTERHUB_SERVICE_URL"))
-	o.listenAddress = firstSet(o.listenAddress, fromHub, defaultListenAddress)
+	serviceURL := getenv("JUPYTERHUB_SERVICE_URL")
+	o.listenAddress = firstSet(o.listenAddress, serviceAddress(serviceURL), defaultListenAddress)
 	o.routePrefix = firstSet(o.routePrefix, getenv("JUPYTERHUB_SERVICE_PREFIX"), defaultRoutePrefix)
 	if err := checkListenAddress(o.listenAddress); err != nil {
 		return err
@@ -87,7 +90,9 @@ func (o *webOptions) complete(getenv func(string) string) error {
 	switch {
 	case o.auth != "":
 		o.authReason = "--auth says so"
-	case fromHub != "" && !basicAuth:
+	case basicAuth:
+		o.auth, o.authReason = authNone, "--web.config.file asks for passwords"
+	case isPublic(serviceURL):
 		o.auth, o.authReason = authHub, "the hub's proxy lets anybody reach a service with a url"
 	default:
 		o.auth, o.authReason = authNone, "no service of the hub with a url"
@@ -98,11 +103,9 @@ func (o *webOptions) complete(getenv func(string) string) error {
 	if o.auth == authNone && len(o.authScopes) > 0 {
 		return usagef("--auth-scope needs --auth hub")
 	}
-	o.enough = []string{"access:services"}
-	if name := getenv("JUPYTERHUB_SERVICE_NAME"); name != "" {
-		o.enough = append(o.enough, "access:services!service="+name)
-	}
-	o.enough = append(append(o.enough, "read:metrics"), o.authScopes...)
+	// A service's prefix ends in its name.
+	name := firstSet(getenv("JUPYTERHUB_SERVICE_NAME"), path.Base(o.routePrefix))
+	o.enough = append([]string{"access:services", "access:services!service=" + name, "read:metrics"}, o.authScopes...)
 	return nil
 }
 
@@ -136,8 +139,14 @@ func checkListenAddress(address string) error {
 	return nil
 }
 
-// serviceAddress is where a hub expects its service, or "". Port 0 is the hub's
-// way to say that the service has no address.
+// isPublic tells whether a hub forwards what it is asked for to us, wherever we
+// listen. Port 0 is the hub's way to say that the service has no address.
+func isPublic(serviceURL string) bool {
+	u, err := url.Parse(serviceURL)
+	return serviceURL != "" && (err != nil || u.Port() != "0")
+}
+
+// serviceAddress is where a hub expects its service to listen, or "".
 func serviceAddress(serviceURL string) string {
 	u, err := remote.ParseURL(serviceURL)
 	if err != nil || u.Port() == "" || u.Port() == "0" {
@@ -150,6 +159,7 @@ func serviceAddress(serviceURL string) string {
 func (o *webOptions) listen() ([]net.Listener, error) {
 	if o.systemdSocket {
 		listeners, err := activation.Listeners()
+		listeners = slices.DeleteFunc(listeners, func(l net.Listener) bool { return l == nil }) // of datagrams
 		if err == nil && len(listeners) == 0 {
 			err = errors.New("it passed none")
 		}

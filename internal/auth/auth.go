@@ -6,6 +6,7 @@ package auth
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -26,7 +27,8 @@ const (
 	// maxAsking bounds the questions to the hub at the same time: each costs it some
 	// 5 ms, in which it does nothing else.
 	maxAsking = 4
-	// askTimeout is how long one may take. Prometheus gives up a scrape after 10 s.
+	// askTimeout is how long one may wait, and then take. Prometheus gives up a scrape
+	// after 10 s.
 	askTimeout = 5 * time.Second
 	// maxToken bounds a token's length; a hub's have 32 characters.
 	maxToken = 1024
@@ -78,7 +80,9 @@ type Gate struct {
 	allowed *lru.Cache[key, time.Time] // until when
 	refused *lru.Cache[key, refusal]
 	asking  singleflight.Group
-	slots   chan struct{}
+	// slots are for questions about tokens, and known for those that were good before:
+	// a flood of guesses must not keep them waiting.
+	slots, known chan struct{}
 }
 
 type key [sha256.Size]byte
@@ -90,7 +94,7 @@ type refusal struct {
 
 // NewGate makes a gate for tokens that have one of the scopes.
 func NewGate(ask Scopes, enough ...string) *Gate {
-	g := &Gate{ask: ask, enough: enough, slots: make(chan struct{}, maxAsking)}
+	g := &Gate{ask: ask, enough: enough, slots: make(chan struct{}, maxAsking-1), known: make(chan struct{}, 1)}
 	g.allowed, _ = lru.New[key, time.Time](maxKept) // an error is of a size that is not positive
 	g.refused, _ = lru.New[key, refusal](maxKept)
 	return g
@@ -125,14 +129,18 @@ func (g *Gate) Check(ctx context.Context, header string) error {
 
 // decide asks the hub, and keeps what it says.
 func (g *Gate) decide(ctx context.Context, token string, hash key) error {
+	slots := g.slots
+	if g.allowed.Contains(hash) { // and too old
+		slots = g.known
+	}
+	select {
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
+	case <-time.After(askTimeout):
+		return &Refusal{Reason: NoAnswer, Err: errors.New("too many tokens are being asked about")}
+	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	select {
-	case g.slots <- struct{}{}:
-		defer func() { <-g.slots }()
-	case <-ctx.Done():
-		return &Refusal{Reason: NoAnswer, Err: ctx.Err()}
-	}
 	scopes, known, err := g.ask(ctx, token)
 	var no *Refusal
 	switch {

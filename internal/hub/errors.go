@@ -67,13 +67,13 @@ func (e *Error) Error() string {
 	case Status:
 		redirect := ""
 		if e.Location != "" {
-			redirect = " to " + e.Location
+			redirect = " to " + remote.Short(e.Location)
 		}
 		return strings.TrimSpace(fmt.Sprintf("the hub at %s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))) + redirect
 	case TooLarge:
-		return fmt.Sprintf("the answer of %s is too large: %s", e.URL, e.Problem)
+		return fmt.Sprintf("the answer of %s is too large: %s", e.URL, remote.Short(e.Problem))
 	default:
-		return fmt.Sprintf("the answer of %s is not a JupyterHub's: %s", e.URL, e.Problem)
+		return fmt.Sprintf("the answer of %s is not a JupyterHub's: %s", e.URL, remote.Short(e.Problem))
 	}
 }
 

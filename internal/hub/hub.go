@@ -57,6 +57,14 @@ func (t Token) Reveal() string {
 	return *t.secret
 }
 
+// hideIn takes the token out of a text that came from outside.
+func (t Token) hideIn(text string) string {
+	if t.Reveal() == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, t.Reveal(), t.String())
+}
+
 // String hides the token.
 func (Token) String() string { return "[token]" }
 
@@ -210,7 +218,7 @@ func (c *Client) users(ctx context.Context) (*membership.Listing, bool, error) {
 			case !u.Groups.present:
 				return &Error{Reason: Scope, URL: c.url("users"), Scopes: []string{"read:users:groups"}}
 			case u.Groups.null:
-				return c.formatError("users", fmt.Sprintf("null as the groups of user %q", u.Name))
+				return c.formatError("users", "null as the groups of a user")
 			}
 			listing.Add(membership.User{
 				Name: u.Name, Groups: u.Groups.value,
@@ -219,7 +227,7 @@ func (c *Client) users(ctx context.Context) (*membership.Listing, bool, error) {
 			listing.HasActivity = listing.HasActivity && u.LastActivity.present
 			listing.HasServers = listing.HasServers && u.Servers.present
 		}
-		return c.checkSize("users", listing)
+		return c.checkSize("users", listing.Size())
 	})
 	if err != nil {
 		return nil, false, err
@@ -241,17 +249,23 @@ func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) err
 	if !holds(c.scopes, "list:groups") {
 		return nil
 	}
+	var names []string
+	size := listing.Size()
 	_, _, err := sweep(ctx, c, "groups", func(items []groupJSON, _ int) error {
 		for _, g := range items {
 			if len(g.Name) > maxName {
 				return c.tooLarge("groups", fmt.Sprintf("a name in it is over %d KiB", maxName>>10))
 			}
-			listing.AddGroups(g.Name)
+			names = append(names, g.Name)
+			size += len(g.Name)
 		}
-		return c.checkSize("groups", listing)
+		return c.checkSize("groups", size)
 	})
-	if isForbidden(err) {
+	switch {
+	case isForbidden(err):
 		c.scopes = nil // they changed
+	case err == nil:
+		listing.AddGroups(names...) // all or none
 	}
 	return err
 }
@@ -321,8 +335,8 @@ func isForbidden(err error) bool {
 
 func (c *Client) url(path string) string { return c.api.JoinPath(path).String() }
 
-func (c *Client) checkSize(path string, listing *membership.Listing) error {
-	if listing.Size() > maxListing {
+func (c *Client) checkSize(path string, size int) error {
+	if size > maxListing {
 		return c.tooLarge(path, fmt.Sprintf("all of it takes more than %d MiB", maxListing>>20))
 	}
 	return nil

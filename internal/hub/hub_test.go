@@ -522,6 +522,42 @@ func TestUsersCountWithoutTheListOfGroups(t *testing.T) {
 	}
 }
 
+// Where not all groups can be read, none without members is known: they would come
+// and go.
+func TestGroupsAreReadAllOrNone(t *testing.T) {
+	fake := newHub(people(3)...)
+	fake.Grant(token, "list:users", "read:users:groups", "list:groups")
+	fake.MaxLimit = 2
+	fake.AddGroups("empty-1", "empty-2", "empty-3")
+	fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		broken := strings.HasSuffix(r.URL.Path, "/groups") && r.URL.Query().Get("offset") == "4"
+		if broken {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		return broken
+	}
+	got := list(t, start(t, fake))
+	if got.GroupsError == nil || strings.Contains(fmt.Sprint(told(got)), "empty") {
+		t.Errorf("error %v, listing %q", got.GroupsError, told(got))
+	}
+}
+
+// A hub that says our token back has it in no error.
+func TestATokenThatIsSaidBackIsHidden(t *testing.T) {
+	for _, answer := range []http.HandlerFunc{
+		func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/"+strings.TrimPrefix(r.Header.Get("Authorization"), "token ")+"/", http.StatusFound)
+		},
+		func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/"+strings.TrimPrefix(r.Header.Get("Authorization"), "token "))
+		},
+	} {
+		if got := failure(t, start(t, answer)); strings.Contains(got.Error(), token) || !strings.Contains(got.Error(), "[token]") {
+			t.Errorf("got %v", got)
+		}
+	}
+}
+
 func TestAnswersThatAreNotAHubs(t *testing.T) {
 	page := func(item string) string {
 		return `{"items":[` + item + `],"_pagination":{"offset":0,"limit":200,"total":1,"next":null}}`
@@ -538,7 +574,7 @@ func TestAnswersThatAreNotAHubs(t *testing.T) {
 		{"a page without items", "application/json", `{"_pagination":{"total":1,"next":null}}`, hub.Format, "no pages in it"},
 		{"a number for a name", "application/json", page(`{"name":5,"groups":[]}`), hub.Format, `a JSON number as "name"`},
 		{"no name", "application/json", page(`{"groups":[]}`), hub.Format, "a user without a name"},
-		{"null for groups", "application/json", page(`{"name":"ada","groups":null}`), hub.Format, `null as the groups of user "ada"`},
+		{"null for groups", "application/json", page(`{"name":"ada","groups":null}`), hub.Format, "null as the groups of a user"},
 		{"a string for groups", "application/json", page(`{"name":"ada","groups":"x"}`), hub.Format, `a JSON string as "groups"`},
 		{"a string", "application/json", `"ok"`, hub.Format, "no pages in it"},
 		{"a number for the total", "application/json", `{"items":[],"_pagination":{"total":"9"}}`, hub.Format, `a JSON string as "total"`},
@@ -550,6 +586,7 @@ func TestAnswersThatAreNotAHubs(t *testing.T) {
 		{"a next page of nothing", "application/json", `{"items":[],"_pagination":{"offset":0,"limit":200,"total":9,"next":{"offset":5,"limit":0}}}`, hub.Format, "the page at offset 0 of 9 is followed by one at 5"},
 		{"a page past the end", "application/json", `{"items":[],"_pagination":{"offset":0,"limit":200,"total":9,"next":{"offset":200,"limit":200}}}`, hub.Format, "the page at offset 0 of 9 is followed by one at 200"},
 		{"the same page for ever", "application/json", `{"items":[{"name":"ada","groups":[]}],"_pagination":{"offset":0,"limit":1,"total":9,"next":{"offset":1,"limit":1}}}`, hub.Format, "the page at offset 1 repeats the one before"},
+		{"a page of more than a page", "application/json", `{"items":[{"name":"a","groups":[]}` + strings.Repeat(`,{"name":"a","groups":[]}`, 20_000) + `]}`, hub.TooLarge, "a page of it has more than 20000 items"},
 		{"too much", "application/json", page(`{"name":"` + strings.Repeat("a", 65<<20) + `","groups":[]}`), hub.TooLarge, "it is over 64 MiB"},
 	} {
 		t.Run(c.what, func(t *testing.T) {

@@ -31,6 +31,8 @@ const (
 	// maxPages bounds the requests of a sweep: 10 million users, or a hub that gives
 	// one empty page after another.
 	maxPages = 50_000
+	// maxItems bounds what a page holds, a hundred times what a hub puts on one.
+	maxItems = 20_000
 	// maxTries is how often a request is made before its error counts.
 	maxTries = 4
 	// maxWait is the longest Retry-After that is waited for in a refresh.
@@ -152,6 +154,9 @@ func (p *page[T]) decodeItems(d *json.Decoder) error {
 		if err := d.Decode(&item); err != nil {
 			return err
 		}
+		if len(p.items) == maxItems {
+			return errTooManyItems
+		}
 		p.items = append(p.items, item)
 	}
 	_, err := d.Token()
@@ -266,15 +271,15 @@ func (c *Client) getOnce(ctx context.Context, token Token, path string, query ur
 	defer response.Body.Close()
 	c.onAnswer(response.StatusCode)
 	if response.StatusCode != http.StatusOK {
-		location, _, _ := strings.Cut(response.Header.Get("Location"), "?") // what is behind it may repeat the token
+		location, _, _ := strings.Cut(response.Header.Get("Location"), "?")
 		return &Error{
 			Reason: Status, URL: address, Status: response.StatusCode,
-			Location:   location,
+			Location:   token.hideIn(location),
 			RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),
 		}
 	}
 	if mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); !strings.HasSuffix(mediaType, "json") {
-		return &Error{Reason: Format, URL: address, Status: response.StatusCode, Problem: fmt.Sprintf("its content type is %q, not JSON", mediaType)}
+		return &Error{Reason: Format, URL: address, Status: response.StatusCode, Problem: fmt.Sprintf("its content type is %q, not JSON", token.hideIn(mediaType))}
 	}
 	body := &boundedReader{from: response.Body}
 	decoder := json.NewDecoder(body)
@@ -295,6 +300,7 @@ type boundedReader struct {
 
 var (
 	errTooLarge      = fmt.Errorf("it is over %d MiB", maxBody>>20)
+	errTooManyItems  = fmt.Errorf("a page of it has more than %d items", maxItems)
 	errTooManyGroups = fmt.Errorf("the groups of one user are over %d MiB", maxGroups>>20)
 )
 
@@ -319,8 +325,8 @@ func (b *boundedReader) explain(address string, offset int64, err error) *Error 
 	switch {
 	case errors.Is(b.err, errTooLarge):
 		return &Error{Reason: TooLarge, URL: address, Problem: errTooLarge.Error()}
-	case errors.Is(err, errTooManyGroups):
-		return &Error{Reason: TooLarge, URL: address, Problem: errTooManyGroups.Error()}
+	case errors.Is(err, errTooManyGroups), errors.Is(err, errTooManyItems):
+		return &Error{Reason: TooLarge, URL: address, Problem: err.Error()}
 	case errors.As(err, &syntaxErr):
 		problem = fmt.Sprintf("no valid JSON at byte %d", offset)
 	case errors.As(err, &typeErr):

@@ -34,9 +34,9 @@ const (
 	HomeDir        Resource = "home_dir"
 )
 
-// Resources lists them all: those of pods, then the directories.
+// Resources lists them all: directories, which change seldom, then those of pods.
 func Resources() []Resource {
-	return []Resource{Memory, CPU, MemoryRequests, CPURequests, HomeDir}
+	return []Resource{HomeDir, Memory, CPU, MemoryRequests, CPURequests}
 }
 
 // family gives the name of a resource's family behind the prefix, and its help.

@@ -68,8 +68,8 @@ func TestUsageFamiliesNames(t *testing.T) {
 		names = append(names, name)
 	}
 	want := []string{
-		"jupyterhub_user_group_memory_bytes", "jupyterhub_user_group_cpu_seconds", "jupyterhub_user_group_memory_requests_bytes",
-		"jupyterhub_user_group_cpu_requests_seconds", "jupyterhub_user_group_home_dir_bytes",
+		"jupyterhub_user_group_home_dir_bytes", "jupyterhub_user_group_memory_bytes", "jupyterhub_user_group_cpu_seconds",
+		"jupyterhub_user_group_memory_requests_bytes", "jupyterhub_user_group_cpu_requests_seconds",
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -32,6 +32,15 @@ func ParseURL(address string) (*url.URL, error) {
 	return u, nil
 }
 
+// Short is the beginning of a text that came from outside and has no bound.
+func Short(text string) string {
+	const most = 300
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
 // IsTimeout tells whether the network's error is that time was up.
 func IsTimeout(err error) bool {
 	netErr, ok := errors.AsType[net.Error](err)
@@ -42,7 +51,8 @@ func IsTimeout(err error) bool {
 // off, of addresses and system calls, names our own port: the same failure gives
 // the same text.
 func Cause(err error) error {
-	if urlErr, ok := errors.AsType[*url.Error](err); ok {
+	// Nested where a token is fetched first; each repeats its address.
+	for urlErr, ok := errors.AsType[*url.Error](err); ok; urlErr, ok = errors.AsType[*url.Error](err) {
 		err = urlErr.Err
 	}
 	if opErr, ok := errors.AsType[*net.OpError](err); ok {

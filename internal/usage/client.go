@@ -20,8 +20,9 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// maxAnswer bounds an answer's size in bytes: half a million users at 120 each.
-const maxAnswer = 64 << 20
+// maxAnswer bounds an answer's size in bytes: a quarter of a million directories at
+// 120 each. While it is read it takes several times as much.
+const maxAnswer = 32 << 20
 
 // Client asks a Prometheus, or what has its API. It is for concurrent use.
 type Client struct {
@@ -52,6 +53,20 @@ func New(o Options) (*Client, error) {
 		return nil, err
 	}
 	client.Transport = bounded{client.Transport}
+	follow := client.CheckRedirect
+	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		// Secret headers of one's own would go there too.
+		if r.URL.Host != via[0].URL.Host {
+			return http.ErrUseLastResponse
+		}
+		if follow != nil {
+			return follow(r, via)
+		}
+		if len(via) >= 10 {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
 	asked, err := api.NewClient(api.Config{Address: o.URL.String(), Client: client})
 	if err != nil {
 		return nil, err

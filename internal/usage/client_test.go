@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/common/config"
@@ -120,7 +121,7 @@ func TestReadFails(t *testing.T) {
 					return
 				}
 			}
-		}, usage.TooLarge, "too large: it is over 64 MiB"},
+		}, usage.TooLarge, "too large: it is over 32 MiB"},
 		{"stalled", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, usage.Timeout, "doesn't answer in time"},
 		{"stalled in the body", func(w http.ResponseWriter, r *http.Request) {
 			w.(http.Flusher).Flush()
@@ -158,6 +159,39 @@ func TestReadOfNobody(t *testing.T) {
 	cancel()
 	if _, err = client(t, server.URL, time.Minute).Read(ctx, metrics.Memory); !errors.Is(err, context.Canceled) {
 		t.Errorf("after a stop: %v", err)
+	}
+}
+
+// A header of one's own may be a secret: no redirect takes it to another host.
+func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
+	elsewhere := prometheus(t, func(http.ResponseWriter, *http.Request) { t.Error("it was followed") })
+	elsewhere = strings.Replace(elsewhere, "127.0.0.1", "localhost", 1)
+	address := prometheus(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect) })
+	_, err := client(t, address, time.Minute).Read(t.Context(), metrics.Memory)
+	if usage.ReasonOf(err) != usage.Status || !strings.Contains(err.Error(), "answered 307") {
+		t.Errorf("error %v", err)
+	}
+	here := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/moved/api/v1/query" {
+			http.Redirect(w, r, "/moved"+r.URL.Path, http.StatusTemporaryRedirect)
+			return
+		}
+		fmt.Fprint(w, `{"status": "success", "data": {"resultType": "vector", "result": []}}`)
+	})
+	if _, err := client(t, here, time.Minute).Read(t.Context(), metrics.Memory); err != nil {
+		t.Errorf("on the same host: %v", err)
+	}
+}
+
+// What comes from outside has no bound; what is logged has.
+func TestErrorsAreShort(t *testing.T) {
+	address := prometheus(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		fmt.Fprintf(w, `{"status": "error", "errorType": "execution", "error": %q}`, strings.Repeat("long é", 1<<20))
+	})
+	_, err := client(t, address, time.Minute).Read(t.Context(), metrics.Memory)
+	if usage.ReasonOf(err) != usage.Query || len(err.Error()) > 500 || !utf8.ValidString(err.Error()) {
+		t.Errorf("%d bytes: %.600v", len(err.Error()), err)
 	}
 }
 

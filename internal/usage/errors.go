@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 // Reason says in a word why a query failed: a value of a metric's label, so there
@@ -49,13 +51,13 @@ func (e *Error) Error() string {
 	case Status:
 		return fmt.Sprintf("the Prometheus at %s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))
 	case Query:
-		return fmt.Sprintf("the Prometheus at %s can't answer the query: %s", e.URL, e.Problem)
+		return fmt.Sprintf("the Prometheus at %s can't answer the query: %s", e.URL, remote.Short(e.Problem))
 	case Partial:
-		return fmt.Sprintf("the answer of the Prometheus at %s may not be whole: %s", e.URL, e.Problem)
+		return fmt.Sprintf("the answer of the Prometheus at %s may not be whole: %s", e.URL, remote.Short(e.Problem))
 	case TooLarge:
-		return fmt.Sprintf("the answer of the Prometheus at %s is too large: %s", e.URL, e.Problem)
+		return fmt.Sprintf("the answer of the Prometheus at %s is too large: %s", e.URL, remote.Short(e.Problem))
 	default:
-		return fmt.Sprintf("the answer of %s is not a Prometheus': %s", e.URL, e.Problem)
+		return fmt.Sprintf("the answer of %s is not a Prometheus': %s", e.URL, remote.Short(e.Problem))
 	}
 }
 
