@@ -166,7 +166,9 @@ func TestReadOfNobody(t *testing.T) {
 func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
 	elsewhere := prometheus(t, func(http.ResponseWriter, *http.Request) { t.Error("it was followed") })
 	elsewhere = strings.Replace(elsewhere, "127.0.0.1", "localhost", 1)
-	address := prometheus(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect) })
+	address := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
+	})
 	_, err := client(t, address, time.Minute).Read(t.Context(), metrics.Memory)
 	if usage.ReasonOf(err) != usage.Status || !strings.Contains(err.Error(), "answered 307") {
 		t.Errorf("error %v", err)
