@@ -147,20 +147,21 @@ func withHint(err error) error {
 func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	before := e.snapshot
+	before, answers := e.snapshot, e.answers
 	e.snapshot = snapshot
 	err := e.encode(memberships)
-	// Memberships go first: usage makes room for them.
-	for _, resource := range metrics.Resources() {
-		if errors.As(err, new(tooManySeries)) && e.answers[resource] != nil {
-			delete(e.answers, resource)
-			e.record.UsageFailed(resource, reasonMaxSeries)
-			e.record.UsageDropped(resource)
-			err = e.encode(memberships)
+	if errors.As(err, new(tooManySeries)) && len(answers) > 0 {
+		// Memberships go first: usage makes room for them, until it is told again.
+		e.answers = map[metrics.Resource]*usage.Answer{}
+		if err = e.encode(memberships); err == nil {
+			for resource := range answers {
+				e.record.UsageFailed(resource, reasonMaxSeries)
+				e.record.UsageDropped(resource)
+			}
 		}
 	}
 	if err != nil {
-		e.snapshot = before
+		e.snapshot, e.answers = before, answers
 		e.record.Failed(time.Since(e.began), encodeReason(err))
 		return nil, withHint(err)
 	}
@@ -183,6 +184,7 @@ func (e *exporter) drop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.snapshot = nil
+	e.layers = [layers]layer{} // who is gone is in no memory
 	e.change(func(s *server.Status) { s.Published, s.Users, s.Groups = false, 0, nil })
 	e.page.Store(nil)
 	e.record.Dropped()

@@ -269,6 +269,13 @@ func TestUsageComesAndGoes(t *testing.T) {
 	}
 	check("at the limit", "group_members", "user_group_info", "user_group_home_dir_bytes", "user_group_cpu_seconds")
 	// Memberships go first, also where Prometheus told all that there is room for.
+	e.publish.maxSeries = 1
+	if _, err := e.replace(membership.New("n", membership.NewListing(time.Now(), membership.User{Name: "ada"}), membership.Rules{})); !errors.As(err, &tooMany) {
+		t.Errorf("more memberships than may be: %v", err)
+	}
+	e.publish.maxSeries = 100
+	prometheusTells(metrics.CPU)
+	check("after a refresh that was refused, with what was told before it", "group_members", "user_group_info", "user_group_home_dir_bytes", "user_group_cpu_seconds")
 	e.publish.maxSeries = 2
 	hubTells()
 	check("with room for memberships alone", "group_members", "user_group_info")
