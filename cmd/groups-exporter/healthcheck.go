@@ -27,10 +27,7 @@ func (o *healthcheckOptions) addFlags(cmd *cobra.Command) {
 func (o *healthcheckOptions) complete(getenv func(string) string) error {
 	if o.url == "" {
 		address := firstSet(serviceAddress(getenv("JUPYTERHUB_SERVICE_URL")), defaultListenAddress)
-		host, port, err := net.SplitHostPort(address)
-		if err != nil {
-			return usagef("JUPYTERHUB_SERVICE_URL has no port: %q", address)
-		}
+		host, port, _ := net.SplitHostPort(address) // serviceAddress has seen to the port
 		o.url = "http://" + net.JoinHostPort(firstSet(host, "127.0.0.1"), port) + "/-/healthy"
 	}
 	if _, err := remote.ParseURL(o.url); err != nil {

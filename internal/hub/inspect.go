@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -95,7 +94,7 @@ func inspect[T any](ctx context.Context, c *Client, i *Inspection, scope, path s
 	if !whole && len(parts) == 0 {
 		return nil, nil //nolint:nilnil // nothing to see is no error
 	}
-	var p firstPage[T]
+	var p page[T]
 	query := url.Values{"offset": {"0"}, "limit": {strconv.Itoa(limit)}}
 	err := c.get(ctx, path, query, p.decode)
 	switch {
@@ -103,12 +102,12 @@ func inspect[T any](ctx context.Context, c *Client, i *Inspection, scope, path s
 		return nil, nil //nolint:nilnil // a filter that the hub doesn't take, like "!server="
 	case err != nil:
 		return nil, err
-	case p.Pagination == nil || p.Pagination.Limit < 1 || p.Items == nil:
+	case p.pagination == nil || p.pagination.Limit < 1 || p.items == nil:
 		return nil, c.formatError(path, "no pages in it")
 	}
-	i.PageLimit = max(i.PageLimit, p.Pagination.Limit)
-	sample := &Sample{Total: p.Pagination.Total, Items: len(p.Items), Told: len(p.Items) > 0}
-	for _, item := range p.Items {
+	i.PageLimit = max(i.PageLimit, p.pagination.Limit)
+	sample := &Sample{Total: p.pagination.Total, Items: len(p.items), Told: len(p.items) > 0}
+	for _, item := range p.items {
 		joined, told := look(item)
 		if joined {
 			sample.Joined++
@@ -116,27 +115,6 @@ func inspect[T any](ctx context.Context, c *Client, i *Inspection, scope, path s
 		sample.Told = sample.Told && told
 	}
 	return sample, nil
-}
-
-// firstPage is a page with the limit that the hub set for it.
-type firstPage[T any] struct {
-	Items      []T `json:"items"`
-	Pagination *struct {
-		Limit int `json:"limit"`
-		Total int `json:"total"`
-	} `json:"_pagination"`
-}
-
-func (p *firstPage[T]) decode(d *json.Decoder) error {
-	*p = firstPage[T]{}
-	var body json.RawMessage
-	if err := d.Decode(&body); err != nil {
-		return err
-	}
-	if bytes.HasPrefix(body, []byte("[")) {
-		return unexpected("a bare list, where pages were asked for")
-	}
-	return json.Unmarshal(body, p)
 }
 
 // HasPages tells whether the hub gives lists page by page, and tokens scopes: both

@@ -104,6 +104,7 @@ type page[T any] struct {
 }
 
 type pagination struct {
+	Limit int `json:"limit"`
 	Total int `json:"total"`
 	Next  *struct {
 		Offset int `json:"offset"`

@@ -3,6 +3,7 @@ package metrics_test
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,12 @@ import (
 
 func text(t *testing.T, o metrics.Options, snapshots ...*membership.Snapshot) string {
 	t.Helper()
-	page, err := exposition.Encode(metrics.Families(o, snapshots...), exposition.Text)
+	return textOf(t, metrics.Families(o, snapshots...))
+}
+
+func textOf(t *testing.T, families iter.Seq[*dto.MetricFamily]) string {
+	t.Helper()
+	page, err := exposition.Encode(families, exposition.Text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,28 +1,18 @@
 package metrics_test
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/groups-exporter/groups-exporter/internal/exposition"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 )
 
 func usageText(t *testing.T, o metrics.Options, resource metrics.Resource, rows ...metrics.UsageRow) string {
 	t.Helper()
-	page, err := exposition.Encode(metrics.UsageFamily(o, resource, metrics.Usage{Namespace: "hub", Rows: slices.Values(rows)}), exposition.Text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	if _, err := page.WriteTo(&out); err != nil {
-		t.Fatal(err)
-	}
-	return out.String()
+	return textOf(t, metrics.UsageFamily(o, resource, metrics.Usage{Namespace: "hub", Rows: slices.Values(rows)}))
 }
 
 func TestUsageFamily(t *testing.T) {
