@@ -169,13 +169,13 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 		e.snapshot = nil // nothing will be joined to it, and it is large
 	}
 	now := time.Now()
+	e.record.Refreshed(now, time.Since(e.began), snapshot)
 	e.change(func(s *server.Status) {
 		s.Refreshed, s.Published, s.Users, s.Groups = now, true, snapshot.Len(), nil
 		for _, g := range snapshot.Groups() {
 			s.Groups = append(s.Groups, server.GroupStatus{Name: g.Name, Members: g.Members})
 		}
 	})
-	e.record.Refreshed(now, time.Since(e.began), snapshot)
 	return []any{"users", snapshot.Len(), "memberships", snapshot.Memberships()}, nil
 }
 
