@@ -35,10 +35,10 @@ type checkOptions struct {
 func (o *checkOptions) addFlags(cmd *cobra.Command) {
 	o.output = outputText
 	extras := []extra{withUserInfo, withShare, withActivity}
-	cmd.Flags().Var(choices[extra]{&o.with, extras}, "with", "check for what serve publishes with the same flag:\nactivity needs two more scopes, the others none")
+	cmd.Flags().Var(choices[extra]{&o.with, extras}, "with", "check for what serve publishes with the same flag: activity needs two more scopes, the others none")
 	completeWords(cmd, "with", words(extras))
 	outputs := []output{outputText, outputJSON}
-	cmd.Flags().VarP(choice[output]{&o.output, outputs}, "output", "o", "form of the output")
+	cmd.Flags().VarP(choice[output]{&o.output, outputs}, "output", "o", "`form` of the output: "+strings.Join(words(outputs), ", "))
 	completeWords(cmd, "output", words(outputs))
 	o.hub.addFlags(cmd)
 	// Taken, so that serve's arguments work here, but they don't matter.
@@ -59,9 +59,9 @@ func newCheckCommand(getenv func(string) string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Tell whether the token may read what is needed",
-		Long: `Ask the hub what it is and what the token may do, in at most four small requests.
-Print what can be published, what the token lacks, and the smallest role for it:
-for jupyterhub_config.py, and for Zero to JupyterHub.
+		Long: `Ask the hub what it is and what the token may do, in at most four small
+requests. Print what can be published, what the token lacks, and the smallest
+role for it: for jupyterhub_config.py, and for Zero to JupyterHub.
 
 The exit code is 0 where all that is asked for can be published: who is in which
 group, and with --with activity also active users and running servers by group.

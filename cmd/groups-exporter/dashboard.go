@@ -26,8 +26,8 @@ type dashboardOptions struct {
 
 func (o *dashboardOptions) addFlags(cmd *cobra.Command) {
 	o.queries, o.attribution = recordedQueries, usage.Full
-	addChoice(cmd, &o.queries, "queries", "take usage from the recording rules that 'rules' prints,\nor from queries that need no rules", recordedQueries, plainQueries)
-	addChoice(cmd, &o.attribution, "usage-attribution", "a user in several groups counts in each in full,\nor by share (needs serve --with share)", usage.Full, usage.Share)
+	addChoice(cmd, &o.queries, "queries", "take usage from the recording rules that 'rules' prints, or from queries that need no rules", recordedQueries, plainQueries)
+	addChoice(cmd, &o.attribution, "usage-attribution", "a user in several groups counts in each in full, or by share (needs serve --with share)", usage.Full, usage.Share)
 	addMultipleName(cmd, &o.multipleName)
 	o.prefix.addFlag(cmd)
 }
@@ -38,9 +38,9 @@ func newDashboardCommand(getenv func(string) string) *cobra.Command {
 		Use:   "dashboard",
 		Short: "Print a Grafana dashboard: groups, and what they use",
 		Long: `Print a dashboard for Grafana 11 or later, as JSON to import: members and active
-users by group; memory, CPU, the requests for both, and storage by group, now and
-over time; how many users are in several groups; how fresh all that is. It lets
-one choose the data source, the hub and the group.
+users by group; memory, CPU, the requests for both, and storage by group, now
+and over time; how many users are in several groups; how fresh all that is. It
+lets one choose the data source, the hub and the group.
 
 This asks no hub, no Prometheus and no Grafana.
 

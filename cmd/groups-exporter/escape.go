@@ -56,9 +56,9 @@ func newEscapeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "escape [NAME...]",
 		Short: "Convert user names as kubespawner does",
-		Long: `Show what kubespawner makes of users' names. Names come from the arguments, or one
-a line from standard input; nothing of a line is trimmed but its end. No hub is
-asked.
+		Long: `Show what kubespawner makes of users' names. Names come from the arguments, or
+one a line from standard input; nothing of a line is trimmed but its end. No hub
+is asked.
 
   escape  {username} in kubespawner 6 and before, and with slug_scheme "escape"
   safe    {username} in kubespawner 7

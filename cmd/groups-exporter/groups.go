@@ -40,7 +40,7 @@ func (o *groupsOptions) addFlags(cmd *cobra.Command) {
 	addChoice(cmd, &o.by, "by", "what a row is", byGroup, byUser)
 	cmd.Flags().StringArrayVar(&o.groups, "group", nil, "show only groups of this `name` or glob (repeatable)")
 	cmd.Flags().StringArrayVar(&o.users, "user", nil, "show only users of this `name` or glob (repeatable)")
-	cmd.Flags().VarP(choice[output]{&o.output, groupsOutputs()}, "output", "o", "form of the output")
+	cmd.Flags().VarP(choice[output]{&o.output, groupsOutputs()}, "output", "o", "`form` of the output: "+strings.Join(words(groupsOutputs()), ", "))
 	completeWords(cmd, "output", words(groupsOutputs()))
 	o.hub.addFlags(cmd)
 }

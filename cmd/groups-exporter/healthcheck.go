@@ -20,7 +20,7 @@ type healthcheckOptions struct {
 
 func (o *healthcheckOptions) addFlags(cmd *cobra.Command) {
 	o.timeout = 5 * time.Second
-	cmd.Flags().StringVar(&o.url, "url", "", "`URL` of the exporter's /-/healthy or /-/ready\n(else at the port of $JUPYTERHUB_SERVICE_URL, else \"http://127.0.0.1"+defaultListenAddress+"/-/healthy\")")
+	cmd.Flags().StringVar(&o.url, "url", "", "`URL` of the exporter's /-/healthy or /-/ready (else at the port of $JUPYTERHUB_SERVICE_URL, else \"http://127.0.0.1"+defaultListenAddress+"/-/healthy\")")
 	cmd.Flags().Var(duration{&o.timeout}, "timeout", "how long the answer may take")
 }
 

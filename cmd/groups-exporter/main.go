@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -128,7 +129,7 @@ and storage can be told by group.
   groups-exporter serve --demo
 
   # run it beside a hub
-  export JUPYTERHUB_API_URL=http://127.0.0.1:8081/hub/api JUPYTERHUB_API_TOKEN=...
+  export JUPYTERHUB_API_URL=http://127.0.0.1:8081 JUPYTERHUB_API_TOKEN=...
   groups-exporter serve
 
   # look once
@@ -142,6 +143,7 @@ and storage can be told by group.
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetGlobalNormalizationFunc(normalizeFlag)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages ", "FlagUsagesWrapped 80 "))
 	root.AddCommand(
 		newServeCommand(getenv),
 		newDumpCommand(getenv),

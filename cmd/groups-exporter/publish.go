@@ -59,10 +59,10 @@ func (o *publishOptions) addFlags(cmd *cobra.Command) {
 	o.usernames = includeUsernames
 	o.prefix.addFlag(cmd)
 	extras := []extra{withUserInfo, withShare, withActivity}
-	cmd.Flags().Var(choices[extra]{&o.with, extras}, "with", "publish more: a series for each user, each membership's\nshare of the user, or activity and servers by group")
+	cmd.Flags().Var(choices[extra]{&o.with, extras}, "with", "publish more: a series for each user, each membership's share of the user, or activity and servers by group")
 	completeWords(cmd, "with", words(extras))
 	cmd.Flags().IntVar(&o.maxSeries, "max-series", 1_000_000, "publish nothing new where it would be more series than `N`")
-	addChoice(cmd, &o.usernames, "usernames", "omit leaves out users' names: no metrics by user,\nand usage summed by group", includeUsernames, omitUsernames)
+	addChoice(cmd, &o.usernames, "usernames", "omit leaves out users' names: no metrics by user, and usage summed by group", includeUsernames, omitUsernames)
 }
 
 func (o *publishOptions) complete(getenv func(string) string) error {

@@ -41,10 +41,10 @@ func newRulesCommand(getenv func(string) string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
 		Short: "Print Prometheus rules: usage by group, and alerts",
-		Long: `Print a rule file for Prometheus. It records, by namespace and group, memory, CPU,
-the requests for both, and the size of home directories: each in full, where a
-user in several groups counts in each, and by share, where the sum over the
-groups is the whole. The shares need serve --with share.
+		Long: `Print a rule file for Prometheus. It records, by namespace and group, memory,
+CPU, the requests for both, and the size of home directories: each in full,
+where a user in several groups counts in each, and by share, where the sum over
+the groups is the whole. The shares need serve --with share.
 
 It alerts when the exporter or the hub is down, when memberships are too old,
 when refreshes fail, when usage is too old, and when the token lacks a scope.

@@ -36,8 +36,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&o.demo, "demo", false, "run with a built-in sample hub, to try it out: needs no real one")
 	o.web.addFlags(cmd)
-	flags.Var(duration{&o.interval}, "refresh-interval", "how often the hub is asked, a tenth more or less\n(default 5m; 15s with --demo)")
-	flags.Var(duration{&o.maxStaleness}, "max-staleness", "how long the last good answer is published when asking fails\n(default 1h, or three intervals if that is more)")
+	flags.Var(duration{&o.interval}, "refresh-interval", "how often the hub is asked, a tenth more or less (default 5m; 15s with --demo)")
+	flags.Var(duration{&o.maxStaleness}, "max-staleness", "how long the last good answer is published when asking fails (default 1h, or three intervals if that is more)")
 	o.log.addFlags(cmd)
 	o.publish.addFlags(cmd)
 	o.usage.addFlags(cmd)
@@ -118,9 +118,10 @@ answer the metrics are about the exporter alone, and /-/ready says 503.
 
 When the hub fails, the last good answer stays until it is too old.
 
-With --prometheus-url it also asks a Prometheus what the users use, and publishes
-memory, CPU, the requests for both, and the size of home directories by group. Where
-the Prometheus can load rules, 'groups-exporter rules' is the better way.
+With --prometheus-url it also asks a Prometheus what the users use, and
+publishes memory, CPU, the requests for both, and the size of home directories
+by group. Where the Prometheus can load rules, 'groups-exporter rules' is the
+better way.
 
 ` + exitCodes + `
 A stop by SIGINT or SIGTERM is 0.`,

@@ -40,9 +40,9 @@ type usageOptions struct {
 func (o *usageOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&o.address, "prometheus-url", "", "publish usage by group too, asking the Prometheus at this `URL`")
-	flags.StringVar(&o.configFile, "prometheus.config.file", "", "`file` with TLS, credentials and proxy for it, in Prometheus' own format\n(else proxies as in $HTTPS_PROXY, $NO_PROXY)")
+	flags.StringVar(&o.configFile, "prometheus.config.file", "", "`file` with TLS, credentials and proxy for it, in Prometheus' own format (else proxies as in $HTTPS_PROXY, $NO_PROXY)")
 	flags.Var(duration{&o.timeout}, "prometheus-timeout", "how long one of its answers may take (default "+defaultUsageTimeout.String()+")")
-	addChoice(cmd, &o.attribution, "usage-attribution", "a user in several groups counts in each in full (the default),\nor by share, so that sums over groups are the whole", usage.Full, usage.Share)
+	addChoice(cmd, &o.attribution, "usage-attribution", "a user in several groups counts in each in full (the default), or by share, so that sums over groups are the whole", usage.Full, usage.Share)
 }
 
 func (o *usageOptions) addIntervals(cmd *cobra.Command) {

@@ -57,14 +57,14 @@ type webOptions struct {
 
 func (o *webOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&o.listenAddress, "web.listen-address", "", "`address` to listen on (else that of $JUPYTERHUB_SERVICE_URL,\nelse \""+defaultListenAddress+"\")")
+	flags.StringVar(&o.listenAddress, "web.listen-address", "", "`address` to listen on (else that of $JUPYTERHUB_SERVICE_URL, else \""+defaultListenAddress+"\")")
 	flags.BoolVar(&o.systemdSocket, "web.systemd-socket", false, "listen on the sockets that systemd passes instead")
 	flags.StringVar(&o.telemetryPath, "web.telemetry-path", defaultTelemetryPath, "`path` of the metrics")
-	flags.StringVar(&o.routePrefix, "web.route-prefix", "", "`path` where the metrics are too, for the hub's proxy\n(else $JUPYTERHUB_SERVICE_PREFIX, else \""+defaultRoutePrefix+"\")")
-	flags.StringVar(&o.configFile, "web.config.file", "", "`file` with TLS, client certificates and basic auth, in the format of\nPrometheus' exporters")
+	flags.StringVar(&o.routePrefix, "web.route-prefix", "", "`path` where the metrics are too, for the hub's proxy (else $JUPYTERHUB_SERVICE_PREFIX, else \""+defaultRoutePrefix+"\")")
+	flags.StringVar(&o.configFile, "web.config.file", "", "`file` with TLS, client certificates and basic auth, in the format of Prometheus' exporters")
 	flags.BoolVar(&o.lifecycle, "web.enable-lifecycle", false, "refresh at once on POST /-/reload")
 	flags.BoolVar(&o.pprof, "web.enable-pprof", false, "serve Go's profiles below /debug/pprof/")
-	addChoice(cmd, &o.auth, "auth", "who may read: whoever reaches the port, or who shows a token of the hub\n(default hub as a hub's service with a url, else none)", authNone, authHub)
+	addChoice(cmd, &o.auth, "auth", "who may read: whoever reaches the port, or who shows a token of the hub (default hub as a hub's service with a url, else none)", authNone, authHub)
 	flags.StringArrayVar(&o.authScopes, "auth-scope", nil, "with --auth hub, let in tokens with this `scope` too (repeatable)")
 }
 
