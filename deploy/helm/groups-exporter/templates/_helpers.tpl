@@ -1,0 +1,303 @@
+{{- define "groups-exporter.name" -}}
+{{ .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "groups-exporter.fullname" -}}
+{{- $name := include "groups-exporter.name" . }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "groups-exporter.serviceAccountName" -}}
+{{ .Values.serviceAccount.name | default (ternary (include "groups-exporter.fullname" .) "default" .Values.serviceAccount.create) }}
+{{- end }}
+
+{{/* All pods of the release: those that serve, and the one that checks. */}}
+{{- define "groups-exporter.releaseLabels" -}}
+app.kubernetes.io/name: {{ include "groups-exporter.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* Those that serve. */}}
+{{- define "groups-exporter.selectorLabels" -}}
+{{ include "groups-exporter.releaseLabels" . }}
+app.kubernetes.io/component: exporter
+{{- end }}
+
+{{/* The metadata of an object: a list of the context, the object's own labels and annotations, and its name if it has
+     another. The chart's labels win, because selectors need them. */}}
+{{- define "groups-exporter.metadata" -}}
+{{- $ := index . 0 }}
+{{- $labels := include "groups-exporter.selectorLabels" $ | fromYaml }}
+{{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
+{{- $_ := set $labels "app.kubernetes.io/version" ($.Chart.AppVersion | replace "+" "_") }}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" $.Release.Service -}}
+name: {{ if eq (len .) 4 }}{{ index . 3 }}{{ else }}{{ include "groups-exporter.fullname" $ }}{{ end }}
+{{ include "groups-exporter.marks" (list $ (index . 1) (index . 2) $labels) }}
+{{- end }}
+
+{{/* Labels and annotations: a list of the context, those of the values, and the labels of the chart. */}}
+{{- define "groups-exporter.marks" -}}
+{{- $ := index . 0 -}}
+labels:
+  {{- mergeOverwrite dict (deepCopy $.Values.commonLabels) (deepCopy (index . 1)) (index . 3) | toYaml | nindent 2 }}
+{{- with mergeOverwrite dict (deepCopy $.Values.commonAnnotations) (deepCopy (index . 2)) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The flags of serve that the chart sets, as JSON: name, the value of the chart that is for it, and what it is set to.
+     Lists are flags given several times. "" is left to the program. */}}
+{{- define "groups-exporter.flags" -}}
+{{- $base := .Values.hub.baseUrl | default "/" | trimSuffix "/" }}
+{{- $config := "/etc/groups-exporter" }}
+{{- $webConfig := "" }}
+{{- with .Values.web.configSecret }}{{ if .name }}{{ $webConfig = printf "%s/web/%s" $config .key }}{{ end }}{{ end }}
+{{- $prometheusConfig := "" }}
+{{- with .Values.prometheus.configSecret }}{{ if .name }}{{ $prometheusConfig = printf "%s/prometheus/%s" $config .key }}{{ end }}{{ end }}
+{{- list
+  (list "hub-url" "hub.url" (printf "%s%s/" (trimSuffix "/" .Values.hub.url) $base))
+  (list "hub-token-file" "hub.existingSecret" (printf "%s/hub/token" $config))
+  (list "namespace" "hub.namespace" .Values.hub.namespace)
+  (list "refresh-interval" "refreshInterval" .Values.refreshInterval)
+  (list "multi-group" "multiGroup" .Values.multiGroup)
+  (list "multiple-name" "multipleName" .Values.multipleName)
+  (list "allow-group" "allowGroups" .Values.allowGroups)
+  (list "deny-group" "denyGroups" .Values.denyGroups)
+  (list "usernames" "usernames" .Values.usernames)
+  (list "with" "with" .Values.with)
+  (list "metrics-prefix" "metricsPrefix" .Values.metricsPrefix)
+  (list "max-series" "maxSeries" (.Values.maxSeries | int64 | toString))
+  (list "prometheus-url" "prometheus.url" .Values.prometheus.url)
+  (list "prometheus.config.file" "prometheus.configSecret" $prometheusConfig)
+  (list "usage-attribution" "prometheus.usageAttribution" (ternary .Values.prometheus.usageAttribution "" (ne .Values.prometheus.url "")))
+  (list "auth" "auth" .Values.auth)
+  (list "auth-scope" "authScopes" .Values.authScopes)
+  (list "web.route-prefix" "hub.serviceName" (printf "%s/services/%s/" $base .Values.hub.serviceName))
+  (list "web.config.file" "web.configSecret" $webConfig)
+  (list "log.level" "log.level" .Values.log.level)
+  (list "log.format" "log.format" .Values.log.format)
+  | toJson }}
+{{- end }}
+
+{{/* A flag as an argument. Kubernetes makes one $ of two, and a variable of $(NAME). */}}
+{{- define "groups-exporter.arg" -}}
+{{ printf "--%s=%s" (index . 0) (index . 1) | replace "$" "$$" | quote }}
+{{- end }}
+
+{{- define "groups-exporter.serveArgs" -}}
+- serve
+{{- range $flag := include "groups-exporter.flags" . | fromJsonArray }}
+{{- $value := index $flag 2 }}
+{{- range ternary $value (list $value) (kindIs "slice" $value) }}
+{{- if . }}
+- {{ include "groups-exporter.arg" (list (index $flag 0) .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range .Values.extraArgs }}
+- {{ quote . }}
+{{- end }}
+{{- end }}
+
+{{/* check, with those flags of serve that it has too. */}}
+{{- define "groups-exporter.checkArgs" -}}
+- check
+{{- range $flag := include "groups-exporter.flags" . | fromJsonArray }}
+{{- if or (hasPrefix "hub-" (index $flag 0)) (eq "with" (index $flag 0)) }}
+{{- range ternary (index $flag 2) (list (index $flag 2)) (kindIs "slice" (index $flag 2)) }}
+- {{ include "groups-exporter.arg" (list (index $flag 0) .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range .Values.extraArgs }}
+{{- if hasPrefix "--hub-" . }}
+- {{ quote . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What the pods that serve and check have in common. */}}
+{{- define "groups-exporter.podSpec" -}}
+serviceAccountName: {{ include "groups-exporter.serviceAccountName" . }}
+automountServiceAccountToken: false
+# What the program reads from its environment is what stands below.
+enableServiceLinks: false
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ quote . }}
+{{- end }}
+volumes:
+  - name: hub
+    secret:
+      secretName: {{ .Values.hub.existingSecret.name | quote }}
+      defaultMode: 0440
+      items:
+        - key: {{ .Values.hub.existingSecret.key | default (printf "hub.services.%s.apiToken" .Values.hub.serviceName) | quote }}
+          path: token
+  {{- with .Values.web.configSecret.name }}
+  - name: web
+    secret:
+      secretName: {{ quote . }}
+      defaultMode: 0440
+  {{- end }}
+  {{- with .Values.prometheus.configSecret.name }}
+  - name: prometheus
+    secret:
+      secretName: {{ quote . }}
+      defaultMode: 0440
+  {{- end }}
+  {{- with .Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{- define "groups-exporter.container" -}}
+{{- with .Values.image -}}
+image: {{ printf "%s:%s%s" .repository (.tag | default $.Chart.AppVersion) (ternary (printf "@%s" .digest) "" (ne .digest "")) | quote }}
+imagePullPolicy: {{ .pullPolicy }}
+{{- end }}
+{{- with .Values.securityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+env:
+  - name: NAMESPACE
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.namespace
+  {{- with .Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.resources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+# Whole folders, no subPath: only so does a file change when its secret does.
+volumeMounts:
+  - name: hub
+    mountPath: /etc/groups-exporter/hub
+    readOnly: true
+  {{- if .Values.web.configSecret.name }}
+  - name: web
+    mountPath: /etc/groups-exporter/web
+    readOnly: true
+  {{- end }}
+  {{- if .Values.prometheus.configSecret.name }}
+  - name: prometheus
+    mountPath: /etc/groups-exporter/prometheus
+    readOnly: true
+  {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+
+{{/* A probe: a list of the context, the path, and the probe's values. */}}
+{{- define "groups-exporter.probe" -}}
+{{- $ := index . 0 }}
+{{- $probe := deepCopy (index . 2) }}
+{{- if not (or $probe.httpGet $probe.tcpSocket $probe.exec $probe.grpc) }}
+{{- $_ := set $probe "httpGet" (dict "path" (index . 1) "port" "metrics" "scheme" (ternary "HTTPS" "HTTP" $.Values.web.tls)) }}
+{{- end }}
+{{- toYaml $probe }}
+{{- end }}
+
+{{/* What a ServiceMonitor and a PodMonitor have in common: a list of the context, the monitor's values, and how it calls
+     endpoints. */}}
+{{- define "groups-exporter.monitorSpec" -}}
+{{- $ := index . 0 }}
+{{- $monitor := index . 1 -}}
+selector:
+  matchLabels:
+    {{- include "groups-exporter.selectorLabels" $ | nindent 4 }}
+{{ index . 2 }}:
+  - port: metrics
+    path: /metrics
+    scheme: {{ ternary "https" "http" $.Values.web.tls }}
+    # The label namespace is the hub's.
+    honorLabels: true
+    {{- range $key := list "interval" "scrapeTimeout" "authorization" "basicAuth" "tlsConfig" "relabelings" "metricRelabelings" }}
+    {{- with index $monitor $key }}
+    {{- dict $key . | toYaml | nindent 4 }}
+    {{- end }}
+    {{- end }}
+{{- end }}
+
+{{/* Values that the schema can't tell are wrong. */}}
+{{- define "groups-exporter.validate" -}}
+{{- $owned := dict "web.listen-address" "" "web.systemd-socket" "" "web.telemetry-path" "" "port" "" "demo" "" }}
+{{- $_ := set $owned "jupyterhub-metrics-prefix" "metricsPrefix" }}
+{{- range include "groups-exporter.flags" . | fromJsonArray }}
+{{- $_ := set $owned (index . 0) (index . 1) }}
+{{- end }}
+{{- range .Values.extraArgs }}
+{{- $flag := splitList "=" . | first | trimPrefix "--" | replace "_" "-" }}
+{{- if get $owned $flag }}
+{{- fail (printf "extraArgs: --%s is set by the value %s" $flag (get $owned $flag)) }}
+{{- else if hasKey $owned $flag }}
+{{- fail (printf "extraArgs: --%s would move what the chart counts on" $flag) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.web.tls (not .Values.web.configSecret.name) }}
+{{- fail "web.tls: the web config has the certificate: name its secret in web.configSecret.name" }}
+{{- end }}
+{{- if and .Values.prometheus.configSecret.name (not .Values.prometheus.url) }}
+{{- fail "prometheus.configSecret: there is no prometheus.url that it is for" }}
+{{- end }}
+{{- if and .Values.authScopes (ne .Values.auth "hub") }}
+{{- fail "authScopes: they go with auth: hub" }}
+{{- end }}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
+{{- fail "serviceMonitor and podMonitor are both enabled: each pod would be scraped twice" }}
+{{- end }}
+{{- range $name := list "serviceMonitor" "podMonitor" }}
+{{- $monitor := index $.Values $name }}
+{{- if and $monitor.enabled (eq $.Values.auth "hub") (not $monitor.authorization) }}
+{{- fail (printf "%s.authorization: with auth: hub, Prometheus needs a token of the hub, like {credentials: {name: hub, key: hub.services.prometheus.apiToken}}" $name) }}
+{{- end }}
+{{- end }}
+{{- range $name, $own := dict "prometheusRule" .Values.prometheusRule.rules "dashboard" .Values.dashboard.json }}
+{{- if and (index $.Values $name).enabled (not $own) (or (ne $.Values.metricsPrefix "jupyterhub") (ne $.Values.multipleName "multiple")) }}
+{{- $what := ternary "rules" "json" (eq $name "prometheusRule") }}
+{{- $command := ternary "rules" "dashboard" (eq $name "prometheusRule") }}
+{{- fail (printf "%s: the chart's own has other names of metrics: --set-file %s.%s=FILE, where FILE is from: groups-exporter %s --metrics-prefix %s --multiple-name %s" $name $name $what $command $.Values.metricsPrefix $.Values.multipleName) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.prometheusRule.enabled (not .Values.prometheusRule.rules) (eq .Values.usernames "omit") }}
+{{- fail "prometheusRule: the rules join by users' names, which usernames: omit leaves out: use prometheus.url, and rules of alerts alone (--set-file prometheusRule.rules=FILE, from: groups-exporter rules --only alerts)" }}
+{{- end }}
+{{- if .Values.networkPolicy.enabled }}
+{{- if not .Values.networkPolicy.ingressFrom }}
+{{- fail "networkPolicy.ingressFrom: nobody could scrape: name the peers that may, like [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]" }}
+{{- end }}
+{{- if and .Values.prometheus.url (not .Values.networkPolicy.prometheus.to) }}
+{{- fail "networkPolicy.prometheus.to: the Prometheus of prometheus.url could not be reached: name its pods" }}
+{{- end }}
+{{- end }}
+{{- end }}
