@@ -1,0 +1,430 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/groups-exporter/groups-exporter/e2e/pages"
+)
+
+// What tells the test that it is in the sandbox, and where to find things.
+const (
+	sandboxPage     = "E2E_DOCS_PAGE"
+	sandboxCheckout = "E2E_DOCS_CHECKOUT"
+)
+
+// installing are the pages that begin without the program; on the others it is there already.
+func installing() []string { return []string{"README.md", "CONTRIBUTING.md", "docs/how-to/install.md"} }
+
+// TestDocs does what each page says, in order, as root of a machine that the page may change: with
+// its own mounts, network and processes, where a hub and a Prometheus are at their usual ports. The
+// test binary runs itself in there, once for each page.
+func TestDocs(t *testing.T) {
+	all, err := pages.All("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if name := os.Getenv(sandboxPage); name != "" {
+		i := slices.IndexFunc(all, func(page *pages.Page) bool { return page.Name == name })
+		readInSandbox(t, all[i])
+		return
+	}
+	checkout := filepath.Join(t.TempDir(), "groups-exporter")
+	output(t, "..", "git", "clone", "--quiet", ".", checkout)
+	output(t, checkout, "go", "list", "-deps", "-test", "./...") // there is no network in the sandbox
+	env := append(os.Environ(), "GOPROXY=off", "GOFLAGS=-buildvcs=false",
+		"GOCACHE="+output(t, "..", "go", "env", "GOCACHE"), "GOMODCACHE="+output(t, "..", "go", "env", "GOMODCACHE"))
+	for _, page := range all {
+		if !slices.ContainsFunc(page.Blocks, func(b pages.Block) bool {
+			return b.NotRun == "" && slices.Contains([]string{"sh", "python", "yaml", "ini"}, b.Info)
+		}) {
+			continue
+		}
+		for _, version := range versions {
+			if version != versions[0] && !slices.ContainsFunc(page.Blocks, func(b pages.Block) bool { return b.Info == "python" }) {
+				continue // it is the hub's configuration that may differ
+			}
+			t.Run(page.Name+"/"+version, func(t *testing.T) {
+				t.Parallel()
+				own := filepath.Join(t.TempDir(), "groups-exporter")
+				output(t, "..", "git", "clone", "--quiet", checkout, own)
+				args := []string{"--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"}
+				if os.Getuid() != 0 {
+					args = append(args, "--user", "--map-root-user")
+				}
+				cmd := exec.CommandContext(t.Context(), "unshare", append(args, os.Args[0], "-test.run=^TestDocs$", "-test.v")...)
+				cmd.Env = append(slices.Clone(env), sandboxPage+"="+page.Name, sandboxCheckout+"="+own, "E2E_HUBS="+version, "TMPDIR="+t.TempDir())
+				if text, err := cmd.CombinedOutput(); err != nil || testing.Verbose() {
+					t.Logf("%s", text)
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// output runs a command that has to succeed.
+func output(t *testing.T, dir string, command ...string) string {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
+	cmd.Dir, cmd.Stderr = dir, &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", cmd, err, stderr.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// readers are the people on the hub of the pages.
+func readers() []user {
+	return []user{{Name: "ada@uni.example", Groups: []string{"bio-lab", "chem"}}, {Name: "bob", Groups: []string{"bio-lab"}}, {Name: "dan"}}
+}
+
+// reader of a page who does all that it says.
+type pageReader struct {
+	t     *testing.T
+	page  *pages.Page
+	dir   string   // a checkout
+	env   []string // of the shell
+	state string   // file with what one block leaves to the next
+	bash  string   // what the shell of the last block said
+
+	hub     *hub
+	config  string // jupyterhub_config.py, as far as the page has told
+	serving *process
+	signal  syscall.Signal // what stops serving
+	code    int            // and how that then ends
+}
+
+func readInSandbox(t *testing.T, page *pages.Page) {
+	home := t.TempDir()
+	r := &pageReader{t: t, page: page, dir: os.Getenv(sandboxCheckout), state: filepath.Join(home, ".state")}
+	r.furnish()
+	r.env = []string{
+		"HOME=" + home, "PATH=/usr/local/bin:" + os.Getenv("PATH"), "LANG=C.UTF-8",
+		"GOCACHE=" + os.Getenv("GOCACHE"), "GOMODCACHE=" + os.Getenv("GOMODCACHE"), "GOPROXY=off", "GOFLAGS=" + os.Getenv("GOFLAGS"),
+	}
+	r.prepareHub()
+	if hasInfo := func(b pages.Block) bool { return b.Info == "python" }; !slices.ContainsFunc(page.Blocks, hasInfo) && !slices.Contains(installing(), page.Name) {
+		r.giveHub()
+	}
+	r.givePrometheus()
+	for _, b := range page.Blocks {
+		r.read(b)
+		if t.Failed() {
+			break // what follows rests on it
+		}
+	}
+	r.stopServing()
+	if r.hub.process != nil {
+		r.hub.stop()
+	}
+}
+
+// furnish makes the folders that a page may write to its own, and connects loopback.
+func (r *pageReader) furnish() {
+	r.t.Helper()
+	output(r.t, "/", "ip", "link", "set", "lo", "up")
+	scratch := r.t.TempDir()
+	mount := func(source, target, kind, data string) {
+		if err := syscall.Mount(source, target, kind, 0, data); err != nil {
+			r.t.Fatalf("mounting %s: %v", target, err)
+		}
+	}
+	mount("tmpfs", scratch, "tmpfs", "")
+	r.t.Cleanup(func() { syscall.Unmount(scratch, syscall.MNT_DETACH) })
+	for _, folder := range []string{"/etc", "/usr/local", "/var", "/home"} {
+		upper := filepath.Join(scratch, strings.ReplaceAll(folder, "/", "_"))
+		r.mkdir(upper, upper+".work")
+		mount("overlay", folder, "overlay", fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s.work", folder, upper, upper))
+		r.t.Cleanup(func() { syscall.Unmount(folder, syscall.MNT_DETACH) })
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.write("/etc/hosts", "127.0.0.1 localhost prometheus "+name+"\n")
+	r.mkdir("/etc/prometheus", "/etc/groups-exporter", "/etc/bash_completion.d", "/etc/systemd/system",
+		"/var/lib/prometheus/node-exporter", "/home/ada-uni-example---5b41514d", "/home/bob")
+	os.Remove("/usr/local/bin/groups-exporter")
+	if !slices.Contains(installing(), r.page.Name) {
+		output(r.t, "/", "install", program, "/usr/local/bin/groups-exporter")
+	}
+}
+
+func (r *pageReader) mkdir(names ...string) {
+	r.t.Helper()
+	for _, name := range names {
+		if err := os.MkdirAll(name, 0o755); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+func (r *pageReader) write(name, text string) {
+	r.t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// prepareHub makes a hub as one installs it, which isn't started yet.
+func (r *pageReader) prepareHub() {
+	r.hub = &hub{t: r.t, dir: r.t.TempDir(), version: versions[0], public: "http://127.0.0.1:8000/", api: "http://127.0.0.1:8081/hub/api"}
+	r.config = fmt.Sprintf("c = get_config()\nc.JupyterHub.authenticator_class = 'dummy'\nc.JupyterHub.spawner_class = 'simple'\nc.ConfigurableHTTPProxy.command = [%q]\n", proxy)
+	input := readers()
+	r.hub.load(input)
+	r.t.Cleanup(r.hub.sweep)
+}
+
+// giveHub starts one that has a token for the exporter, where the page takes that for granted.
+func (r *pageReader) giveHub() {
+	r.t.Helper()
+	r.write("/etc/groups-exporter.token", token(reader.name)+"\n")
+	r.env = append(r.env, "JUPYTERHUB_API_URL=http://127.0.0.1:8081", "JUPYTERHUB_API_TOKEN="+token(reader.name))
+	r.configure(fmt.Sprintf(`
+c.JupyterHub.services = [{"name": "groups-exporter", "api_token": %q}]
+c.JupyterHub.load_roles = [{"name": "groups-exporter", "scopes": ["list:users", "read:users:groups"], "services": ["groups-exporter"]}]
+`, token(reader.name)))
+}
+
+// configure adds to the hub's configuration, and restarts it.
+func (r *pageReader) configure(more string) {
+	r.t.Helper()
+	r.stopServing()
+	if r.hub.process != nil {
+		r.hub.stop()
+	}
+	r.config += more
+	file := filepath.Join(r.hub.dir, "jupyterhub_config.py")
+	r.write(file, r.config)
+	r.hub.process = launch(r.t, r.hub.dir, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.hub.dir}, hubPrefix+r.hub.version+"/bin/jupyterhub", "-f", file)
+	r.hub.process.until("JupyterHub is up", time.Minute, func() error {
+		if !strings.Contains(r.hub.process.output(), "JupyterHub is now running") {
+			return errors.New("its log does not say so")
+		}
+		return nil
+	})
+	if strings.Contains(r.config[strings.LastIndex(r.config, "JupyterHub.services = "):], `"command"`) {
+		r.ready(r.hub.process, "127.0.0.1:8100")
+	}
+}
+
+func (r *pageReader) ready(p *process, address string) {
+	r.t.Helper()
+	p.until("the exporter is ready", time.Minute, func() error {
+		_, err := get("http://" + address + "/-/ready")
+		return err
+	})
+}
+
+// givePrometheus starts one with an empty configuration, for the pages that have something for it.
+func (r *pageReader) givePrometheus() {
+	r.t.Helper()
+	if !slices.ContainsFunc(r.page.Blocks, func(b pages.Block) bool {
+		return strings.Contains(b.Text, "/etc/prometheus") || strings.Contains(b.Text, "//prometheus:")
+	}) {
+		return
+	}
+	r.write("/etc/prometheus/prometheus.yml", "scrape_configs: []\n")
+	p := launch(r.t, r.t.TempDir(), r.env, "prometheus", "--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=data")
+	p.until("Prometheus is ready", time.Minute, func() error {
+		_, err := get("http://127.0.0.1:9090/-/ready")
+		return err
+	})
+}
+
+// read does what a block says.
+func (r *pageReader) read(b pages.Block) {
+	r.t.Helper()
+	if b.NotRun != "" {
+		r.t.Logf("line %d isn't run: %s", b.Line, b.NotRun)
+		return
+	}
+	r.t.Logf("line %d: %s", b.Line, b.Info)
+	if b.File != "" {
+		r.write(b.File, b.Text)
+	}
+	switch b.Info {
+	case "sh":
+		if regexp.MustCompile(`(?m)^[^#\n]*groups-exporter serve\b`).MatchString(b.Text) {
+			r.serve(b)
+		} else {
+			r.run(b)
+		}
+	case "output":
+		if !matches(b.Text, r.bash) {
+			r.t.Errorf("%s:%d: what comes is\n%s\nand not\n%s", r.page.Name, b.Line, r.bash, b.Text)
+		}
+	case "python":
+		r.configure(b.Text)
+	case "yaml":
+		r.yaml(b)
+	case "ini":
+		r.ini(b)
+	}
+}
+
+// matches tells whether a text is what a page shows: … in that is anything, but no end of a line,
+// unless it is a line of its own.
+func matches(shown, text string) bool {
+	pattern := regexp.QuoteMeta(strings.TrimSpace(shown))
+	pattern = regexp.MustCompile(`(?m)^…$\n?`).ReplaceAllString(pattern, "(?s:.*)")
+	return regexp.MustCompile("^" + strings.ReplaceAll(pattern, "…", ".*") + "$").MatchString(strings.TrimSpace(text))
+}
+
+// run executes a block to its end, in a shell that knows what the one before left behind.
+func (r *pageReader) run(b pages.Block) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Minute)
+	defer cancel()
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, "bash", "-c", r.script(b)+"\n{ export -p; printf 'cd %q\\n' \"$PWD\"; } > "+r.state)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = r.dir, r.env, &out, &out
+	err := cmd.Run()
+	r.bash = out.String()
+	if err != nil {
+		r.t.Errorf("%s:%d: %v\n%s\n%s", r.page.Name, b.Line, err, b.Text, r.bash)
+	}
+}
+
+func (r *pageReader) script(b pages.Block) string {
+	return fmt.Sprintf("set -eo pipefail; [[ ! -e %[1]s ]] || . %[1]s\n%[2]s", r.state, b.Text)
+}
+
+// serve starts what doesn't end by itself, and stops what served before.
+func (r *pageReader) serve(b pages.Block) {
+	r.t.Helper()
+	r.stopServing()
+	address := "127.0.0.1:8100"
+	if given := regexp.MustCompile(`--web\.listen-address[= ](\S+)`).FindStringSubmatch(b.Text); given != nil {
+		address = given[1]
+	}
+	r.signal, r.code = syscall.SIGTERM, 0
+	if strings.Contains(b.Text, "go run") {
+		r.signal, r.code = syscall.SIGINT, 1 // as Ctrl-C does; go itself then ends with 1, whatever it ran
+	}
+	// The trap makes the shell wait for its command, and pass on its exit code.
+	r.serving = launch(r.t, r.dir, r.env, "bash", "-c", "trap : TERM INT\n"+r.script(b))
+	r.ready(r.serving, address)
+}
+
+func (r *pageReader) stopServing() {
+	r.t.Helper()
+	if r.serving == nil {
+		return
+	}
+	syscall.Kill(-r.serving.cmd.Process.Pid, r.signal)
+	select {
+	case <-r.serving.done:
+	case <-time.After(20 * time.Second):
+	}
+	if code := r.serving.stop(syscall.SIGKILL); code != r.code || !strings.Contains(r.serving.output(), "msg=stopped") {
+		r.t.Errorf("%s: serve ended with %d\n%s", r.page.Name, code, r.serving.tail())
+	}
+	r.serving = nil
+}
+
+// yaml gives a block to whom it is for, with the files that it names.
+func (r *pageReader) yaml(b pages.Block) {
+	r.t.Helper()
+	file := filepath.Join(r.t.TempDir(), "block.yml")
+	r.write(file, b.Text)
+	var command []string
+	switch {
+	case regexp.MustCompile(`(?m)^(scrape_configs|rule_files):`).MatchString(b.Text):
+		command = []string{"promtool", "check", "config", file}
+	case regexp.MustCompile(`(?m)^(basic_auth|authorization):`).MatchString(b.Text):
+		command = []string{"groups-exporter", "dump", "--prometheus-url=http://prometheus:9090", "--prometheus.config.file=" + file}
+	default:
+		return // pages' own tests parse it
+	}
+	for _, named := range regexp.MustCompile(`_file: (/\S+)`).FindAllStringSubmatch(b.Text, -1) {
+		text := "secret\n"
+		if strings.HasSuffix(named[1], ".pem") {
+			text = output(r.t, "/", "cat", "/etc/ssl/certs/ca-certificates.crt")
+		}
+		r.write(named[1], text)
+	}
+	r.run(pages.Block{Line: b.Line, Text: strings.Join(command, " ")})
+}
+
+// ini verifies a unit of systemd and runs what it starts, or checks an environment file.
+func (r *pageReader) ini(b pages.Block) {
+	r.t.Helper()
+	if !strings.HasPrefix(b.Text, "[") {
+		for line := range strings.Lines(b.Text) {
+			if !regexp.MustCompile(`^[A-Z_]+=("[^"]*"|[^" ]*)\n$`).MatchString(line) {
+				r.t.Errorf("%s:%d: not a line of an environment file: %s", r.page.Name, b.Line, line)
+			}
+		}
+		return
+	}
+	r.run(pages.Block{Line: b.Line, Text: "systemd-analyze verify " + b.File})
+	for _, start := range regexp.MustCompile(`(?m)^ExecStart=(.*)$`).FindAllStringSubmatch(b.Text, -1) {
+		r.run(pages.Block{Line: b.Line, Text: start[1]})
+	}
+}
+
+// Every path that the page on configuration names is served.
+func TestDocsPaths(t *testing.T) {
+	t.Parallel()
+	exporter, address := serve(t, environment(), "--demo", "--web.enable-lifecycle", "--web.enable-pprof")
+	exporter.until("ready", 10*time.Second, func() error {
+		_, err := get(address + "/-/ready")
+		return err
+	})
+	text, err := os.ReadFile("../docs/reference/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int{}
+	_, table, _ := strings.Cut(string(text), "\n## Paths\n")
+	for _, row := range regexp.MustCompile("(?m)^\\| `(/[^`]*)` \\|").FindAllStringSubmatch(table, -1) {
+		_, err := get(address + row[1])
+		got[row[1]] = statusOf(err)
+	}
+	want := map[string]int{
+		"/": 200, "/metrics": 200, "/services/groups-exporter/": 200, "/services/groups-exporter/metrics": 200,
+		"/-/healthy": 200, "/-/ready": 200, "/-/reload": 405, "/debug/pprof/": 200,
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// What a page shows as an output is compared with what comes.
+func TestDocsMatch(t *testing.T) {
+	for _, row := range []struct {
+		shown, text string
+		want        bool
+	}{
+		{"a\nb\n", "a\nb", true},
+		{"a\n", "a\nb\n", false},
+		{"a … c\n", "a b c\n", true},
+		{"a…c\n", "a\nc\n", false},
+		{"a\n…\nc\n", "a\nb\nb\nc\n", true},
+		{"a.c\n", "abc\n", false},
+	} {
+		if matches(row.shown, row.text) != row.want {
+			t.Errorf("%q shown for %q: want %v", row.shown, row.text, row.want)
+		}
+	}
+}

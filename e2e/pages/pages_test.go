@@ -1,0 +1,109 @@
+package pages
+
+import (
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Each kind of mistake is found, and nothing else.
+func TestProblems(t *testing.T) {
+	files := fstest.MapFS{
+		"README.md": {Data: []byte(strings.ReplaceAll(`# Title of *it*: `+"`x_y`"+`, twice
+
+## Again
+
+[good](docs/a.md#ein-schöner-tag) [good](#title-of-it-x_y-twice) [good](#again-1) [good](https://example.org/) <http://localhost:1/>
+![good](a.png) [gone](docs/b.md) [no heading](docs/a.md#nowhere) [no heading here](#nowhere) ![gone](b.png)
+[plain](http://example.org/) [odd](https:///path) [absolute](/docs/a.md) [not a page](a.png#x)
+
+## Again
+
+'''sh
+true
+'''
+
+'''output
+'''
+
+<!-- not run: it takes a year -->
+'''sh
+sleep 31536000
+'''
+
+<!-- not run:  -->
+'''sh
+true
+'''
+
+<!-- a note -->
+
+'''text
+'''
+
+'''
+what is it?
+'''
+
+'''klingon
+nuqneH
+'''
+
+'''output
+of what?
+'''
+
+    indented
+`, "'''", "```"))},
+		"docs/a.md":    {Data: []byte("# Ein schöner Tag\n")},
+		"docs/lost.md": {Data: []byte("[self](lost.md)\n")},
+		"a.png":        {Data: []byte{}},
+	}
+	var all []*Page
+	for name, file := range files {
+		if strings.HasSuffix(name, ".md") {
+			all = append(all, Parse(name, file.Data))
+		}
+	}
+	got := map[string]bool{}
+	for _, problem := range Problems(files, all) {
+		got[problem] = true
+	}
+	want := map[string]bool{}
+	for _, problem := range []string{
+		"README.md: docs/b.md points to nothing",
+		"README.md: docs/a.md#nowhere points to no heading of docs/a.md",
+		"README.md: #nowhere points to no heading of README.md",
+		"README.md: b.png points to nothing",
+		"README.md: http://example.org/ should be https",
+		"README.md: https:///path should be https",
+		"README.md: /docs/a.md is not relative",
+		"README.md: a.png#x points to no heading of a.png",
+		"README.md: line 25: not a comment that the tests know, like <!-- not run: REASON -->: <!-- not run:  -->",
+		"README.md: line 34: a fence without a language",
+		`README.md: line 38: nobody looks at blocks of "klingon"`,
+		"README.md: line 42: output of nothing: the block before isn't sh",
+		"README.md: line 45: a block of code without a fence",
+		"docs/lost.md: no link from README.md or docs/index.md leads here",
+	} {
+		want[problem] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// What a block's comments say is what the tests do with it.
+func TestBlocks(t *testing.T) {
+	page := Parse("a.md", []byte("1. In a list:\n\n   <!-- file: /etc/x -->\n   ```yaml\n   a: b\n   ```\n\n<!-- not run: no -->\n```sh\nx\n```\n\n```output\ny\n```\n"))
+	want := []Block{
+		{Line: 5, Info: "yaml", Text: "a: b\n", File: "/etc/x", Comment: "<!-- file: /etc/x -->\n"},
+		{Line: 10, Info: "sh", Text: "x\n", NotRun: "no", Comment: "<!-- not run: no -->\n"},
+		{Line: 14, Info: "output", Text: "y\n"},
+	}
+	if diff := cmp.Diff(want, page.Blocks); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
