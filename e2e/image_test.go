@@ -1,0 +1,117 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const dockerfile = "../deploy/Dockerfile"
+
+// contain is a script that runs a command in a root ($0) as a user and a group ($1, $2).
+const contain = `
+ip link set lo up
+mount --bind "$0" "$0"
+mount -o remount,bind,ro "$0"
+mount -t proc proc "$0/proc"
+user=$1 group=$2
+shift 2
+exec unshare --root="$0" --wd=/ --setgid="$group" --setuid="$user" -- "$@"`
+
+func TestDockerfileLint(t *testing.T) {
+	t.Parallel()
+	if err := tool("", "hadolint", "--failure-threshold=style", dockerfile); err != nil {
+		t.Error(err)
+	}
+}
+
+// A container without an engine: what the Dockerfile copies is all that is in its root, which it can't
+// write to; its user has no capabilities; its network is its own.
+func TestImage(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(dockerfile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	instruction := func(pattern string) []string {
+		t.Helper()
+		match := regexp.MustCompile(`(?m)^` + pattern + `$`).FindStringSubmatch(string(text))
+		if match == nil {
+			t.Fatalf("the Dockerfile has no line %s", pattern)
+		}
+		return match[1:]
+	}
+	words := func(pattern string) []string {
+		t.Helper()
+		var list []string
+		if err := json.Unmarshal([]byte(instruction(pattern)[0]), &list); err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+
+	// What goreleaser hands to docker, and what the runtime and the base add.
+	platform, root := t.TempDir(), t.TempDir()
+	binary := unpack(t, theRelease(t).file(t, "linux_amd64.tar.gz"))["groups-exporter"]
+	if err := os.WriteFile(filepath.Join(platform, "groups-exporter"), binary, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(root, "proc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	copied := regexp.MustCompile(`(?m)^COPY (\S+) (\S+)$`).FindAllStringSubmatch(string(text), -1)
+	if len(copied) == 0 {
+		t.Fatal("the Dockerfile copies nothing")
+	}
+	for _, line := range copied {
+		from, isBuilt := strings.CutPrefix(line[1], "${TARGETPLATFORM}")
+		if isBuilt {
+			from = platform + from
+		} else {
+			from = "../" + from
+		}
+		if err := tool("", "install", "-D", "--preserve-timestamps", "--mode=755", from, root+line[2]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+
+	id := instruction(`USER (\d+):(\d+)`)
+	command := append(words(`ENTRYPOINT (\[.*\])`), words(`CMD (\[.*\])`)...)
+	container := launch(t, "/", environment(), append([]string{"unshare", "--mount", "--net", "sh", "-ec", contain, root, id[0], id[1]},
+		append(command, "--demo")...)...)
+	pid := fmt.Sprint(container.cmd.Process.Pid)
+	inside := append([]string{"nsenter", "--target=" + pid, "--mount", "--net", "--root", "--wd=/", "--setgid=" + id[1], "--setuid=" + id[0], "--"},
+		words(`HEALTHCHECK .* CMD (\[.*\])`)...)
+	container.until("the container is healthy", 10*time.Second, func() error { return tool("", inside...) })
+
+	status, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Uid:\t" + id[0] + "\t", "Gid:\t" + id[1] + "\t", "CapEff:\t0000000000000000\n"} {
+		if !strings.Contains(string(status), want) {
+			t.Errorf("its status has no %q:\n%s", want, status)
+		}
+	}
+	metrics, err := exec.Command("nsenter", "--target="+pid, "--net", "curl", "--silent", "--fail", "http://127.0.0.1:8100/metrics").Output()
+	for _, want := range []string{"\njupyterhub_user_group_info{", "\nprocess_resident_memory_bytes "} {
+		if err != nil || !strings.Contains(string(metrics), want) {
+			t.Errorf("no %q in its metrics (%v):\n%.2000s", want, err, metrics)
+		}
+	}
+	if code := container.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("the container ended with %d\n%s", code, container.tail())
+	}
+}

@@ -1,0 +1,256 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A Debian of its own with systemd running in it, on the network of this machine.
+type debian struct {
+	t       *testing.T
+	root    string
+	process *process
+	leader  string // process ID of its systemd
+}
+
+func bootDebian(t *testing.T) *debian {
+	t.Helper()
+	d := &debian{t: t, root: filepath.Join(t.TempDir(), "debian")}
+	if err := os.Mkdir(d.root, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := tool("", "tar", "--extract", "--preserve-permissions", "--exclude=./dev/*", "--file="+os.Getenv("E2E_DEBIAN"), "--directory="+d.root); err != nil {
+		t.Fatal(err)
+	}
+	d.process = launch(t, "/", environment(), "systemd-nspawn", "--register=no", "--keep-unit", "--link-journal=no",
+		"--resolv-conf=off", "--timezone=off", "--console=read-only", fmt.Sprintf("--machine=groups-exporter-%d", os.Getpid()), "--directory="+d.root, "--boot")
+	d.process.until("Debian is up", time.Minute, func() error {
+		pid := d.process.cmd.Process.Pid
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+		if err != nil {
+			return err
+		}
+		if d.leader = strings.TrimSpace(string(children)); d.leader == "" {
+			return errors.New("no child yet")
+		}
+		if state, err := d.try("systemctl is-system-running"); state != "running" {
+			return fmt.Errorf("systemd is %q (%w)", state, err)
+		}
+		return nil
+	})
+	return d
+}
+
+// try runs a shell command inside and returns what it printed on both outputs.
+func (d *debian) try(command string) (string, error) {
+	cmd := exec.Command("nsenter", "--target="+d.leader, "--all", "--", "sh", "-c", command)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"}
+	output, err := cmd.CombinedOutput()
+	return strings.TrimSpace(string(output)), err
+}
+
+// do is try for a command that has to succeed.
+func (d *debian) do(command string) string {
+	d.t.Helper()
+	output, err := d.try(command)
+	if err != nil {
+		d.t.Fatalf("%s: %v\n%s\n%s", command, err, output, d.journal())
+	}
+	return output
+}
+
+// want compares what a command prints, whether it succeeds or not.
+func (d *debian) want(want, command string) {
+	d.t.Helper()
+	if got, _ := d.try(command); got != want {
+		d.t.Errorf("%s: %q, not %q\n%s", command, got, want, d.journal())
+	}
+}
+
+func (d *debian) journal() string {
+	output, _ := d.try("systemctl status --no-pager --full groups-exporter; journalctl --no-pager --unit=groups-exporter --lines=20")
+	return output
+}
+
+func (d *debian) write(path, content string) {
+	d.t.Helper()
+	if err := os.WriteFile(d.root+path, []byte(content), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// From the package to metrics of a hub, as its administrator does it, and back to a machine without it.
+func TestDebianPackage(t *testing.T) {
+	t.Parallel()
+	deb := theRelease(t).file(t, "linux_amd64.deb")
+	d := bootDebian(t)
+	before := d.do("ls -d /etc/*")
+	if err := tool("", "cp", deb, d.root+"/root/groups-exporter.deb"); err != nil {
+		t.Fatal(err)
+	}
+	d.do("dpkg --install /root/groups-exporter.deb")
+	d.want("disabled", "systemctl is-enabled groups-exporter")
+	d.want("inactive", "systemctl is-active groups-exporter")
+	d.want("drwxr-x--- root groups-exporter", "stat --format='%A %U %G' /etc/groups-exporter")
+	d.want("", "dpkg --verify groups-exporter")
+
+	d.want("", "systemd-analyze verify groups-exporter.service")
+	if rating := d.do("systemd-analyze security --no-pager groups-exporter | tail -n 1"); !regexp.MustCompile(`: 1\.\d OK`).MatchString(rating) {
+		t.Errorf("systemd thinks of the service's exposure: %s", rating)
+	}
+	if page := d.do("man groups-exporter-serve"); !strings.Contains(page, "--hub-token-file=file") {
+		t.Errorf("the manual:\n%s", page)
+	}
+	for shell, completion := range map[string]string{
+		"bash": `. /usr/share/bash-completion/bash_completion; _load_completion groups-exporter; complete -p groups-exporter`,
+		"zsh":  `autoload -U compinit; compinit -u -D; print $_comps[groups-exporter]`,
+		"fish": `complete --do-complete "groups-exporter ver"`,
+	} {
+		if got := d.do(shell + " -c '" + completion + "'"); !regexp.MustCompile(`_groups-exporter|__start_groups-exporter|^version`).MatchString(got) {
+			t.Errorf("%s has no completion of it: %s", shell, got)
+		}
+	}
+
+	h := startHub(t, versions[0], []user{{Name: "ada", Groups: []string{"bio"}}}, reader)
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	metrics := func(what, pattern string) {
+		t.Helper()
+		d.process.until(what, 20*time.Second, func() error {
+			text, err := get("http://" + address + "/metrics")
+			if err == nil && !regexp.MustCompile(pattern).MatchString(text) {
+				err = fmt.Errorf("no %s in\n%s\n%s", pattern, text, d.journal())
+			}
+			return err
+		})
+	}
+	d.write("/etc/groups-exporter/token", token("reader"))
+	d.do("chown root:groups-exporter /etc/groups-exporter/token && chmod 640 /etc/groups-exporter/token")
+	settings, err := os.ReadFile(d.root + "/etc/default/groups-exporter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited := strings.NewReplacer("http://127.0.0.1:8081/hub/api", h.api, `/token"`, `/token --web.listen-address `+address+`"`).Replace(string(settings))
+	d.write("/etc/default/groups-exporter", edited)
+	d.do("systemctl enable --now groups-exporter")
+	metrics("what the hub knows", `jupyterhub_user_group_info{.*usergroup="bio",username="ada"`)
+
+	h.change("POST", "/groups/chem/users", map[string]any{"users": []string{"ada"}})
+	d.do("systemctl reload groups-exporter")
+	metrics("what the hub knows now", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
+
+	status := d.do("cat /proc/$(systemctl show --property=MainPID --value groups-exporter)/status")
+	for _, want := range []string{"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
+		if !strings.Contains(status, want) {
+			t.Errorf("the process' status has no %q:\n%s", want, status)
+		}
+	}
+	d.want("groups-exporter", "ps -o user= -p $(systemctl show --property=MainPID --value groups-exporter) || stat -c %U /proc/$(systemctl show --property=MainPID --value groups-exporter)")
+
+	// An upgrade leaves settings as they are, and runs what ran.
+	pid := d.do("systemctl show --property=MainPID --value groups-exporter")
+	d.do("dpkg --install /root/groups-exporter.deb")
+	d.want("active", "systemctl is-active groups-exporter")
+	if now := d.do("systemctl show --property=MainPID --value groups-exporter"); now == pid {
+		t.Error("after an upgrade the old program runs")
+	}
+	if got := d.do("cat /etc/default/groups-exporter"); got != strings.TrimSpace(edited) {
+		t.Errorf("after an upgrade the settings are\n%s", got)
+	}
+	metrics("metrics after an upgrade", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
+
+	// What systemd can't mend it doesn't try again.
+	d.write("/etc/default/groups-exporter", `ARGS="--nonsense"`)
+	d.do("systemctl restart groups-exporter")
+	d.process.until("the service fails", 10*time.Second, func() error {
+		if state, _ := d.try("systemctl show --property=ActiveState,ExecMainStatus,NRestarts groups-exporter"); state != "NRestarts=0\nExecMainStatus=2\nActiveState=failed" {
+			return errors.New(state)
+		}
+		return nil
+	})
+	d.write("/etc/default/groups-exporter", edited)
+	d.do("systemctl restart groups-exporter")
+	metrics("metrics after a mistake", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
+
+	d.do("dpkg --remove groups-exporter")
+	if _, err := get("http://" + address + "/metrics"); err == nil {
+		t.Error("it runs after it was removed")
+	}
+	if got := d.do("cat /etc/groups-exporter/token"); got != token("reader") {
+		t.Errorf("the token of a removed package: %s", got)
+	}
+	d.do("dpkg --purge groups-exporter")
+	d.want(before, "ls -d /etc/*")
+	if left := d.do("find / -xdev -name '*groups-exporter*' -not -path '/root/*' -not -path '/var/log/*' -not -path '/proc/*'"); left != "" {
+		t.Errorf("left of a purged package:\n%s", left)
+	}
+	if code := d.process.stop(syscall.SIGTERM); code > 0 {
+		t.Logf("Debian ended with %d", code)
+	}
+}
+
+// No Red Hat runs here: shown is that the rpm has what the deb has, where it belongs, and that rpm takes it.
+func TestRedHatPackage(t *testing.T) {
+	t.Parallel()
+	r := theRelease(t)
+	rpm, root := r.file(t, "linux_amd64.rpm"), t.TempDir()
+	query := func(arguments ...string) string {
+		t.Helper()
+		output, err := exec.Command("rpm", append([]string{"--query", "--package", rpm}, arguments...)...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(output))
+	}
+	list, err := exec.Command("sh", "-c", `dpkg-deb --fsys-tarfile "$0" | tar --list --verbose`, r.file(t, "linux_amd64.deb")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := strings.NewReplacer("/etc/default/", "/etc/sysconfig/", "/zsh/vendor-completions/", "/zsh/site-functions/",
+		"/usr/share/doc/groups-exporter/copyright", "/usr/share/licenses/groups-exporter/LICENSE")
+	want := map[string]string{}
+	for line := range strings.Lines(string(list)) {
+		fields := strings.Fields(line)
+		path := strings.TrimSuffix(strings.TrimPrefix(fields[5], "."), "/")
+		if strings.HasPrefix(fields[0], "-") || path == "/etc/groups-exporter" {
+			want[moved.Replace(path)] = fields[0] + " " + fields[1]
+		}
+	}
+	got := map[string]string{}
+	for line := range strings.Lines(query("--queryformat", `[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME}/%{FILEGROUPNAME}\n]`)) {
+		path, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		got[path] = rest
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-in the deb +in the rpm\n%s", diff)
+	}
+	if len(want) < 10 {
+		t.Errorf("the deb has no more than %v", slices.Sorted(maps.Keys(want)))
+	}
+	if config := query("--configfiles"); config != "/etc/sysconfig/groups-exporter" {
+		t.Errorf("rpm keeps these files when it upgrades: %q", config)
+	}
+
+	if err := tool("", "rpm", "--root="+root, "--initdb"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tool("", "rpm", "--root="+root, "--nodeps", "--noscripts", "--ignorearch", "--install", rpm); err != nil {
+		t.Fatal(err)
+	}
+	if err := tool("", root+"/usr/bin/groups-exporter", "version"); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,277 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"debug/buildinfo"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A release as goreleaser makes it, without what needs a network: images, signatures, uploads.
+type release struct {
+	commit string
+	dist   string
+}
+
+// file is the only file of the release whose name ends so.
+func (r release) file(t *testing.T, suffix string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(r.dist, "*"+suffix))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("files of the release that end in %s: %v, %v", suffix, files, err)
+	}
+	return files[0]
+}
+
+// snapshot is the release of the last commit. It is made once, twice over: from the same commit come
+// the same bytes, wherever and whenever.
+var snapshot = sync.OnceValues(func() (release, error) {
+	root, err := os.MkdirTemp("", "groups-exporter-release-")
+	if err != nil {
+		return release{}, err
+	}
+	first, err := build(filepath.Join(root, "here"))
+	if err != nil {
+		return release{}, err
+	}
+	second, err := build(filepath.Join(root, "and", "elsewhere"))
+	if err != nil {
+		return release{}, err
+	}
+	sums := [2][]byte{}
+	for i, r := range []release{first, second} {
+		if sums[i], err = os.ReadFile(filepath.Join(r.dist, "checksums.txt")); err != nil {
+			return release{}, err
+		}
+	}
+	if diff := cmp.Diff(string(sums[0]), string(sums[1])); diff != "" {
+		return release{}, fmt.Errorf("the same commit has other bytes when it is built again:\n%s", diff)
+	}
+	return first, nil
+})
+
+func build(dir string) (release, error) {
+	if err := tool("", "git", "clone", "--quiet", "..", dir); err != nil {
+		return release{}, err
+	}
+	if err := tool(dir, "goreleaser", "check"); err != nil {
+		return release{}, err
+	}
+	commit, err := exec.Command("git", "-C", dir, "rev-parse", "HEAD").Output()
+	if err != nil {
+		return release{}, err
+	}
+	return release{strings.TrimSpace(string(commit)), filepath.Join(dir, "dist")},
+		tool(dir, "goreleaser", "release", "--snapshot", "--clean", "--skip=docker,sign")
+}
+
+// tool runs a command in a folder. Its error has what the command printed.
+func tool(dir string, command ...string) error {
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Dir = dir
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd, err, output)
+	}
+	return nil
+}
+
+func theRelease(t *testing.T) release {
+	t.Helper()
+	r, err := snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestReleaseArchives(t *testing.T) {
+	t.Parallel()
+	r := theRelease(t)
+	want := []string{"CHANGELOG.md", "LICENSE", "README.md"}
+	for pattern, folder := range map[string]string{"../completions/*": "completions", "../docs/man/*": "man"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatal(pattern, files, err)
+		}
+		for _, file := range files {
+			want = append(want, folder+"/"+filepath.Base(file))
+		}
+	}
+	slices.Sort(want)
+	for _, platform := range []string{"linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64", "windows_amd64", "windows_arm64"} {
+		name, suffix := "groups-exporter", ".tar.gz"
+		if strings.HasPrefix(platform, "windows") {
+			name, suffix = "groups-exporter.exe", ".zip"
+		}
+		files := unpack(t, r.file(t, platform+suffix))
+		binary := files[name]
+		delete(files, name)
+		var got []string
+		for file := range files {
+			got = append(got, file)
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: -want +got\n%s", platform, diff)
+		}
+
+		info, err := buildinfo.Read(bytes.NewReader(binary))
+		if err != nil {
+			t.Errorf("%s: %v", platform, err)
+			continue
+		}
+		settings := map[string]string{}
+		for _, setting := range info.Settings {
+			settings[setting.Key] = setting.Value
+		}
+		for key, want := range map[string]string{
+			"GOOS_GOARCH": platform, "CGO_ENABLED": "0", "-trimpath": "true", "vcs.revision": r.commit, "vcs.modified": "false",
+		} {
+			got := settings[key]
+			if key == "GOOS_GOARCH" {
+				got = settings["GOOS"] + "_" + settings["GOARCH"]
+			}
+			if got != want {
+				t.Errorf("%s was built with %s=%q, not %q", platform, key, got, want)
+			}
+		}
+		checkBillOfMaterials(t, r.file(t, platform+".cdx.json"), info)
+	}
+
+	path := filepath.Join(t.TempDir(), "groups-exporter")
+	if err := os.WriteFile(path, unpack(t, r.file(t, "linux_amd64.tar.gz"))["groups-exporter"], 0o700); err != nil {
+		t.Fatal(err)
+	}
+	version, err := exec.Command(path, "version").Output()
+	if want := "groups-exporter 0.0.1-next (revision " + r.commit; err != nil || !strings.HasPrefix(string(version), want) {
+		t.Errorf("version of the binary: %s, %v; want %s…", version, err, want)
+	}
+}
+
+// unpack returns the contents of an archive by their names.
+func unpack(t *testing.T, archive string) map[string][]byte {
+	t.Helper()
+	content, err := os.ReadFile(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	if strings.HasSuffix(archive, ".zip") {
+		packed, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range packed.File {
+			reader, err := file.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if files[file.Name], err = io.ReadAll(reader); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return files
+	}
+	plain, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for packed := tar.NewReader(plain); ; {
+		header, err := packed.Next()
+		if err == io.EOF {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files[header.Name], err = io.ReadAll(packed); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// checkBillOfMaterials compares an SBOM with the modules that a binary says it has.
+func checkBillOfMaterials(t *testing.T, path string, info *buildinfo.BuildInfo) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bill struct {
+		BomFormat string
+		Metadata  struct {
+			Component struct{ Name, Version string }
+		}
+		Components []struct{ Name, Version string }
+	}
+	if err := json.Unmarshal(text, &bill); err != nil {
+		t.Fatal(err)
+	}
+	if c := bill.Metadata.Component; bill.BomFormat != "CycloneDX" || c.Name != info.Main.Path || c.Version != "v0.0.1-next" {
+		t.Errorf("%s is of %+v, in %s", path, c, bill.BomFormat)
+	}
+	want, got := []string{"std " + info.GoVersion}, []string{}
+	for _, module := range info.Deps {
+		want = append(want, module.Path+" "+module.Version)
+	}
+	for _, component := range bill.Components {
+		got = append(got, component.Name+" "+component.Version)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s: -in the binary +in the bill\n%s", path, diff)
+	}
+}
+
+// Homebrew stops at a file that isn't in the archive.
+func TestReleaseCask(t *testing.T) {
+	t.Parallel()
+	r := theRelease(t)
+	cask, err := os.ReadFile(filepath.Join(r.dist, "homebrew/Casks/groups-exporter.rb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums, err := os.ReadFile(filepath.Join(r.dist, "checksums.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, platform := range []string{"darwin_amd64", "darwin_arm64", "linux_amd64", "linux_arm64"} {
+		archive := platform + ".tar.gz"
+		sum := regexp.MustCompile(`([0-9a-f]{64})  \S+` + regexp.QuoteMeta(archive)).FindSubmatch(sums)
+		if sum == nil || !regexp.MustCompile(`(?s)`+regexp.QuoteMeta(archive)+`".{0,200}?sha256 "`+string(sum[1])).Match(cask) {
+			t.Errorf("the cask hasn't the sum of %s, which is %s:\n%s", archive, sum, cask)
+		}
+		named := map[string]bool{}
+		for _, file := range regexp.MustCompile(`(?m)^  (?:binary|manpage|\w+_completion) "(.*)"`).FindAllSubmatch(cask, -1) {
+			named[string(file[1])] = true
+		}
+		files := unpack(t, r.file(t, archive))
+		for name := range named {
+			if _, ok := files[name]; !ok {
+				t.Errorf("the cask names %s, which %s doesn't have", name, archive)
+			}
+		}
+		for name := range files {
+			if !named[name] && !strings.HasSuffix(name, ".md") && name != "LICENSE" && !strings.HasSuffix(name, ".ps1") {
+				t.Errorf("the cask doesn't name %s, which %s has", name, archive)
+			}
+		}
+	}
+}
