@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +26,8 @@ import (
 const (
 	sandboxPage     = "E2E_DOCS_PAGE"
 	sandboxCheckout = "E2E_DOCS_CHECKOUT"
+
+	prometheusConfig = "/etc/prometheus/prometheus.yml"
 )
 
 // installing are the pages that begin without the program; on the others it is there already.
@@ -97,7 +100,7 @@ func readers() []user {
 	return []user{{Name: "ada@uni.example", Groups: []string{"bio-lab", "chem"}}, {Name: "bob", Groups: []string{"bio-lab"}}, {Name: "dan"}}
 }
 
-// reader of a page who does all that it says.
+// pageReader does all that a page says.
 type pageReader struct {
 	t     *testing.T
 	page  *pages.Page
@@ -106,11 +109,12 @@ type pageReader struct {
 	state string   // file with what one block leaves to the next
 	bash  string   // what the shell of the last block said
 
-	hub     *hub
-	config  string // jupyterhub_config.py, as far as the page has told
-	serving *process
-	signal  syscall.Signal // what stops serving
-	code    int            // and how that then ends
+	hub        *hub
+	config     string // jupyterhub_config.py, as far as the page has told
+	serving    *process
+	prometheus *process
+	signal     syscall.Signal // what stops serving
+	code       int            // and how that then ends
 }
 
 func readInSandbox(t *testing.T, page *pages.Page) {
@@ -126,6 +130,12 @@ func readInSandbox(t *testing.T, page *pages.Page) {
 		r.giveHub()
 	}
 	r.givePrometheus()
+	if page.Name == "docs/how-to/prometheus.md" {
+		r.serve(pages.Block{Text: "groups-exporter serve"}) // what is scraped
+	}
+	if page.Name == "docs/how-to/textfile.md" {
+		launch(t, "/", r.env, "prometheus-node-exporter", "--collector.textfile.directory=/var/lib/prometheus/node-exporter")
+	}
 	for _, b := range page.Blocks {
 		r.read(b)
 		if t.Failed() {
@@ -189,8 +199,7 @@ func (r *pageReader) write(name, text string) {
 func (r *pageReader) prepareHub() {
 	r.hub = &hub{t: r.t, dir: r.t.TempDir(), version: versions[0], public: "http://127.0.0.1:8000/", api: "http://127.0.0.1:8081/hub/api"}
 	r.config = fmt.Sprintf("c = get_config()\nc.JupyterHub.authenticator_class = 'dummy'\nc.JupyterHub.spawner_class = 'simple'\nc.ConfigurableHTTPProxy.command = [%q]\n", proxy)
-	input := readers()
-	r.hub.load(input)
+	r.hub.load(readers())
 	r.t.Cleanup(r.hub.sweep)
 }
 
@@ -243,9 +252,9 @@ func (r *pageReader) givePrometheus() {
 	}) {
 		return
 	}
-	r.write("/etc/prometheus/prometheus.yml", "scrape_configs: []\n")
-	p := launch(r.t, r.t.TempDir(), r.env, "prometheus", "--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=data")
-	p.until("Prometheus is ready", time.Minute, func() error {
+	r.write(prometheusConfig, "scrape_configs: []\n")
+	r.prometheus = launch(r.t, r.t.TempDir(), r.env, "prometheus", "--config.file="+prometheusConfig, "--storage.tsdb.path=data")
+	r.prometheus.until("Prometheus is ready", time.Minute, func() error {
 		_, err := get("http://127.0.0.1:9090/-/ready")
 		return err
 	})
@@ -260,7 +269,11 @@ func (r *pageReader) read(b pages.Block) {
 	}
 	r.t.Logf("line %d: %s", b.Line, b.Info)
 	if b.File != "" {
-		r.write(b.File, b.Text)
+		text := b.Text
+		if b.File == prometheusConfig {
+			text = "global: {scrape_interval: 1s}\n" + text // the test doesn't wait for a minute
+		}
+		r.write(b.File, text)
 	}
 	switch b.Info {
 	case "sh":
@@ -279,6 +292,8 @@ func (r *pageReader) read(b pages.Block) {
 		r.yaml(b)
 	case "ini":
 		r.ini(b)
+	case "promql":
+		r.query(b)
 	}
 }
 
@@ -364,6 +379,22 @@ func (r *pageReader) yaml(b pages.Block) {
 		r.write(named[1], text)
 	}
 	r.run(pages.Block{Line: b.Line, Text: strings.Join(command, " ")})
+}
+
+// query asks the page's Prometheus, if that has the page's configuration: the answer isn't empty.
+// What other pages ask has tests of its own.
+func (r *pageReader) query(b pages.Block) {
+	r.t.Helper()
+	if config, err := os.ReadFile(prometheusConfig); err != nil || !strings.Contains(string(config), "groups-exporter") {
+		return
+	}
+	r.prometheus.until(fmt.Sprintf("there is an answer to line %d", b.Line), time.Minute, func() error {
+		body, err := get("http://127.0.0.1:9090/api/v1/query?query=" + url.QueryEscape(b.Text))
+		if err == nil && !strings.Contains(body, `"value":[`) {
+			err = errors.New(body)
+		}
+		return err
+	})
 }
 
 // ini verifies a unit of systemd and runs what it starts, or checks an environment file.
