@@ -116,7 +116,7 @@ func TestDebianPackage(t *testing.T) {
 		t.Errorf("the manual:\n%s", page)
 	}
 	for shell, completion := range map[string]string{
-		"bash": `. /usr/share/bash-completion/bash_completion; _load_completion groups-exporter; complete -p groups-exporter`,
+		"bash": `. /usr/share/bash-completion/bash_completion; __load_completion groups-exporter; complete -p groups-exporter`,
 		"zsh":  `autoload -U compinit; compinit -u -D; print $_comps[groups-exporter]`,
 		"fish": `complete --do-complete "groups-exporter ver"`,
 	} {
@@ -148,6 +148,7 @@ func TestDebianPackage(t *testing.T) {
 	d.do("systemctl enable --now groups-exporter")
 	metrics("what the hub knows", `jupyterhub_user_group_info{.*usergroup="bio",username="ada"`)
 
+	h.change("POST", "/groups/chem", nil)
 	h.change("POST", "/groups/chem/users", map[string]any{"users": []string{"ada"}})
 	d.do("systemctl reload groups-exporter")
 	metrics("what the hub knows now", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
@@ -158,7 +159,7 @@ func TestDebianPackage(t *testing.T) {
 			t.Errorf("the process' status has no %q:\n%s", want, status)
 		}
 	}
-	d.want("groups-exporter", "ps -o user= -p $(systemctl show --property=MainPID --value groups-exporter) || stat -c %U /proc/$(systemctl show --property=MainPID --value groups-exporter)")
+	d.want("groups-exporter", "stat --format=%U /proc/$(systemctl show --property=MainPID --value groups-exporter)")
 
 	// An upgrade leaves settings as they are, and runs what ran.
 	pid := d.do("systemctl show --property=MainPID --value groups-exporter")
@@ -194,7 +195,7 @@ func TestDebianPackage(t *testing.T) {
 	}
 	d.do("dpkg --purge groups-exporter")
 	d.want(before, "ls -d /etc/*")
-	if left := d.do("find / -xdev -name '*groups-exporter*' -not -path '/root/*' -not -path '/var/log/*' -not -path '/proc/*'"); left != "" {
+	if left := d.do("find / -xdev -name '*groups-exporter*' -not -path '/root/*' -not -path '/var/log/*' -not -path '/var/cache/man/*' -not -path '/proc/*'"); left != "" {
 		t.Errorf("left of a purged package:\n%s", left)
 	}
 	if code := d.process.stop(syscall.SIGTERM); code > 0 {

@@ -141,7 +141,7 @@ func TestReleaseArchives(t *testing.T) {
 			settings[setting.Key] = setting.Value
 		}
 		for key, want := range map[string]string{
-			"GOOS_GOARCH": platform, "CGO_ENABLED": "0", "-trimpath": "true", "vcs.revision": r.commit, "vcs.modified": "false",
+			"GOOS_GOARCH": platform, "CGO_ENABLED": "0", "-trimpath": "true",
 		} {
 			got := settings[key]
 			if key == "GOOS_GOARCH" {
