@@ -338,6 +338,7 @@ func (r *pageReader) serve(b pages.Block) {
 	}
 	// The trap makes the shell wait for its command, and pass on its exit code.
 	r.serving = launch(r.t, r.dir, r.env, "bash", "-c", "trap : TERM INT\n"+r.script(b))
+	r.t.Cleanup(r.stopServing)
 	r.ready(r.serving, address)
 }
 
@@ -408,7 +409,11 @@ func (r *pageReader) ini(b pages.Block) {
 		}
 		return
 	}
+	// Of what it doesn't understand it warns only.
 	r.run(pages.Block{Line: b.Line, Text: "systemd-analyze verify " + b.File})
+	if strings.Contains(r.bash, b.File+":") {
+		r.t.Errorf("%s:%d: %s", r.page.Name, b.Line, r.bash)
+	}
 	for _, start := range regexp.MustCompile(`(?m)^ExecStart=(.*)$`).FindAllStringSubmatch(b.Text, -1) {
 		r.run(pages.Block{Line: b.Line, Text: start[1]})
 	}
