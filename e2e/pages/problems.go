@@ -23,11 +23,11 @@ func languages() map[string]string {
 	}
 }
 
-// elsewhere are pages whose blocks have tests of their own: what go generate makes of the help, and
-// what is deployed.
-func elsewhere(name string) bool {
-	return name == "docs/reference/commands.md" || strings.HasPrefix(name, "deploy/")
-}
+// generated are pages that a program writes. Their blocks are the help's.
+func generated(name string) bool { return name == "docs/reference/commands.md" }
+
+// Executed tells whether the blocks of a page are. What is deployed has a module with tests of its own.
+func (p *Page) Executed() bool { return !generated(p.Name) && !strings.HasPrefix(p.Name, "deploy/") }
 
 // doors are the pages from which every other is reached.
 func doors() []string { return []string{"README.md", "docs/index.md"} }
@@ -55,7 +55,7 @@ func Problems(root fs.FS, all []*Page) []string {
 }
 
 func (p *Page) blockProblems() []string {
-	if elsewhere(p.Name) {
+	if generated(p.Name) {
 		return nil
 	}
 	var found []string
