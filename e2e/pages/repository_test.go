@@ -42,4 +42,3 @@ func read(t *testing.T) []*Page {
 	}
 	return all
 }
-
