@@ -4,11 +4,11 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -91,7 +91,7 @@ func TestImage(t *testing.T) {
 	command := append(words(`ENTRYPOINT (\[.*\])`), words(`CMD (\[.*\])`)...)
 	container := launch(t, "/", environment(), append([]string{"unshare", "--mount", "--net", "sh", "-ec", contain, root, id[0], id[1]},
 		append(command, "--demo")...)...)
-	pid := fmt.Sprint(container.cmd.Process.Pid)
+	pid := strconv.Itoa(container.cmd.Process.Pid)
 	inside := append([]string{"nsenter", "--target=" + pid, "--mount", "--net", "--root", "--wd=/", "--setgid=" + id[1], "--setuid=" + id[0], "--"},
 		words(`HEALTHCHECK .* CMD (\[.*\])`)...)
 	container.until("the container is healthy", 10*time.Second, func() error { return tool("", inside...) })

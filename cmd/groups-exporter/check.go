@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -437,7 +438,7 @@ func (r *checkReport) writeYAML(w io.Writer) {
 	fmt.Fprintln(w, "        # - list:groups  # optional: groups without members")
 }
 
-func (r *checkReport) serviceName() string { return firstSet(r.service, "groups-exporter") }
+func (r *checkReport) serviceName() string { return cmp.Or(r.service, "groups-exporter") }
 
 // yamlString writes a text as YAML, on one line.
 func yamlString(text string) string {

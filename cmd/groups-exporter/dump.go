@@ -102,13 +102,11 @@ func runDump(ctx context.Context, out, errOut io.Writer, o dumpOptions) error {
 	if err != nil {
 		return err
 	}
-	families := chain(
-		metrics.Families(o.publish.metrics(), snapshot),
-		o.usage.families(o.publish.metrics(), snapshot, used...),
-	)
-	page, err := o.publish.limit().page(families, func(families iter.Seq[*dto.MetricFamily]) (*exposition.Page, error) {
-		return exposition.Encode(families, format)
-	})
+	families := []iter.Seq[*dto.MetricFamily]{metrics.Families(o.publish.metrics(), snapshot)}
+	for _, u := range used {
+		families = append(families, o.usage.family(o.publish.metrics(), snapshot, u))
+	}
+	page, err := exposition.Encode(chain(families...), format, o.publish.maxSeries)
 	if err != nil {
 		return err
 	}

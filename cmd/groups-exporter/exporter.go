@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,15 +24,16 @@ import (
 // exporter is the way from the answers of a hub and a Prometheus to what is
 // published.
 type exporter struct {
-	source  *source
-	publish publishOptions
-	usage   usageOptions
-	self    *metrics.Self
-	record  metrics.Hub
-	log     *slog.Logger
-	page    atomic.Pointer[exposition.Page]
-	status  atomic.Pointer[server.Status] // changed by the hub's poller alone
-	reloads []chan struct{}               // one for each source that is asked
+	source    *source
+	publish   publishOptions
+	usage     usageOptions
+	self      *metrics.Self
+	record    metrics.Hub
+	log       *slog.Logger
+	page      atomic.Pointer[exposition.Page]
+	status    atomic.Pointer[server.Status] // changed by the hub's poller alone
+	reloads   []chan struct{}               // one for each source that is asked
+	resources []metrics.Resource            // those that Prometheus is asked for
 
 	// Of the hub's poller alone.
 	began   time.Time       // when the refresh under way, or the last one, did
@@ -41,25 +43,13 @@ type exporter struct {
 	mu       sync.Mutex
 	snapshot *membership.Snapshot // what is joined to, nil where nothing is
 	answers  map[metrics.Resource]*usage.Answer
-	layers   [layers]layer
+	pages    []*exposition.Page // one for each layer, with what is on those below
 }
 
-// layer is a page, what it has in common with the one below among it, and how many
-// more series may come on top of it.
-type layer struct {
-	page *exposition.Page
-	left limit
-}
-
-// A page is made in layers, what changes seldom first. A layer is made again when
-// what is in it changes, and with it those that follow. At 100,000 users the
-// memberships alone take half a second, and pods are asked about every minute.
-const (
-	memberships = iota
-	homeDirs
-	pods
-	layers
-)
+// A page is made in layers: the memberships, and a resource in each that follows. A
+// layer is made again when what is in it changes, and with it those above. At 100,000
+// users the memberships alone take half a second, and pods are asked about every minute.
+const memberships = 0
 
 func newExporter(o serveOptions, log *slog.Logger) *exporter {
 	e := &exporter{
@@ -67,9 +57,13 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 		answers: map[metrics.Resource]*usage.Answer{},
 	}
 	e.status.Store(&server.Status{Version: versionNumber(), Hub: o.hub.api.String(), Namespace: o.hub.namespace})
-	e.record = e.self.Hub(o.hub.namespace, o.interval, append(words(hub.Reasons()), reasonMaxSeries)...)
+	e.record = e.self.Hub(o.hub.namespace, o.interval, append(words(hub.Reasons()), reasonMaxSeries, reasonOther)...)
 	e.source = o.hub.source(e.record.Answered)
-	for range 1 + len(metrics.Resources()) {
+	if o.usage.client != nil {
+		e.resources = metrics.Resources()
+	}
+	e.pages = make([]*exposition.Page, 1+len(e.resources))
+	for range e.pages {
 		e.reloads = append(e.reloads, make(chan struct{}, 1))
 	}
 	return e
@@ -95,17 +89,23 @@ func (e *exporter) run(ctx context.Context, o serveOptions) {
 		Interval: o.interval, MaxStaleness: o.staleness(o.interval), Log: e.log,
 	}
 	running.Go(func() { hubPoller.Run(ctx) })
-	if o.usage.client != nil {
-		for i, resource := range metrics.Resources() {
-			interval := o.usage.intervalOf(resource)
-			e.record.Usage(resource, interval, append(words(usage.Reasons()), reasonMaxSeries, reasonOther)...)
-			poller := server.Poller[*usage.Answer]{
-				Refresh: func(ctx context.Context) (*usage.Answer, error) { return e.read(ctx, resource) },
-				Publish: e.replaceUsage, Drop: func() { e.dropUsage(resource) }, Now: e.reloads[i+1],
-				Interval: interval, MaxStaleness: o.staleness(interval), Log: e.log.With("resource", resource),
-			}
-			running.Go(func() { poller.Run(ctx) })
+	for i, resource := range e.resources {
+		interval := o.usage.intervalOf(resource)
+		e.record.Usage(resource, interval, append(words(usage.Reasons()), reasonMaxSeries, reasonOther)...)
+		poller := server.Poller[*usage.Answer]{
+			Refresh: func(ctx context.Context) (*usage.Answer, error) {
+				answer, err := e.usage.client.Read(ctx, resource)
+				return answer, withHint(err)
+			},
+			Publish: e.replaceUsage, Drop: func() { e.dropUsage(resource) }, Now: e.reloads[i+1],
+			Report: func(err error, _ time.Time) {
+				if err != nil {
+					e.record.UsageFailed(resource, reasonOf(err))
+				}
+			},
+			Interval: interval, MaxStaleness: o.staleness(interval), Log: e.log.With("resource", resource),
 		}
+		running.Go(func() { poller.Run(ctx) })
 	}
 	running.Wait()
 }
@@ -115,7 +115,6 @@ func (e *exporter) refresh(ctx context.Context) (*membership.Snapshot, error) {
 	e.began = time.Now()
 	snapshot, result, err := e.source.snapshot(ctx)
 	if err != nil {
-		e.record.Failed(time.Since(e.began), string(hub.ReasonOf(err)))
 		return nil, withHint(err)
 	}
 	if result.Inconsistent {
@@ -123,16 +122,6 @@ func (e *exporter) refresh(ctx context.Context) (*membership.Snapshot, error) {
 	}
 	e.notice(append(e.source.notices(snapshot, result), e.publish.notices(snapshot)...))
 	return snapshot, nil
-}
-
-// read asks Prometheus.
-func (e *exporter) read(ctx context.Context, resource metrics.Resource) (*usage.Answer, error) {
-	answer, err := e.usage.client.Read(ctx, resource)
-	if err != nil {
-		e.record.UsageFailed(resource, string(usage.ReasonOf(err)))
-		return nil, withHint(err)
-	}
-	return answer, nil
 }
 
 // withHint adds what to do about an error, where we know: the log has no line for it.
@@ -150,7 +139,7 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	before, answers := e.snapshot, e.answers
 	e.snapshot = snapshot
 	err := e.encode(memberships)
-	if errors.As(err, new(tooManySeries)) && len(answers) > 0 {
+	if errors.As(err, new(exposition.TooManySeries)) && len(answers) > 0 {
 		// Memberships go first: usage makes room for them, until it is told again.
 		e.answers = map[metrics.Resource]*usage.Answer{}
 		if err = e.encode(memberships); err == nil {
@@ -162,7 +151,6 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	}
 	if err != nil {
 		e.snapshot, e.answers = before, answers
-		e.record.Failed(time.Since(e.began), encodeReason(err))
 		return nil, withHint(err)
 	}
 	if e.usage.client == nil {
@@ -184,7 +172,7 @@ func (e *exporter) drop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.snapshot = nil
-	e.layers = [layers]layer{} // who is gone is in no memory
+	clear(e.pages) // who is gone is in no memory
 	e.change(func(s *server.Status) { s.Published, s.Users, s.Groups = false, 0, nil })
 	e.page.Store(nil)
 	e.record.Dropped()
@@ -192,6 +180,9 @@ func (e *exporter) drop() {
 
 // report keeps what became of a refresh, for the landing page.
 func (e *exporter) report(err error, next time.Time) {
+	if err != nil {
+		e.record.Failed(time.Since(e.began), reasonOf(err))
+	}
 	e.change(func(s *server.Status) {
 		s.Next, s.Error = next, ""
 		if err != nil {
@@ -213,9 +204,8 @@ func (e *exporter) replaceUsage(answer *usage.Answer) ([]any, error) {
 	defer e.mu.Unlock()
 	before := e.answers[answer.Resource]
 	e.answers[answer.Resource] = answer
-	if err := e.encode(layerOf(answer.Resource)); err != nil {
+	if err := e.encode(e.layerOf(answer.Resource)); err != nil {
 		e.answers[answer.Resource] = before
-		e.record.UsageFailed(answer.Resource, encodeReason(err))
 		return nil, withHint(err)
 	}
 	e.record.UsageRead(answer.Resource, time.Now())
@@ -228,7 +218,7 @@ func (e *exporter) dropUsage(resource metrics.Resource) {
 	defer e.mu.Unlock()
 	delete(e.answers, resource)
 	e.record.UsageDropped(resource)
-	if err := e.encode(layerOf(resource)); err != nil {
+	if err := e.encode(e.layerOf(resource)); err != nil {
 		e.log.Warn("leaving out what is too old", "resource", resource, "err", err)
 	}
 }
@@ -236,21 +226,25 @@ func (e *exporter) dropUsage(resource metrics.Resource) {
 // The reasons of failures that are ours.
 const (
 	reasonMaxSeries = "max_series" // there would be too many series
-	reasonOther     = string(hub.Other)
+	reasonOther     = "other"      // what was read could not be published
 )
 
-func encodeReason(err error) string {
-	if errors.As(err, new(tooManySeries)) {
+// reasonOf gives the reason of a failure in a word, for a metric's label.
+func reasonOf(err error) string {
+	if hubErr, ok := errors.AsType[*hub.Error](err); ok {
+		return string(hubErr.Reason)
+	}
+	if usageErr, ok := errors.AsType[*usage.Error](err); ok {
+		return string(usageErr.Reason)
+	}
+	if errors.As(err, new(exposition.TooManySeries)) {
 		return reasonMaxSeries
 	}
 	return reasonOther
 }
 
-func layerOf(resource metrics.Resource) int {
-	if resource == metrics.HomeDir {
-		return homeDirs
-	}
-	return pods
+func (e *exporter) layerOf(resource metrics.Resource) int {
+	return 1 + slices.Index(e.resources, resource)
 }
 
 // encode makes the page again, from a layer on.
@@ -258,20 +252,19 @@ func (e *exporter) encode(from int) error {
 	if e.snapshot == nil {
 		return nil // what Prometheus told waits for the hub
 	}
-	made := e.layers
-	below := layer{left: *e.publish.limit()}
-	for i := range made {
-		if i >= from {
-			var err error
-			made[i].left = below.left
-			if made[i].page, err = made[i].left.page(e.families(i), below.page.With); err != nil {
-				return err
-			}
+	made := slices.Clone(e.pages)
+	for i := from; i < len(made); i++ {
+		below := exposition.Empty(e.publish.maxSeries)
+		if i > 0 {
+			below = made[i-1]
 		}
-		below = made[i]
+		var err error
+		if made[i], err = below.With(e.families(i)); err != nil {
+			return err
+		}
 	}
-	e.layers = made
-	e.page.Store(below.page)
+	e.pages = made
+	e.page.Store(made[len(made)-1])
 	return nil
 }
 
@@ -280,15 +273,13 @@ func (e *exporter) families(layer int) iter.Seq[*dto.MetricFamily] {
 	if layer == memberships {
 		return metrics.Families(e.publish.metrics(), e.snapshot)
 	}
-	var used []*usage.Usage
-	for _, resource := range metrics.Resources() {
-		if answer := e.answers[resource]; answer != nil && layerOf(resource) == layer {
-			u := usage.Join(answer, e.snapshot)
-			e.record.Unattributed(resource, u.Unknown, answer.NotFinite)
-			used = append(used, u)
-		}
+	answer := e.answers[e.resources[layer-1]]
+	if answer == nil {
+		return func(func(*dto.MetricFamily) bool) {}
 	}
-	return e.usage.families(e.publish.metrics(), e.snapshot, used...)
+	used := usage.Join(answer, e.snapshot)
+	e.record.Unattributed(answer.Resource, used.Unknown, answer.NotFinite)
+	return e.usage.family(e.publish.metrics(), e.snapshot, used)
 }
 
 // notice logs what the refresh before did not say already.
@@ -305,7 +296,7 @@ func (e *exporter) notice(notices []string) {
 
 func (e *exporter) handler(o serveOptions) *server.Handler {
 	h := &server.Handler{
-		Page: e.page.Load, Ready: func() bool { return !e.status.Load().Refreshed.IsZero() }, Status: func() server.Status { return *e.status.Load() }, Self: e.self.Registry,
+		Page: e.page.Load, Status: func() server.Status { return *e.status.Load() }, Self: e.self.Registry,
 		TelemetryPath: o.web.telemetryPath, RoutePrefix: o.web.routePrefix,
 		Check: o.web.check(e.source.client), Pprof: o.web.pprof, Log: e.log,
 	}

@@ -114,16 +114,6 @@ func completeWords(cmd *cobra.Command, flag string, words []string) {
 	}
 }
 
-// firstSet returns the first that isn't empty.
-func firstSet(values ...string) string {
-	for _, value := range values {
-		if value != "" {
-			return value
-		}
-	}
-	return ""
-}
-
 // needsNoArgs refuses arguments in words that help.
 func needsNoArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {

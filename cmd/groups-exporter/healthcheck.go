@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -26,9 +27,9 @@ func (o *healthcheckOptions) addFlags(cmd *cobra.Command) {
 
 func (o *healthcheckOptions) complete(getenv func(string) string) error {
 	if o.url == "" {
-		address := firstSet(serviceAddress(getenv("JUPYTERHUB_SERVICE_URL")), defaultListenAddress)
+		address := cmp.Or(serviceAddress(getenv("JUPYTERHUB_SERVICE_URL")), defaultListenAddress)
 		host, port, _ := net.SplitHostPort(address) // serviceAddress has seen to the port
-		o.url = "http://" + net.JoinHostPort(firstSet(host, "127.0.0.1"), port) + "/-/healthy"
+		o.url = "http://" + net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port) + "/-/healthy"
 	}
 	if _, err := remote.ParseURL(o.url); err != nil {
 		return usagef("--url is no address: %w", err)

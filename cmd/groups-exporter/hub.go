@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -65,7 +66,7 @@ func (o *hubOptions) complete(getenv func(string) string) error {
 		return err
 	}
 	pod, _ := os.ReadFile(podNamespaceFile)
-	o.namespace = firstSet(o.namespace, getenv("NAMESPACE"), strings.TrimSpace(string(pod)), "default")
+	o.namespace = cmp.Or(o.namespace, getenv("NAMESPACE"), strings.TrimSpace(string(pod)), "default")
 	if err := o.checkRules(); err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func (o *hubOptions) completeAddress(getenv func(string) string) error {
 	}
 	if host := getenv("HUB_SERVICE_HOST"); address == "" && host != "" {
 		// Kubernetes sets both for a service named "hub" in the same namespace.
-		from, address = "HUB_SERVICE_HOST with HUB_SERVICE_PORT", "http://"+net.JoinHostPort(host, firstSet(getenv("HUB_SERVICE_PORT"), "8081"))
+		from, address = "HUB_SERVICE_HOST with HUB_SERVICE_PORT", "http://"+net.JoinHostPort(host, cmp.Or(getenv("HUB_SERVICE_PORT"), "8081"))
 	}
 	if address == "" {
 		return usagef("no hub to ask: neither --hub-url nor JUPYTERHUB_API_URL is given")
@@ -157,7 +158,7 @@ func parseToken(from, text string) (hub.Token, error) {
 
 func (o *hubOptions) completeTLS(getenv func(string) string) error {
 	// A hub with internal_ssl gives its services these.
-	o.caFile = firstSet(o.caFile, getenv("JUPYTERHUB_SSL_CLIENT_CA"))
+	o.caFile = cmp.Or(o.caFile, getenv("JUPYTERHUB_SSL_CLIENT_CA"))
 	if o.certFile == "" && o.keyFile == "" {
 		o.certFile, o.keyFile = getenv("JUPYTERHUB_SSL_CERTFILE"), getenv("JUPYTERHUB_SSL_KEYFILE")
 	}

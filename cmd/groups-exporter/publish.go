@@ -1,16 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
-	"iter"
 	"regexp"
 	"slices"
 	"strings"
 
-	dto "github.com/prometheus/client_model/go"
 	"github.com/spf13/cobra"
 
-	"github.com/groups-exporter/groups-exporter/internal/exposition"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 )
@@ -40,7 +38,7 @@ func (o *prefixOption) addFlag(cmd *cobra.Command) {
 }
 
 func (o *prefixOption) complete(getenv func(string) string) error {
-	o.value = firstSet(o.value, getenv("JUPYTERHUB_METRICS_PREFIX"))
+	o.value = cmp.Or(o.value, getenv("JUPYTERHUB_METRICS_PREFIX"))
 	if o.value != "" && !regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`).MatchString(o.value) {
 		return usagef("metrics can't begin with %q: letters, digits and _ can, a digit not first", o.value)
 	}
@@ -104,40 +102,4 @@ func (o *publishOptions) notices(snapshot *membership.Snapshot) []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("%s are not published: the token lacks %s", strings.Join(what, " and "), strings.Join(scopes, " and "))}
-}
-
-// limit lets through as many series as may be published.
-type limit struct{ max, left int }
-
-// tooManySeries is the error of a page with more series than may be published.
-type tooManySeries struct{ max int }
-
-func (e tooManySeries) Error() string {
-	return fmt.Sprintf("there are more than %d series to publish", e.max)
-}
-
-func (o *publishOptions) limit() *limit { return &limit{o.maxSeries, o.maxSeries} }
-
-// of yields the families until the limit is reached.
-func (l *limit) of(families iter.Seq[*dto.MetricFamily]) iter.Seq[*dto.MetricFamily] {
-	return func(yield func(*dto.MetricFamily) bool) {
-		for family := range families {
-			l.left -= len(family.Metric)
-			if l.left < 0 || !yield(family) {
-				return
-			}
-		}
-	}
-}
-
-// page makes a page of the families, whole or not at all.
-func (l *limit) page(families iter.Seq[*dto.MetricFamily], encode func(iter.Seq[*dto.MetricFamily]) (*exposition.Page, error)) (*exposition.Page, error) {
-	page, err := encode(l.of(families))
-	switch {
-	case l.left < 0:
-		return nil, tooManySeries{l.max}
-	case err != nil:
-		return nil, fmt.Errorf("encoding: %w", err)
-	}
-	return page, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -46,22 +47,9 @@ func normalizeFlag(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	return pflag.NormalizedName(name)
 }
 
-// setter is a flag that is a function.
-type setter func(string) error
-
-func (setter) String() string { return "" }
-
-// Set calls it.
-func (s setter) Set(text string) error { return s(text) }
-
-// Type is a string, for pflag.
-func (setter) Type() string { return "string" }
-
 func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
-	hidden := func(name string, set setter) {
-		cmd.Flags().AddFlag(&pflag.Flag{Name: name, Value: set, Hidden: true, Usage: "of the Python exporter"})
-	}
-	hidden("port", func(text string) error {
+	flags := cmd.Flags()
+	flags.Func("port", "", func(text string) error {
 		port, err := strconv.ParseUint(text, 10, 16)
 		if err != nil {
 			return errors.New("it must be a port")
@@ -69,7 +57,7 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 		o.web.listenAddress = fmt.Sprintf(":%d", port)
 		return nil
 	})
-	hidden("double-count", func(text string) error {
+	flags.Func("double-count", "", func(text string) error {
 		switch strings.ToLower(text) {
 		case "true":
 			o.hub.rules.MultiGroup = membership.Both
@@ -80,37 +68,30 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 		}
 		return nil
 	})
-	hidden("hub-api-token", func(text string) error {
+	flags.Func("hub-api-token", "", func(text string) error {
 		p.tokenOnLine = true
 		o.hub.token = hub.NewToken(text)
 		return nil
 	})
-	hidden("prometheus-host", func(text string) error {
-		p.prometheusHost = text
-		return nil
-	})
-	hidden("prometheus-port", func(text string) error {
-		p.prometheusPort = text
-		return nil
-	})
-	hidden("update-metrics-interval", duration{&p.usageInterval}.Set)
-	hidden("update-dirsize-interval", duration{&p.homeDirInterval}.Set)
+	flags.StringVar(&p.prometheusHost, "prometheus-host", "", "")
+	flags.StringVar(&p.prometheusPort, "prometheus-port", "", "")
+	flags.Var(duration{&p.usageInterval}, "update-metrics-interval", "")
+	flags.Var(duration{&p.homeDirInterval}, "update-dirsize-interval", "")
+	for _, name := range []string{"port", "double-count", "hub-api-token", "prometheus-host", "prometheus-port", "update-metrics-interval", "update-dirsize-interval"} {
+		flags.Lookup(name).Hidden = true
+	}
 }
 
 // complete fills in what serve's own flags leave open.
 func (p *pythonOptions) complete(o *usageOptions) {
 	if o.address == "" && p.prometheusHost+p.prometheusPort != "" {
-		o.address = "http://" + net.JoinHostPort(firstSet(p.prometheusHost, "localhost"), firstSet(p.prometheusPort, "9090"))
+		o.address = "http://" + net.JoinHostPort(cmp.Or(p.prometheusHost, "localhost"), cmp.Or(p.prometheusPort, "9090"))
 	}
 	if o.address == "" {
 		return
 	}
-	if o.interval == 0 {
-		o.interval = p.usageInterval
-	}
-	if o.homeDirInterval == 0 {
-		o.homeDirInterval = p.homeDirInterval
-	}
+	o.interval = cmp.Or(o.interval, p.usageInterval)
+	o.homeDirInterval = cmp.Or(o.homeDirInterval, p.homeDirInterval)
 	p.usageInterval, p.homeDirInterval = 0, 0 // they have an effect
 }
 

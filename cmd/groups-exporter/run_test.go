@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/spf13/cobra"
 
+	"github.com/groups-exporter/groups-exporter/internal/exposition"
 	"github.com/groups-exporter/groups-exporter/internal/fakehub"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
@@ -263,7 +264,7 @@ func TestUsageComesAndGoes(t *testing.T) {
 	check("with it", "group_members", "user_group_info", "user_group_cpu_seconds")
 	prometheusTells(metrics.HomeDir)
 	// One series more than may be is not published, and leaves the others alone.
-	var tooMany tooManySeries
+	var tooMany exposition.TooManySeries
 	if _, err := e.replaceUsage(&usage.Answer{Resource: metrics.Memory, Values: map[string]float64{"ada": 1}}); !errors.As(err, &tooMany) {
 		t.Errorf("more series than may be: %v", err)
 	}

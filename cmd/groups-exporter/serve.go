@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"os"
@@ -48,16 +49,12 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 
 func (o *serveOptions) complete(getenv func(string) string) error {
 	if o.demo {
-		if firstSet(o.hub.address, o.hub.tokenFile, o.hub.caFile, o.hub.certFile, o.hub.keyFile, o.hub.token.Reveal()) != "" {
+		if cmp.Or(o.hub.address, o.hub.tokenFile, o.hub.caFile, o.hub.certFile, o.hub.keyFile, o.hub.token.Reveal()) != "" {
 			return usagef("--demo has a hub of its own: it goes without --hub-url, a token and certificates")
 		}
-		if o.interval == 0 {
-			o.interval = demoRefreshInterval
-		}
+		o.interval = cmp.Or(o.interval, demoRefreshInterval)
 	}
-	if o.interval == 0 {
-		o.interval = defaultRefreshInterval
-	}
+	o.interval = cmp.Or(o.interval, defaultRefreshInterval)
 	if err := o.web.complete(getenv); err != nil {
 		return err
 	}
@@ -76,7 +73,7 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 
 func (o *serveOptions) completeHub(getenv func(string) string) error {
 	if o.demo {
-		o.hub.namespace = firstSet(o.hub.namespace, "demo")
+		o.hub.namespace = cmp.Or(o.hub.namespace, "demo")
 		return o.hub.checkRules()
 	}
 	return o.hub.complete(getenv)

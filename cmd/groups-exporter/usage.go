@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,18 +74,10 @@ func (o *usageOptions) complete(namespace string) error {
 	if err != nil {
 		return usagef("--prometheus-url is no Prometheus' address: %w", err)
 	}
-	if o.timeout == 0 {
-		o.timeout = defaultUsageTimeout
-	}
-	if o.attribution == "" {
-		o.attribution = usage.Full
-	}
-	if o.interval == 0 {
-		o.interval = defaultUsageInterval
-	}
-	if o.homeDirInterval == 0 {
-		o.homeDirInterval = defaultHomeDirInterval
-	}
+	o.timeout = cmp.Or(o.timeout, defaultUsageTimeout)
+	o.attribution = cmp.Or(o.attribution, usage.Full)
+	o.interval = cmp.Or(o.interval, defaultUsageInterval)
+	o.homeDirInterval = cmp.Or(o.homeDirInterval, defaultHomeDirInterval)
 	settings := config.DefaultHTTPClientConfig
 	settings.ProxyFromEnvironment = true
 	if o.configFile != "" {
@@ -125,18 +118,9 @@ func (o *usageOptions) intervalOf(resource metrics.Resource) time.Duration {
 	return o.interval
 }
 
-// families yields the families of what Prometheus told, joined with a snapshot.
-func (o *usageOptions) families(m metrics.Options, snapshot *membership.Snapshot, used ...*usage.Usage) iter.Seq[*dto.MetricFamily] {
-	return func(yield func(*dto.MetricFamily) bool) {
-		for _, u := range used {
-			rows := metrics.Usage{Namespace: snapshot.Namespace(), Rows: u.Rows(o.attribution)}
-			for family := range metrics.UsageFamily(m, u.Resource, rows) {
-				if !yield(family) {
-					return
-				}
-			}
-		}
-	}
+// family yields the family of what the users in a snapshot use of a resource.
+func (o *usageOptions) family(m metrics.Options, snapshot *membership.Snapshot, used *usage.Usage) iter.Seq[*dto.MetricFamily] {
+	return metrics.UsageFamily(m, used.Resource, metrics.Usage{Namespace: snapshot.Namespace(), Rows: used.Rows(o.attribution)})
 }
 
 // readAll asks for all resources once.

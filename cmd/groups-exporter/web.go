@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,8 +71,8 @@ func (o *webOptions) addFlags(cmd *cobra.Command) {
 
 func (o *webOptions) complete(getenv func(string) string) error {
 	serviceURL := getenv("JUPYTERHUB_SERVICE_URL")
-	o.listenAddress = firstSet(o.listenAddress, serviceAddress(serviceURL), defaultListenAddress)
-	o.routePrefix = firstSet(o.routePrefix, getenv("JUPYTERHUB_SERVICE_PREFIX"), defaultRoutePrefix)
+	o.listenAddress = cmp.Or(o.listenAddress, serviceAddress(serviceURL), defaultListenAddress)
+	o.routePrefix = cmp.Or(o.routePrefix, getenv("JUPYTERHUB_SERVICE_PREFIX"), defaultRoutePrefix)
 	if err := checkListenAddress(o.listenAddress); err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func (o *webOptions) complete(getenv func(string) string) error {
 		return usagef("--auth-scope needs --auth hub")
 	}
 	// A service's prefix ends in its name.
-	name := firstSet(getenv("JUPYTERHUB_SERVICE_NAME"), path.Base(o.routePrefix))
+	name := cmp.Or(getenv("JUPYTERHUB_SERVICE_NAME"), path.Base(o.routePrefix))
 	o.enough = append([]string{"access:services", "access:services!service=" + name, "read:metrics"}, o.authScopes...)
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/groups-exporter/groups-exporter/internal/exposition"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
@@ -66,7 +67,7 @@ func hint(err error) string {
 	if usageErr, ok := errors.AsType[*usage.Error](err); ok {
 		return usageErrorHint(usageErr)
 	}
-	if errors.As(err, new(tooManySeries)) {
+	if errors.As(err, new(exposition.TooManySeries)) {
 		return "--max-series allows more; --allow-group, --deny-group and --usernames omit make fewer"
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {

@@ -8,6 +8,7 @@ package exposition
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"iter"
@@ -44,20 +45,30 @@ type Page struct {
 	compressed int64
 	size       int64
 	crc        uint32
+	series     int
+	most       int // of series
 }
 
-// Encode makes a page of families. A family may come in several parts, one
-// after another; a part is not kept and may be changed when the next is asked for.
-func Encode(families iter.Seq[*dto.MetricFamily], format Format) (*Page, error) {
-	return (&Page{}).encode(families, format)
+// TooManySeries is the error of a page that would have more series than it may.
+type TooManySeries struct{ Most int }
+
+func (e TooManySeries) Error() string {
+	return fmt.Sprintf("there are more than %d series to publish", e.Most)
+}
+
+// Empty is a page without families, on which there may be so many series.
+func Empty(most int) *Page { return &Page{most: most} }
+
+// Encode makes a page of families, of at most so many series, or a TooManySeries. A
+// family may come in several parts, one after another; a part is not kept and may be
+// changed when the next is asked for.
+func Encode(families iter.Seq[*dto.MetricFamily], format Format, most int) (*Page, error) {
+	return Empty(most).encode(families, format)
 }
 
 // With makes a page of what is on this one, as Text, and of more families. This one
 // stays as it is, and is neither encoded nor copied again.
 func (p *Page) With(families iter.Seq[*dto.MetricFamily]) (*Page, error) {
-	if p == nil {
-		return Encode(families, Text)
-	}
 	longer := *p
 	longer.chunks = slices.Clone(p.chunks)
 	if last := len(p.chunks) - 1; last >= 0 {
@@ -74,6 +85,9 @@ func (p *Page) encode(families iter.Seq[*dto.MetricFamily], format Format) (*Pag
 	var part bytes.Buffer
 	last := ""
 	for family := range families {
+		if p.series += len(family.Metric); p.series > p.most {
+			return nil, TooManySeries{p.most}
+		}
 		part.Reset()
 		if format == OpenMetrics {
 			_, err = expfmt.MetricFamilyToOpenMetrics(&part, family)

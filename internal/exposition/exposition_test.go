@@ -60,7 +60,7 @@ func whole(n int) []*dto.MetricFamily {
 
 func encode(t testing.TB, families iter.Seq[*dto.MetricFamily], format exposition.Format) *exposition.Page {
 	t.Helper()
-	page, err := exposition.Encode(families, format)
+	page, err := exposition.Encode(families, format, 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestGzip(t *testing.T) {
 		{"a page alone", encode(t, parts(5000), exposition.Text), ""},
 		{"a tail alone", nil, "live 1\n"},
 		{"a long tail", encode(t, parts(1), exposition.Text), strings.Repeat("live 1\n", 100_000)},
-		{"layers and a tail", with(t, with(t, with(t, nil, parts(5000)), parts(300)), parts(1)), "live 1\n"},
+		{"layers and a tail", with(t, with(t, with(t, exposition.Empty(1<<30), parts(5000)), parts(300)), parts(1)), "live 1\n"},
 		{"nothing", nil, ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -230,7 +230,7 @@ func TestManyReaders(t *testing.T) {
 
 func TestAnInvalidFamilyIsAnError(t *testing.T) {
 	nameless := func(yield func(*dto.MetricFamily) bool) { yield(family("", 0, 1)) }
-	if _, err := exposition.Encode(nameless, exposition.Text); err == nil {
+	if _, err := exposition.Encode(nameless, exposition.Text, 1<<30); err == nil {
 		t.Error("a family without a name was encoded")
 	}
 }

@@ -23,12 +23,11 @@ const (
 	Status   Reason = "status"    // any other answer that isn't 200
 	Format   Reason = "format"    // a 200 that isn't what a JupyterHub says
 	TooLarge Reason = "too_large" // an answer over the bound
-	Other    Reason = "other"     // an error that isn't a hub's
 )
 
 // Reasons lists them all.
 func Reasons() []Reason {
-	return []Reason{Connect, Timeout, BadToken, Scope, Status, Format, TooLarge, Other}
+	return []Reason{Connect, Timeout, BadToken, Scope, Status, Format, TooLarge}
 }
 
 // Error is all that can go wrong between us and a hub.
@@ -79,14 +78,6 @@ func (e *Error) Error() string {
 
 // Unwrap gives the error below.
 func (e *Error) Unwrap() error { return e.Err }
-
-// ReasonOf gives the reason of an error that List returned.
-func ReasonOf(err error) Reason {
-	if hubErr, ok := errors.AsType[*Error](err); ok {
-		return hubErr.Reason
-	}
-	return Other
-}
 
 // RetryAfter gives how long the hub asks us to wait, 0 where it doesn't.
 func RetryAfter(err error) time.Duration {

@@ -72,7 +72,7 @@ func FuzzRetryAfter(f *testing.F) {
 					w.WriteHeader(http.StatusTooManyRequests)
 				})}
 			}).List(t.Context())
-			if hub.ReasonOf(err) != hub.Status || hub.RetryAfter(err) < 0 {
+			if reasonOf(err) != hub.Status || hub.RetryAfter(err) < 0 {
 				t.Errorf("error %v, to wait %v", err, hub.RetryAfter(err))
 			}
 			if took := time.Since(begin); took > 4*time.Minute {

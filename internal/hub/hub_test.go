@@ -649,7 +649,7 @@ func TestRetries(t *testing.T) {
 					o.Transport = inMemory{fake}
 					o.OnAnswer = func(code int) { codes[code]++ }
 				}).List(t.Context())
-				if (err != nil) != (c.reason != "") || c.reason != "" && hub.ReasonOf(err) != c.reason {
+				if (err != nil) != (c.reason != "") || c.reason != "" && reasonOf(err) != c.reason {
 					t.Errorf("got error %v, want reason %q", err, c.reason)
 				}
 				requests := 0
@@ -786,4 +786,12 @@ func BenchmarkList(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// reasonOf is the reason of an error that List returned.
+func reasonOf(err error) hub.Reason {
+	if e, ok := errors.AsType[*hub.Error](err); ok {
+		return e.Reason
+	}
+	return ""
 }

@@ -177,7 +177,7 @@ func TestInspectFails(t *testing.T) {
 		_, err := client(t, server.URL, func(o *hub.Options) {
 			o.Token = func() (hub.Token, error) { return hub.Token{}, errors.New("gone") }
 		}).Inspect(t.Context())
-		if hub.ReasonOf(err) != hub.BadToken {
+		if reasonOf(err) != hub.BadToken {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -48,15 +49,9 @@ func (r Rules) Validate() error {
 }
 
 func (r Rules) withDefaults() Rules {
-	if r.MultiGroup == "" {
-		r.MultiGroup = Each
-	}
-	if r.NoneName == "" {
-		r.NoneName = DefaultNoneName
-	}
-	if r.MultipleName == "" {
-		r.MultipleName = DefaultMultipleName
-	}
+	r.MultiGroup = cmp.Or(r.MultiGroup, Each)
+	r.NoneName = cmp.Or(r.NoneName, DefaultNoneName)
+	r.MultipleName = cmp.Or(r.MultipleName, DefaultMultipleName)
 	return r
 }
 

@@ -27,7 +27,7 @@ func text(t *testing.T, o metrics.Options, snapshots ...*membership.Snapshot) st
 
 func textOf(t *testing.T, families iter.Seq[*dto.MetricFamily]) string {
 	t.Helper()
-	page, err := exposition.Encode(families, exposition.Text)
+	page, err := exposition.Encode(families, exposition.Text, 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}

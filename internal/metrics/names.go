@@ -1,5 +1,7 @@
 package metrics
 
+import "cmp"
+
 // DefaultPrefix begins the names of the families about a hub, if not told otherwise.
 const DefaultPrefix = "jupyterhub"
 
@@ -15,10 +17,7 @@ const (
 
 // Name is a family's name behind the prefix, DefaultPrefix where it is empty.
 func Name(prefix, family string) string {
-	if prefix == "" {
-		prefix = DefaultPrefix
-	}
-	return prefix + "_" + family
+	return cmp.Or(prefix, DefaultPrefix) + "_" + family
 }
 
 // Resource is something that users use; there is a family for each. It is also

@@ -158,40 +158,33 @@ func indent(text string) string { return "  " + strings.ReplaceAll(text, "\n", "
 
 // RecordedByUser is the name of the series that record ByUser.
 func RecordedByUser(resource metrics.Resource) string {
-	metric, operation := recorded(resource)
-	return level("namespace_username", resource) + ":" + metric + ":" + operation
+	return recorded("namespace_username", resource, "")
 }
 
 // RecordedByGroup is the name of the series that record ByGroup.
 func RecordedByGroup(resource metrics.Resource, share bool) string {
-	metric, operation := recorded(resource)
 	if share {
-		operation = "share_" + operation
+		return recorded("namespace_usergroup", resource, "share_")
 	}
-	return level("namespace_usergroup", resource) + ":" + metric + ":" + operation
+	return recorded("namespace_usergroup", resource, "")
 }
 
-// level tells what the labels don't: which resource is requested.
-func level(labels string, resource metrics.Resource) string {
-	switch resource {
-	case metrics.MemoryRequests:
-		return labels + "_memory"
-	case metrics.CPURequests:
-		return labels + "_cpu"
-	default:
-		return labels
-	}
-}
-
-func recorded(resource metrics.Resource) (metric, operation string) {
+// recorded puts a name together as level:metric:operation. Of the requests the level
+// tells which resource it is, as no label does.
+func recorded(level string, resource metrics.Resource, prefix string) string {
+	var metric string
+	operation := "sum"
 	switch resource {
 	case metrics.Memory:
-		return "container_memory_working_set_bytes", "sum"
+		metric = "container_memory_working_set_bytes"
 	case metrics.CPU:
-		return "container_cpu_usage_seconds", "rate5m"
-	case metrics.MemoryRequests, metrics.CPURequests:
-		return "kube_pod_container_resource_requests", "sum"
+		metric, operation = "container_cpu_usage_seconds", "rate5m"
+	case metrics.MemoryRequests:
+		level, metric = level+"_memory", "kube_pod_container_resource_requests"
+	case metrics.CPURequests:
+		level, metric = level+"_cpu", "kube_pod_container_resource_requests"
 	default:
-		return "dirsize_total_size_bytes", "sum"
+		metric = "dirsize_total_size_bytes"
 	}
+	return level + ":" + metric + ":" + prefix + operation
 }

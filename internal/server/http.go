@@ -37,9 +37,7 @@ const (
 type Handler struct {
 	// Page returns what is published now; nil is an empty page.
 	Page func() *exposition.Page
-	// Ready tells whether a refresh ever succeeded.
-	Ready func() bool
-	// Status is what the landing page shows.
+	// Status is what the landing page shows, and by which /-/ready decides.
 	Status func() Status
 	// Self gives the families that are made anew for each scrape.
 	Self prometheus.Gatherer
@@ -128,7 +126,7 @@ func (h *Handler) checked(bare bool, serve http.HandlerFunc) http.HandlerFunc {
 func healthy(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") }
 
 func (h *Handler) ready(w http.ResponseWriter, _ *http.Request) {
-	if !h.Ready() {
+	if h.Status().Refreshed.IsZero() {
 		http.Error(w, "no refresh has succeeded yet", http.StatusServiceUnavailable)
 		return
 	}

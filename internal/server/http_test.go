@@ -27,8 +27,8 @@ const hubText = "# TYPE hub_metric gauge\nhub_metric 1\n"
 
 type site struct {
 	server.Handler
-	page  atomic.Pointer[exposition.Page]
-	ready atomic.Bool
+	page      atomic.Pointer[exposition.Page]
+	refreshed time.Time
 }
 
 func newSite(t *testing.T) *site {
@@ -37,9 +37,11 @@ func newSite(t *testing.T) *site {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "self_metric", Help: "Self."}, func() float64 { return 2 }))
 	s.Handler = server.Handler{
-		Page: s.page.Load, Ready: s.ready.Load, Self: registry,
+		Page: s.page.Load, Self: registry,
 		TelemetryPath: "/metrics", RoutePrefix: "/services/groups-exporter/",
-		Status: func() server.Status { return server.Status{Version: "1.2.3", Hub: "http://hub/hub/api"} }, Log: slog.New(slog.DiscardHandler),
+		Status: func() server.Status {
+			return server.Status{Version: "1.2.3", Hub: "http://hub/hub/api", Refreshed: s.refreshed}
+		}, Log: slog.New(slog.DiscardHandler),
 	}
 	return s
 }
@@ -49,12 +51,12 @@ func (s *site) publish(t *testing.T) {
 	name, value, kind := "hub_metric", 1.0, dto.MetricType_GAUGE
 	page, err := exposition.Encode(func(yield func(*dto.MetricFamily) bool) {
 		yield(&dto.MetricFamily{Name: &name, Type: &kind, Metric: []*dto.Metric{{Gauge: &dto.Gauge{Value: &value}}}})
-	}, exposition.Text)
+	}, exposition.Text, 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.page.Store(page)
-	s.ready.Store(true)
+	s.refreshed = time.Now()
 }
 
 func (s *site) get(path string, header ...string) *http.Response {
@@ -373,7 +375,7 @@ func TestAClientThatNeverReads(t *testing.T) {
 				return
 			}
 		}
-	}, exposition.Text)
+	}, exposition.Text, 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -139,8 +139,8 @@ func TestReadFails(t *testing.T) {
 				c.answer(w, r)
 			})
 			answer, err := client(t, address, timeout).Read(t.Context(), metrics.Memory)
-			if answer != nil || usage.ReasonOf(err) != c.reason || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), address) {
-				t.Errorf("answer %v, reason %q, error %v", answer, usage.ReasonOf(err), err)
+			if answer != nil || reasonOf(err) != c.reason || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), address) {
+				t.Errorf("answer %v, reason %q, error %v", answer, reasonOf(err), err)
 			}
 			if !slices.Contains(usage.Reasons(), c.reason) {
 				t.Errorf("no counter starts for %q", c.reason)
@@ -174,7 +174,7 @@ func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
 		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
 	})
 	_, err := client(t, address, time.Minute).Read(t.Context(), metrics.Memory)
-	if usage.ReasonOf(err) != usage.Status || !strings.Contains(err.Error(), "answered 307") {
+	if reasonOf(err) != usage.Status || !strings.Contains(err.Error(), "answered 307") {
 		t.Errorf("error %v", err)
 	}
 	here := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
@@ -196,7 +196,15 @@ func TestErrorsAreShort(t *testing.T) {
 		fmt.Fprintf(w, `{"status": "error", "errorType": "execution", "error": %q}`, strings.Repeat("long é", 1<<20))
 	})
 	_, err := client(t, address, time.Minute).Read(t.Context(), metrics.Memory)
-	if usage.ReasonOf(err) != usage.Query || len(err.Error()) > 500 || !utf8.ValidString(err.Error()) {
+	if reasonOf(err) != usage.Query || len(err.Error()) > 500 || !utf8.ValidString(err.Error()) {
 		t.Errorf("%d bytes: %.600v", len(err.Error()), err)
 	}
+}
+
+// reasonOf is the reason of an error that Read returned.
+func reasonOf(err error) usage.Reason {
+	if e, ok := errors.AsType[*usage.Error](err); ok {
+		return e.Reason
+	}
+	return ""
 }

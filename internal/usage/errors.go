@@ -1,7 +1,6 @@
 package usage
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -63,11 +62,3 @@ func (e *Error) Error() string {
 
 // Unwrap gives the network's error.
 func (e *Error) Unwrap() error { return e.Err }
-
-// ReasonOf gives the reason of an error that Read returned.
-func ReasonOf(err error) Reason {
-	if usageErr, ok := errors.AsType[*Error](err); ok {
-		return usageErr.Reason
-	}
-	return Connect
-}
