@@ -27,7 +27,7 @@ type exporter struct {
 	source    *source
 	publish   publishOptions
 	usage     usageOptions
-	self      *metrics.Self
+	self      *server.Self
 	record    metrics.Hub
 	log       *slog.Logger
 	page      atomic.Pointer[exposition.Page]
@@ -53,11 +53,12 @@ const memberships = 0
 
 func newExporter(o serveOptions, log *slog.Logger) *exporter {
 	e := &exporter{
-		publish: o.publish, usage: o.usage, self: metrics.NewSelf(), log: log,
+		publish: o.publish, usage: o.usage, log: log,
 		answers: map[metrics.Resource]*usage.Answer{},
 	}
 	e.status.Store(&server.Status{Version: versionNumber(), Hub: o.hub.api.String(), Namespace: o.hub.namespace})
-	e.record = e.self.Hub(o.hub.namespace, o.interval, append(words(hub.Reasons()), reasonMaxSeries, reasonOther)...)
+	self := metrics.NewSelf()
+	e.record = self.Hub(o.hub.namespace, o.interval, append(words(hub.Reasons()), reasonMaxSeries, reasonOther)...)
 	e.source = o.hub.source(e.record.Answered)
 	if o.usage.client != nil {
 		e.resources = metrics.Resources()
@@ -66,6 +67,10 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 	for range e.pages {
 		e.reloads = append(e.reloads, make(chan struct{}, 1))
 	}
+	for _, resource := range e.resources {
+		e.record.Usage(resource, o.usage.intervalOf(resource), append(words(usage.Reasons()), reasonMaxSeries, reasonOther)...)
+	}
+	e.self = server.NewSelf(self.Registry, log)
 	return e
 }
 
@@ -89,9 +94,9 @@ func (e *exporter) run(ctx context.Context, o serveOptions) {
 		Interval: o.interval, MaxStaleness: o.staleness(o.interval), Log: e.log,
 	}
 	running.Go(func() { hubPoller.Run(ctx) })
+	running.Go(func() { e.self.Run(ctx) })
 	for i, resource := range e.resources {
 		interval := o.usage.intervalOf(resource)
-		e.record.Usage(resource, interval, append(words(usage.Reasons()), reasonMaxSeries, reasonOther)...)
 		poller := server.Poller[*usage.Answer]{
 			Refresh: func(ctx context.Context) (*usage.Answer, error) {
 				answer, err := e.usage.client.Read(ctx, resource)
@@ -102,6 +107,7 @@ func (e *exporter) run(ctx context.Context, o serveOptions) {
 				if err != nil {
 					e.record.UsageFailed(resource, reasonOf(err))
 				}
+				e.self.Gather()
 			},
 			Interval: interval, MaxStaleness: o.staleness(interval), Log: e.log.With("resource", resource),
 		}
@@ -176,6 +182,7 @@ func (e *exporter) drop() {
 	e.change(func(s *server.Status) { s.Published, s.Users, s.Groups = false, 0, nil })
 	e.page.Store(nil)
 	e.record.Dropped()
+	e.self.Gather()
 }
 
 // report keeps what became of a refresh, for the landing page.
@@ -183,6 +190,7 @@ func (e *exporter) report(err error, next time.Time) {
 	if err != nil {
 		e.record.Failed(time.Since(e.began), reasonOf(err))
 	}
+	e.self.Gather()
 	e.change(func(s *server.Status) {
 		s.Next, s.Error = next, ""
 		if err != nil {
@@ -221,6 +229,7 @@ func (e *exporter) dropUsage(resource metrics.Resource) {
 	if err := e.encode(e.layerOf(resource)); err != nil {
 		e.log.Warn("leaving out what is too old", "resource", resource, "err", err)
 	}
+	e.self.Gather()
 }
 
 // The reasons of failures that are ours.
@@ -296,7 +305,7 @@ func (e *exporter) notice(notices []string) {
 
 func (e *exporter) handler(o serveOptions) *server.Handler {
 	h := &server.Handler{
-		Page: e.page.Load, Status: func() server.Status { return *e.status.Load() }, Self: e.self.Registry,
+		Page: e.page.Load, Status: func() server.Status { return *e.status.Load() }, Self: e.self.Tail,
 		TelemetryPath: o.web.telemetryPath, RoutePrefix: o.web.routePrefix,
 		Check: o.web.check(e.source.client), Pprof: o.web.pprof, Log: e.log,
 	}

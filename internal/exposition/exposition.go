@@ -209,49 +209,72 @@ func (r *chunkReader) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Gzip is a page and a tail as one gzip member.
-type Gzip struct {
-	page *Page
-	tail []byte
+// Tail is text that follows a page, and is made without knowing which.
+type Tail struct {
+	text       []byte
+	compressed []byte // ends the deflate stream
 }
 
-// Gzip compresses the tail, and it alone, and joins it to the page. One member
-// holds both: two in a row are legal, but curl 7.88 refuses them, and decoders
-// of one member drop the second without a word.
-func (p *Page) Gzip(tail []byte) (Gzip, error) {
+// NewTail compresses a text.
+func NewTail(text []byte) (*Tail, error) {
+	var compressed bytes.Buffer
+	if err := flate.StatelessDeflate(&compressed, text, true, nil); err != nil {
+		return nil, err
+	}
+	return &Tail{text, compressed.Bytes()}, nil
+}
+
+// Size is the length of the text in bytes.
+func (t *Tail) Size() int64 { return int64(len(t.text)) }
+
+// WriteTo writes the text.
+func (t *Tail) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(t.text)
+	return int64(n), err
+}
+
+// Gzip is a page and its tail as one gzip member.
+type Gzip struct {
+	page *Page
+	tail *Tail
+	end  [8]byte
+}
+
+// Gzip joins the tail to the page. One member holds both: two in a row are legal,
+// but curl 7.88 refuses them, and decoders of one member drop the second without a
+// word.
+func (p *Page) Gzip(tail *Tail) *Gzip {
 	if p == nil {
 		p = &Page{}
 	}
-	var end bytes.Buffer
-	if err := flate.StatelessDeflate(&end, tail, true, nil); err != nil {
-		return Gzip{}, err
-	}
-	trailer := binary.LittleEndian.AppendUint32(end.AvailableBuffer(), crc32.Update(p.crc, crc32.IEEETable, tail))
-	trailer = binary.LittleEndian.AppendUint32(trailer, uint32(p.size+int64(len(tail)))) // modulo 2^32, says RFC 1952
-	end.Write(trailer)
-	return Gzip{p, end.Bytes()}, nil
+	g := &Gzip{page: p, tail: tail}
+	binary.LittleEndian.PutUint32(g.end[:4], crc32.Update(p.crc, crc32.IEEETable, tail.text))
+	binary.LittleEndian.PutUint32(g.end[4:], uint32(p.size+tail.Size())) // modulo 2^32, says RFC 1952
+	return g
 }
 
 // gzipHeader is deflate, no name, no time, an unknown system.
 const gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 // Size is the length of the member in bytes.
-func (g Gzip) Size() int64 { return int64(len(gzipHeader)) + g.page.compressed + int64(len(g.tail)) }
+func (g *Gzip) Size() int64 {
+	return int64(len(gzipHeader)) + g.page.compressed + int64(len(g.tail.compressed)) + int64(len(g.end))
+}
 
 // WriteTo writes the member.
-func (g Gzip) WriteTo(w io.Writer) (int64, error) {
+func (g *Gzip) WriteTo(w io.Writer) (int64, error) {
 	n, err := io.WriteString(w, gzipHeader)
 	written := int64(n)
-	for _, chunk := range g.page.chunks {
-		if err != nil {
-			return written, err
+	write := func(b []byte) {
+		if err == nil {
+			n, err = w.Write(b)
+			written += int64(n)
 		}
-		n, err = w.Write(chunk)
-		written += int64(n)
 	}
-	if err != nil {
-		return written, err
+	for _, chunk := range g.page.chunks {
+		write(chunk)
 	}
-	n, err = w.Write(g.tail)
-	return written + int64(n), err
+	write(g.tail.compressed)
+	write(g.end[:])
+	return written, err
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -16,7 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/exporter-toolkit/web"
 
@@ -39,8 +37,8 @@ type Handler struct {
 	Page func() *exposition.Page
 	// Status is what the landing page shows, and by which /-/ready decides.
 	Status func() Status
-	// Self gives the families that are made anew for each scrape.
-	Self prometheus.Gatherer
+	// Self returns what the exporter tells about itself.
+	Self func() *exposition.Tail
 	// TelemetryPath is where metrics are, at the root and below RoutePrefix.
 	TelemetryPath string
 	// RoutePrefix is the path that a hub's proxy forwards; metrics are at it too.
@@ -170,39 +168,22 @@ func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// In this order the exporter never tells of users who aren't on the page yet.
-	self := h.self()
+	self := h.Self()
 	page := h.Page()
 	header := w.Header()
 	header.Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
 	header.Set("Vary", "Accept-Encoding")
 	if acceptsGzip(r.Header.Values("Accept-Encoding")) {
-		if gzip, err := page.Gzip(self); err == nil {
-			header.Set("Content-Encoding", "gzip")
-			header.Set("Content-Length", strconv.FormatInt(gzip.Size(), 10))
-			_, _ = gzip.WriteTo(w) // a scraper that went away is no news
-			return
-		}
+		gzip := page.Gzip(self)
+		header.Set("Content-Encoding", "gzip")
+		header.Set("Content-Length", strconv.FormatInt(gzip.Size(), 10))
+		_, _ = gzip.WriteTo(w) // a scraper that went away is no news
+		return
 	}
-	header.Set("Content-Length", strconv.FormatInt(page.Size()+int64(len(self)), 10))
+	header.Set("Content-Length", strconv.FormatInt(page.Size()+self.Size(), 10))
 	if _, err := page.WriteTo(w); err == nil {
-		_, _ = w.Write(self)
+		_, _ = self.WriteTo(w)
 	}
-}
-
-// self encodes what is made anew for each scrape.
-func (h *Handler) self() []byte {
-	families, err := h.Self.Gather()
-	if err != nil {
-		// What could be gathered is there all the same.
-		h.Log.Warn("gathering the exporter's own metrics", "err", err)
-	}
-	var text bytes.Buffer
-	for _, family := range families {
-		if _, err := expfmt.MetricFamilyToText(&text, family); err != nil {
-			h.Log.Warn("encoding the exporter's own metrics", "err", err)
-		}
-	}
-	return text.Bytes()
 }
 
 // acceptsGzip reads Accept-Encoding by RFC 9110: gzip itself decides, then "*".

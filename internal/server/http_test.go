@@ -37,7 +37,7 @@ func newSite(t *testing.T) *site {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "self_metric", Help: "Self."}, func() float64 { return 2 }))
 	s.Handler = server.Handler{
-		Page: s.page.Load, Self: registry,
+		Page: s.page.Load, Self: server.NewSelf(registry, slog.New(slog.DiscardHandler)).Tail,
 		TelemetryPath: "/metrics", RoutePrefix: "/services/groups-exporter/",
 		Status: func() server.Status {
 			return server.Status{Version: "1.2.3", Hub: "http://hub/hub/api", Refreshed: s.refreshed}
