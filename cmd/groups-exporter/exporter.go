@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -162,6 +163,7 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	if e.usage.client == nil {
 		e.snapshot = nil // nothing will be joined to it, and it is large
 	}
+	defer debug.FreeOSMemory() // what the refresh took, which the next one takes in minutes
 	now := time.Now()
 	e.record.Refreshed(now, time.Since(e.began), snapshot)
 	e.change(func(s *server.Status) {
