@@ -84,21 +84,23 @@ func (o *webOptions) complete(getenv func(string) string) error {
 			return usagef("%s has to begin with a slash: %q", given.name, given.path)
 		}
 	}
-	basicAuth, err := readWebConfig(o.configFile)
+	config, err := readWebConfig(o.configFile)
 	if err != nil {
 		return err
 	}
 	switch {
 	case o.auth != "":
 		o.authReason = "--auth says so"
-	case basicAuth:
+	case config.passwords():
 		o.auth, o.authReason = authNone, "--web.config.file asks for passwords"
 	case isPublic(serviceURL):
 		o.auth, o.authReason = authHub, "the hub's proxy lets anybody reach a service with a url"
+	case config.certificates():
+		o.auth, o.authReason = authNone, "--web.config.file asks for certificates"
 	default:
 		o.auth, o.authReason = authNone, "no service of the hub with a url"
 	}
-	if o.auth == authHub && basicAuth {
+	if o.auth == authHub && config.passwords() {
 		return usagef("--auth hub and basic_auth_users in --web.config.file both need the header Authorization: choose one")
 	}
 	if o.auth == authNone && len(o.authScopes) > 0 {
@@ -110,23 +112,30 @@ func (o *webOptions) complete(getenv func(string) string) error {
 	return nil
 }
 
-// readWebConfig checks the file, and tells whether it asks for passwords.
-func readWebConfig(file string) (basicAuth bool, err error) {
+// webConfig is what a file in the format of Prometheus' exporters says of callers.
+type webConfig struct {
+	Users map[string]any `yaml:"basic_auth_users"`
+	TLS   struct {
+		ClientAuth string `yaml:"client_auth_type"`
+	} `yaml:"tls_server_config"`
+}
+
+func (c *webConfig) passwords() bool    { return len(c.Users) > 0 }
+func (c *webConfig) certificates() bool { return c.TLS.ClientAuth == "RequireAndVerifyClientCert" }
+
+// readWebConfig checks the file, where there is one.
+func readWebConfig(file string) (config webConfig, err error) {
 	if file == "" {
-		return false, nil
+		return config, nil
 	}
 	if err := web.Validate(file); err != nil {
-		return false, fmt.Errorf("%s can't be used: %w", file, withoutValues(err))
+		return config, fmt.Errorf("%s can't be used: %w", file, withoutValues(err))
 	}
 	data, err := os.ReadFile(file) //nolint:gosec // the operator names it
 	if err != nil {
-		return false, err
+		return config, err
 	}
-	var settings struct {
-		Users map[string]any `yaml:"basic_auth_users"`
-	}
-	err = yaml.Unmarshal(data, &settings)
-	return len(settings.Users) > 0, err
+	return config, yaml.Unmarshal(data, &config)
 }
 
 func checkListenAddress(address string) error {
