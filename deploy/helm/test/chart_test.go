@@ -25,11 +25,11 @@ import (
 func labelSet(of map[string]string) labels.Set { return of }
 
 func TestLint(t *testing.T) {
-	must(t, *helm, "lint", "--strict", chart)
+	must(t, *helm, "lint", "--strict", "--kube-version", kubernetes, chart)
 	for name, file := range sets(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			must(t, *helm, "lint", "--strict", "--namespace", namespace, "--values", file, chart)
+			must(t, *helm, "lint", "--strict", "--kube-version", kubernetes, "--values", file, chart)
 		})
 	}
 }
@@ -203,6 +203,15 @@ func TestScraped(t *testing.T) {
 		}
 		if got := strings.Join(ways, ", "); got != want {
 			t.Errorf("%s is scraped by %q, not %q", name, got, want)
+		}
+	}
+}
+
+// TestScrapeAnnotations tells when there are none.
+func TestScrapeAnnotations(t *testing.T) {
+	for set, want := range map[string]bool{"auth=none": true, "auth=hub": false, "service.scrapeAnnotations=false": false} {
+		if _, got := one[*corev1.Service](t, render(t, "--set", set)).Annotations["prometheus.io/scrape"]; got != want {
+			t.Errorf("%s: %v", set, got)
 		}
 	}
 }

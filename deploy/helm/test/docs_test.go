@@ -33,7 +33,7 @@ func TestPages(t *testing.T) {
 					if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
 						t.Fatal(err)
 					}
-					must(t, *helm, "lint", "--strict", "--values", file, chart)
+					must(t, *helm, "lint", "--strict", "--kube-version", kubernetes, "--values", file, chart)
 					pods(t, render(t, "--values", file))
 				case "# jupyterhub.yaml":
 					checkHubValues(t, values)

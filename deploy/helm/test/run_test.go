@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -87,7 +88,7 @@ func fakeHub(base, service string) http.Handler {
 		case path == "user":
 			answer(w, map[string]any{"kind": "service", "name": service, "admin": false, "scopes": may})
 		case path == "users":
-			page(w, person("ada", "bio-lab", "course-1"), person("bob", "$(HOME) & sons"), person("eve"))
+			page(w, person("ada", "bio-lab", "course-1"), person("bob", "$(NAMESPACE) & sons"), person("eve"))
 		case path == "groups":
 			page(w)
 		default:
@@ -227,6 +228,8 @@ func TestRun(t *testing.T) {
 			pod := start(t, p["serve"].Spec, in)
 			pod.until(t, p["serve"].Spec.Containers[0].ReadinessProbe)
 			pod.until(t, p["serve"].Spec.Containers[0].LivenessProbe)
+			// A probe by TCP is content before there is data.
+			pod.until(t, &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/-/ready"}}})
 
 			authorization := ""
 			for _, m := range all[*monitoringv1.ServiceMonitor](release) {
@@ -242,7 +245,7 @@ func TestRun(t *testing.T) {
 			series := map[string][]string{
 				"existing-secret": {`jupyterhub_group_members{namespace="prod",usergroup="bio-lab"} 1`},
 				"private": {
-					`jupyterhub_group_members{namespace="jhub",usergroup="$(HOME) & sons"} 1`,
+					`jupyterhub_group_members{namespace="jhub",usergroup="$(NAMESPACE) & sons"} 1`,
 					`jupyterhub_group_members{namespace="jhub",usergroup="course-1"} 1`,
 				},
 				"everything": {
@@ -255,8 +258,8 @@ func TestRun(t *testing.T) {
 			if series == nil {
 				series = []string{`jupyterhub_user_group_info{namespace="jhub",usergroup="bio-lab",username="ada"`, `jupyterhub_group_members{namespace="jhub",usergroup="none"} 1`}
 			}
-			prefix := regexp.MustCompile(`--web.route-prefix=(\S+)`).FindStringSubmatch(strings.Join(pod.cmd.Args, " "))[1]
-			for _, path := range []string{"/metrics", prefix + "metrics"} {
+			behindProxy := strings.TrimRight(given.Hub.BaseURL, "/") + "/services/" + service + "/metrics"
+			for _, path := range []string{"/metrics", behindProxy} {
 				status, body, err := pod.get(path, authorization)
 				if status != http.StatusOK {
 					t.Fatalf("%s: %d, error: %v", path, status, err)
@@ -284,25 +287,37 @@ func TestRun(t *testing.T) {
 // running is a container.
 type running struct {
 	cmd     *exec.Cmd
-	address string
-	exited  chan struct{}
-	log     *bytes.Buffer // once it has exited
 	scheme  string
+	exited  chan struct{}
+	log     *lockedBuffer
+	address string // where it says that it listens
 }
 
-// start runs the pod's container at another port than 8100, which may be taken here: the last of two flags counts.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(data []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(data)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+// start runs the pod's container at a port that is free, since 8100 may be taken here: the last of two flags counts.
 func start(t *testing.T, pod corev1.PodSpec, in secrets) *running {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener.Close()
-	r := &running{cmd: command(t, pod, in), address: listener.Addr().String(), exited: make(chan struct{}), log: &bytes.Buffer{}, scheme: "http"}
+	r := &running{cmd: command(t, pod, in), scheme: "http", exited: make(chan struct{}), log: &lockedBuffer{}}
 	if probe := pod.Containers[0].LivenessProbe; probe.HTTPGet != nil {
 		r.scheme = strings.ToLower(string(probe.HTTPGet.Scheme))
 	}
-	r.cmd.Args = append(r.cmd.Args, "--web.listen-address="+r.address)
+	r.cmd.Args = append(r.cmd.Args, "--web.listen-address=127.0.0.1:0")
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -324,29 +339,38 @@ func start(t *testing.T, pod corev1.PodSpec, in secrets) *running {
 // until waits for a probe to be content.
 func (r *running) until(t *testing.T, probe *corev1.Probe) {
 	t.Helper()
-	problem := "it was never asked"
+	problem := errors.New("it was never asked")
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		select {
 		case <-r.exited:
 			t.Fatalf("it exited with code %d: %s", r.cmd.ProcessState.ExitCode(), r.log)
 		default:
 		}
-		if probe.TCPSocket != nil {
-			connection, err := net.Dial("tcp", r.address)
-			if err == nil {
-				connection.Close()
-				return
-			}
-			problem = err.Error()
-			continue
-		}
-		status, _, err := r.get(probe.HTTPGet.Path, "")
-		if status == http.StatusOK {
+		if problem = r.probe(probe); problem == nil {
 			return
 		}
-		problem = fmt.Sprintf("%d, error: %v", status, err)
 	}
-	t.Fatalf("the probe %+v is not content: %s", probe.ProbeHandler, problem)
+	t.Fatalf("the probe %+v is not content: %v", probe.ProbeHandler, problem)
+}
+
+func (r *running) probe(probe *corev1.Probe) error {
+	listening := regexp.MustCompile(`Listening on.*address"?[=:]"?(127\.0\.0\.1:\d+)`).FindStringSubmatch(r.log.String())
+	if listening == nil {
+		return errors.New("it doesn't listen yet")
+	}
+	r.address = listening[1]
+	if probe.TCPSocket != nil {
+		connection, err := net.Dial("tcp", r.address)
+		if err == nil {
+			connection.Close()
+		}
+		return err
+	}
+	status, _, err := r.get(probe.HTTPGet.Path, "")
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("it says %d", status)
+	}
+	return err
 }
 
 func (r *running) get(path, authorization string) (status int, body string, err error) {

@@ -219,3 +219,9 @@ func TestFlagsOfValues(t *testing.T) {
 func TestAsDependency(t *testing.T) {
 	render(t, "--set", "global.anything=1,enabled=true")
 }
+
+func TestOlderKubernetes(t *testing.T) {
+	if _, err := template("--kube-version", "1.26.15"); err == nil || !strings.Contains(err.Error(), "chart requires kubeVersion: >=1.27.0-0") {
+		t.Errorf("%v", err)
+	}
+}
