@@ -31,7 +31,7 @@ func TestMeasure(t *testing.T) {
 	}
 	for name, times := range map[string]int{
 		"| groups-exporter ": 6, "| limit: writes bytes ": 4, "| GaugeVec, promhttp ": 4, "| constant metrics, promhttp ": 4,
-		" gzip ": 4, " identity ": 4, "2,000 series": 3, "target": 1,
+		" gzip ": 4, " plain ": 4, "2,000 series": 3, "target": 1,
 	} {
 		if got := strings.Count(text, name); got < times {
 			t.Errorf("%q is there %d times, not %d", name, got, times)

@@ -42,7 +42,7 @@ func (r *report) scrapesOf(s size, all []*contestant) {
 			}
 			each := func(s *scrapes) time.Duration { return s.cpu / time.Duration(len(s.took)) }
 			rows = append(rows, []string{
-				c.name, encoding, strconv.Itoa(len(got.took)), against(got.median(), limit.median()),
+				c.name, map[string]string{"gzip": "gzip", "identity": "plain"}[encoding], strconv.Itoa(len(got.took)), against(got.median(), limit.median()),
 				against(quantile(got.took, 0.99), quantile(limit.took, 0.99)), against(each(got), each(limit)), allocations, thousands(got.bytes),
 			})
 		}
