@@ -118,7 +118,7 @@ func (h *hub) start() {
 	h.t.Helper()
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir}
 	h.process = launch(h.t, h.dir, env, hubPrefix+h.version+"/bin/jupyterhub", "-f", "jupyterhub_config.json")
-	h.process.until("JupyterHub is up", time.Minute, func() error {
+	h.process.until("JupyterHub is up", 5*time.Minute, func() error {
 		if !strings.Contains(h.process.output(), "JupyterHub is now running") {
 			return errors.New("its log does not say so")
 		}

@@ -37,7 +37,6 @@ func TestDockerfileLint(t *testing.T) {
 // A container without an engine: what the Dockerfile copies is all that is in its root, which it can't
 // write to; its user has no capabilities; its network is its own.
 func TestImage(t *testing.T) {
-	t.Parallel()
 	text, err := os.ReadFile(dockerfile)
 	if err != nil {
 		t.Fatal(err)

@@ -95,7 +95,6 @@ func (d *debian) write(path, content string) {
 
 // From the package to metrics of a hub, as its administrator does it, and back to a machine without it.
 func TestDebianPackage(t *testing.T) {
-	t.Parallel()
 	deb := theRelease(t).file(t, "linux_amd64.deb")
 	d := bootDebian(t)
 	before := d.do("ls -d /etc/*")
@@ -205,7 +204,6 @@ func TestDebianPackage(t *testing.T) {
 
 // No Red Hat runs here: shown is that the rpm has what the deb has, where it belongs, and that rpm takes it.
 func TestRedHatPackage(t *testing.T) {
-	t.Parallel()
 	r := theRelease(t)
 	rpm, root := r.file(t, "linux_amd64.rpm"), t.TempDir()
 	query := func(arguments ...string) string {

@@ -92,6 +92,7 @@ func tool(dir string, command ...string) error {
 	return nil
 }
 
+// theRelease is for tests that aren't parallel: a build takes all cores, and hubs would be late.
 func theRelease(t *testing.T) release {
 	t.Helper()
 	r, err := snapshot()
@@ -102,7 +103,6 @@ func theRelease(t *testing.T) release {
 }
 
 func TestReleaseArchives(t *testing.T) {
-	t.Parallel()
 	r := theRelease(t)
 	want := []string{"CHANGELOG.md", "LICENSE", "README.md"}
 	for pattern, folder := range map[string]string{"../completions/*": "completions", "../docs/man/*": "man"} {
@@ -243,7 +243,6 @@ func checkBillOfMaterials(t *testing.T, path string, info *buildinfo.BuildInfo) 
 
 // Homebrew stops at a file that isn't in the archive.
 func TestReleaseCask(t *testing.T) {
-	t.Parallel()
 	r := theRelease(t)
 	cask, err := os.ReadFile(filepath.Join(r.dist, "homebrew/Casks/groups-exporter.rb"))
 	if err != nil {

@@ -33,14 +33,16 @@ const (
 	// level is klauspost's: 5 and 6 give a page a third smaller than 1 does, at
 	// twice the time.
 	level = 5
-	// chunkSize is how much of a compressed page stands in one piece. Pieces
-	// spare the copies of a growing buffer, which would be the peak of memory.
-	chunkSize = 64 << 10
+	// pieceSize is how much of a page that is being compressed stands in one piece.
+	// Pieces spare the copies of a growing buffer, which would be the peak of memory.
+	pieceSize = 64 << 10
 )
 
 // Page is an immutable exposition, kept as a deflate stream. The nil Page is empty.
 type Page struct {
-	// chunks end in a sync flush: at a whole byte, and not yet the last block.
+	// chunks, one for each With, end in a sync flush: at a whole byte, and not yet the
+	// last block. A scrape writes each at once: in pieces of 64 KiB it takes twice as
+	// long at 200,000 series.
 	chunks     [][]byte
 	compressed int64
 	size       int64
@@ -70,15 +72,12 @@ func Encode(families iter.Seq[*dto.MetricFamily], format Format, most int) (*Pag
 // stays as it is, and is neither encoded nor copied again.
 func (p *Page) With(families iter.Seq[*dto.MetricFamily]) (*Page, error) {
 	longer := *p
-	longer.chunks = slices.Clone(p.chunks)
-	if last := len(p.chunks) - 1; last >= 0 {
-		longer.chunks[last] = slices.Clip(p.chunks[last]) // full, so that the next is begun
-	}
 	return longer.encode(families, Text)
 }
 
 func (p *Page) encode(families iter.Seq[*dto.MetricFamily], format Format) (*Page, error) {
-	deflate, err := flate.NewWriter(p.chunkWriter(), level)
+	var compressed pieces
+	deflate, err := flate.NewWriter(&compressed, level)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +113,9 @@ func (p *Page) encode(families iter.Seq[*dto.MetricFamily], format Format) (*Pag
 	if err := deflate.Flush(); err != nil {
 		return nil, err
 	}
+	chunk := slices.Concat(compressed...)
+	p.compressed += int64(len(chunk))
+	p.chunks = append(slices.Clip(p.chunks), chunk)
 	return p, nil
 }
 
@@ -132,26 +134,21 @@ func withoutHeader(text []byte) []byte {
 	return text
 }
 
-type writerFunc func([]byte) (int, error)
+// pieces is a writer that keeps what it is given.
+type pieces [][]byte
 
-func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
-
-// chunkWriter appends to the page's chunks.
-func (p *Page) chunkWriter() io.Writer {
-	return writerFunc(func(b []byte) (int, error) {
-		p.compressed += int64(len(b))
-		for rest := b; len(rest) > 0; {
-			last := len(p.chunks) - 1
-			if last < 0 || len(p.chunks[last]) == cap(p.chunks[last]) {
-				p.chunks = append(p.chunks, make([]byte, 0, chunkSize))
-				last++
-			}
-			n := min(cap(p.chunks[last])-len(p.chunks[last]), len(rest))
-			p.chunks[last] = append(p.chunks[last], rest[:n]...)
-			rest = rest[n:]
+func (p *pieces) Write(b []byte) (int, error) {
+	for rest := b; len(rest) > 0; {
+		last := len(*p) - 1
+		if last < 0 || len((*p)[last]) == pieceSize {
+			*p = append(*p, make([]byte, 0, pieceSize))
+			last++
 		}
-		return len(b), nil
-	})
+		n := min(pieceSize-len((*p)[last]), len(rest))
+		(*p)[last] = append((*p)[last], rest[:n]...)
+		rest = rest[n:]
+	}
+	return len(b), nil
 }
 
 // Size is the length of the text in bytes.
