@@ -216,7 +216,7 @@ func (b *bench) scrapes(s size, hub *child) {
 
 func (c *contestant) turn(round int, s *scrapes) {
 	n := 1 // the first only warms up
-	if round > 0 && len(s.took) > 0 {
+	if round > 0 {
 		last := s.took[len(s.took)-1]
 		if last > slow && round%5 != 0 {
 			return
