@@ -3,14 +3,20 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // A sweep costs the hub as few requests as its page limit allows, one after another, and misses
@@ -42,13 +48,18 @@ func requests(t *testing.T, version string) {
 	}}
 	var lists, now, most atomic.Int32
 	var beforeThird func()
+	observe := func(span) {}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		most.Store(max(most.Load(), now.Add(1)))
 		defer now.Add(-1)
 		if strings.HasSuffix(r.URL.Path, "/users") && lists.Add(1) == 3 && beforeThird != nil {
 			beforeThird()
 		}
+		start := time.Now()
 		forward.ServeHTTP(w, r)
+		if strings.HasSuffix(r.URL.Path, "/users") {
+			observe(span{start, time.Now()})
+		}
 	}))
 	defer front.Close()
 	dump := func() {
@@ -70,4 +81,92 @@ func requests(t *testing.T, version string) {
 	beforeThird = func() { h.change("DELETE", "/users/"+first, nil) }
 	many = many[1:]
 	dump()
+	beforeThird = nil
+
+	// serve lets the hub rest after each page for as long as that took.
+	var mu sync.Mutex
+	var asked []span
+	observe = func(s span) {
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, s)
+	}
+	var exporter *process
+	load(h, "serve's refresh", func() {
+		exporter, _ = serve(t, h.of(token("reader")), "--hub-url="+front.URL)
+		exporter.until("the refresh", 5*time.Minute, func() error {
+			if !strings.Contains(exporter.output(), "msg=refreshed") {
+				return errors.New("its log doesn't say so")
+			}
+			return nil
+		})
+	})
+	exporter.stop(syscall.SIGTERM)
+	if len(asked) != 15 {
+		t.Fatalf("%d pages, not 15", len(asked))
+	}
+	for i := range asked[1:] {
+		before, page := asked[i], asked[i+1]
+		if took, rest := before.to.Sub(before.from), page.from.Sub(before.to); rest < took {
+			t.Errorf("page %d took %v, and the next one came %v later", i, took, rest)
+		}
+	}
+
+	// What is not asked, and why: the members of all groups come in one answer, during which
+	// nobody else gets any.
+	load(h, "dump", func() { succeed(t, h.of(token("reader")), "dump") })
+	load(h, "one request for all groups", func() {
+		if status, answer := h.ask(owner, http.MethodGet, "/groups", nil); status != http.StatusOK {
+			t.Errorf("/groups: %d %s", status, answer)
+		}
+	})
+}
+
+// span is a time during which a request was answered.
+type span struct{ from, to time.Time }
+
+// load logs what something costs the hub, and what others notice of it who ask for next to nothing.
+func load(h *hub, what string, do func()) {
+	h.t.Helper()
+	stop, stopped := make(chan struct{}), make(chan []time.Duration)
+	go func() {
+		var waits []time.Duration
+		for {
+			start := time.Now()
+			_, err := get(h.api + "/")
+			waits = append(waits, time.Since(start))
+			if err != nil {
+				h.t.Error(err)
+			}
+			select {
+			case <-stop:
+				stopped <- waits
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	start, before := time.Now(), h.cpu()
+	do()
+	took, cpu := time.Since(start), h.cpu()-before
+	close(stop)
+	waits := <-stopped
+	slices.Sort(waits)
+	h.t.Logf("JupyterHub %s, %s: %v of its CPU in %v; %d others waited %v (median), %v (longest)", h.version, what,
+		cpu, took.Round(time.Millisecond), len(waits), waits[len(waits)/2].Round(time.Microsecond), waits[len(waits)-1].Round(time.Microsecond))
+}
+
+// cpu is how long the hub has computed, in the kernel's steps of 10 ms.
+func (h *hub) cpu() time.Duration {
+	h.t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.process.cmd.Process.Pid))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	var user, system int64
+	fields := strings.Fields(rest)
+	fmt.Sscan(fields[11], &user)
+	fmt.Sscan(fields[12], &system)
+	return time.Duration(user+system) * 10 * time.Millisecond
 }

@@ -86,7 +86,7 @@ the hub only.
 }
 
 func runCheck(ctx context.Context, out io.Writer, o checkOptions) error {
-	found, err := o.hub.source(nil).client.Inspect(ctx)
+	found, err := o.hub.source(false, nil).client.Inspect(ctx)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ is there keeps its permissions.
 }
 
 func runDump(ctx context.Context, out, errOut io.Writer, o dumpOptions) error {
-	source := o.hub.source(nil)
+	source := o.hub.source(false, nil)
 	snapshot, result, err := source.snapshot(ctx)
 	if err != nil {
 		return err

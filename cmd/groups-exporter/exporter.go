@@ -60,7 +60,7 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 	e.status.Store(&server.Status{Version: versionNumber(), Hub: o.hub.api.String(), Namespace: o.hub.namespace})
 	self := metrics.NewSelf()
 	e.record = self.Hub(o.hub.namespace, o.interval, append(words(hub.Reasons()), reasonMaxSeries, reasonOther)...)
-	e.source = o.hub.source(e.record.Answered)
+	e.source = o.hub.source(true, e.record.Answered)
 	if o.usage.client != nil {
 		e.resources = metrics.Resources()
 	}

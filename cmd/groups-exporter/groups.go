@@ -103,7 +103,7 @@ func completeFromHub(cmd *cobra.Command, getenv func(string) string, o *hubOptio
 		if err := o.complete(getenv); err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		snapshot, _, err := o.source(nil).snapshot(ctx)
+		snapshot, _, err := o.source(false, nil).snapshot(ctx)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -136,7 +136,7 @@ type userRow struct {
 }
 
 func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) error {
-	source := o.hub.source(nil)
+	source := o.hub.source(false, nil)
 	snapshot, result, err := source.snapshot(ctx)
 	if err != nil {
 		return err

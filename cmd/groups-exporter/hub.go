@@ -199,12 +199,13 @@ type source struct {
 	rules     membership.Rules
 }
 
-// source makes what asks the hub. onAnswer hears of each answer's status.
-func (o *hubOptions) source(onAnswer func(code int)) *source {
+// source makes what asks the hub, with rests if it is patient. onAnswer hears of each
+// answer's status.
+func (o *hubOptions) source(patient bool, onAnswer func(code int)) *source {
 	return &source{
 		client: hub.New(hub.Options{
 			API: o.api, Token: o.readToken, Timeout: o.timeout, TLS: o.tls,
-			UserAgent: userAgent(), OnAnswer: onAnswer,
+			UserAgent: userAgent(), OnAnswer: onAnswer, Patient: patient,
 		}),
 		namespace: o.namespace,
 		rules:     o.rules,

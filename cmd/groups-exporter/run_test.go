@@ -323,7 +323,7 @@ func TestNoSecretIsFormatted(t *testing.T) {
 		}
 		e := newExporter(o, slog.New(slog.DiscardHandler))
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
-			text := fmt.Sprintf(verb+verb+verb, o, o.hub.source(nil), e.source)
+			text := fmt.Sprintf(verb+verb+verb, o, o.hub.source(false, nil), e.source)
 			if strings.Contains(text, "hunter") || strings.Contains(text, "8tLgsz") {
 				t.Errorf("%s with %s shows a secret: %s", args, verb, text)
 			}

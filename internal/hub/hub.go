@@ -3,7 +3,8 @@
 // no answers and logs nothing.
 //
 // A hub is one process with one thread, and whatever a request costs, everybody
-// else waits for. So pages are asked for one after another, on one connection.
+// else waits for. So pages are asked for one after another, on one connection, and by
+// a patient client with rests between them.
 package hub
 
 import (
@@ -87,6 +88,9 @@ type Options struct {
 	// OnAnswer is called for every request with the answer's status code, or 0
 	// where none came.
 	OnAnswer func(code int)
+	// Patient lets the hub rest between two pages for as long as the first of them
+	// took, so that listing takes half of its time at most.
+	Patient bool
 	// Transport replaces the network in tests.
 	Transport http.RoundTripper
 }
@@ -100,6 +104,7 @@ type Client struct {
 	http      *http.Client
 	userAgent string
 	onAnswer  func(code int)
+	patient   bool
 	// scopes are the token's as of scopesAt: they are asked for once in a while
 	// and not at every refresh. A failed refresh forgets them.
 	scopes   []string
@@ -160,6 +165,7 @@ func New(o Options) *Client {
 		},
 		userAgent: o.UserAgent,
 		onAnswer:  onAnswer,
+		patient:   o.Patient,
 	}
 }
 

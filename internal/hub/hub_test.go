@@ -610,6 +610,50 @@ func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 	return recorder.Result(), nil
 }
 
+// slow is a hub that takes so long for each page.
+type slow struct {
+	inMemory
+	page time.Duration
+}
+
+func (s slow) RoundTrip(r *http.Request) (*http.Response, error) {
+	time.Sleep(s.page)
+	return s.inMemory.RoundTrip(r)
+}
+
+func TestPatience(t *testing.T) {
+	var users []fakehub.User
+	for n := range 450 {
+		users = append(users, fakehub.User{Name: fmt.Sprintf("user-%d", n)})
+	}
+	for _, c := range []struct {
+		patient    bool
+		page, want time.Duration
+	}{
+		{false, time.Second, 3 * time.Second},
+		{true, time.Second, 5 * time.Second},
+		{true, 8 * time.Second, 34 * time.Second}, // with two rests of 5 s
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHub(users...)
+			asker := client(t, "http://hub.test", func(o *hub.Options) {
+				o.Patient, o.Transport = c.patient, slow{inMemory{h}, c.page}
+			})
+			list(t, asker) // learns the scopes
+			start := time.Now()
+			list(t, asker)
+			if took := time.Since(start); took != c.want {
+				t.Errorf("patient %v: three pages of %v took %v, not %v", c.patient, c.page, took, c.want)
+			}
+			ctx, cancel := context.WithTimeoutCause(t.Context(), c.page+c.page/2, errors.New("enough"))
+			defer cancel()
+			if _, err := asker.List(ctx); err == nil || err.Error() != "enough" {
+				t.Errorf("patient %v: stopped in a rest: %v", c.patient, err)
+			}
+		})
+	}
+}
+
 func TestRetries(t *testing.T) {
 	for _, c := range []struct {
 		what     string

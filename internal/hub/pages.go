@@ -37,6 +37,8 @@ const (
 	maxTries = 4
 	// maxWait is the longest Retry-After that is waited for in a refresh.
 	maxWait = time.Minute
+	// maxRest is the longest rest between two pages.
+	maxRest = 5 * time.Second
 )
 
 type userJSON struct {
@@ -92,6 +94,9 @@ func (o *optional[T]) UnmarshalJSON(data []byte) error {
 	if string(data) == "null" {
 		o.null = true
 		return nil
+	}
+	if value, ok := any(&o.value).(json.Unmarshaler); ok {
+		return value.UnmarshalJSON(data) // json.Unmarshal would check the bytes once more
 	}
 	return json.Unmarshal(data, &o.value)
 }
@@ -149,7 +154,7 @@ func (p *page[T]) decodeItems(d *json.Decoder) error {
 	if start, err := d.Token(); err != nil || start != json.Delim('[') {
 		return cmp.Or(err, error(unexpected("no list as its items")))
 	}
-	p.items = []T{}
+	p.items = make([]T, 0, pageLimit)
 	for d.More() {
 		var item T
 		if err := d.Decode(&item); err != nil {
@@ -187,6 +192,7 @@ func sweep[T named](ctx context.Context, c *Client, path string, add func(items 
 	for n := range maxPages {
 		first := n == 0
 		var p page[T]
+		asked := time.Now()
 		query := url.Values{"offset": {strconv.Itoa(offset)}, "limit": {strconv.Itoa(limit)}}
 		if err := c.get(ctx, path, query, p.decode); err != nil {
 			return 0, false, err
@@ -211,6 +217,13 @@ func sweep[T named](ctx context.Context, c *Client, path string, add func(items 
 			return 0, false, c.formatError(path, fmt.Sprintf("the page at offset %d of %d is followed by one at %d", offset, total, next.Offset))
 		}
 		offset, limit = next.Offset, next.Limit
+		if c.patient {
+			select {
+			case <-time.After(min(time.Since(asked), maxRest)):
+			case <-ctx.Done():
+				return 0, false, context.Cause(ctx)
+			}
+		}
 	}
 	return 0, false, c.tooLarge(path, fmt.Sprintf("it has more than %d pages", maxPages))
 }
