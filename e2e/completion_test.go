@@ -49,6 +49,7 @@ func TestCompletion(t *testing.T) {
 				"groups-exporter escape --scheme la":     "label",
 				"groups-exporter groups --output mark":   "markdown",
 				"groups-exporter serve --multi-group mu": "multiple",
+				"groups-exporter serve --with share,ac":  "share,activity",
 				"groups-exporter rules --only al":        "alerts",
 				"groups-exporter groups --group zo":      "zoology",
 				"groups-exporter groups --user ad":       "ada@example.org",

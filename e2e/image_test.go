@@ -86,6 +86,11 @@ func TestImage(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	for _, label := range []string{"title", "description", "licenses", "url", "source", "documentation"} {
+		if !regexp.MustCompile(`org\.opencontainers\.image\.` + label + `="[^"]+"`).Match(text) {
+			t.Errorf("the image has no label %s", label)
+		}
+	}
 	id := instruction(`USER (\d+):(\d+)`)
 	command := append(words(`ENTRYPOINT (\[.*\])`), words(`CMD (\[.*\])`)...)
 	container := launch(t, "/", environment(), append([]string{"unshare", "--mount", "--net", "sh", "-ec", contain, root, id[0], id[1]},
@@ -104,7 +109,7 @@ func TestImage(t *testing.T) {
 			t.Errorf("its status has no %q:\n%s", want, status)
 		}
 	}
-	metrics, err := exec.Command("nsenter", "--target="+pid, "--net", "curl", "--silent", "--fail", "http://127.0.0.1:8100/metrics").Output()
+	metrics, err := exec.Command("nsenter", "--target="+pid, "--net", "curl", "--silent", "--fail", "http://127.0.0.1:"+instruction(`EXPOSE (\d+)`)[0]+"/metrics").Output()
 	for _, want := range []string{"\njupyterhub_user_group_info{", "\nprocess_resident_memory_bytes "} {
 		if err != nil || !strings.Contains(string(metrics), want) {
 			t.Errorf("no %q in its metrics (%v):\n%.2000s", want, err, metrics)

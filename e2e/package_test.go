@@ -239,6 +239,11 @@ func TestRedHatPackage(t *testing.T) {
 	if len(want) < 10 {
 		t.Errorf("the deb has no more than %v", slices.Sorted(maps.Keys(want)))
 	}
+	for _, script := range []string{"preinstall", "postinstall", "preuninstall", "postuninstall"} {
+		if !strings.Contains(query("--scripts"), script+" scriptlet (using /bin/sh)") {
+			t.Errorf("the rpm has no %s", script)
+		}
+	}
 	if config := query("--configfiles"); config != "/etc/sysconfig/groups-exporter" {
 		t.Errorf("rpm keeps these files when it upgrades: %q", config)
 	}
@@ -251,5 +256,32 @@ func TestRedHatPackage(t *testing.T) {
 	}
 	if err := tool("", root+"/usr/bin/groups-exporter", "version"); err != nil {
 		t.Error(err)
+	}
+}
+
+// rpm and dpkg tell a removal from an upgrade in other words.
+func TestPackageScripts(t *testing.T) {
+	t.Parallel()
+	const stop, reload, restart = "disable --now groups-exporter.service", "daemon-reload", "try-restart groups-exporter.service"
+	for _, c := range []struct{ script, argument, want string }{
+		{"preremove", "remove", stop},
+		{"preremove", "0", stop},
+		{"preremove", "upgrade", ""},
+		{"preremove", "1", ""},
+		{"postremove", "remove", reload},
+		{"postremove", "0", reload},
+		{"postinstall", "configure", reload + "\n" + restart},
+		{"postinstall", "2", reload + "\n" + restart},
+	} {
+		bin := t.TempDir()
+		if err := os.WriteFile(bin+"/systemctl", []byte("#!/bin/sh\necho \"$@\"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("unshare", "--mount", "sh", "-ec", `mount -t tmpfs run /run; mkdir -p /run/systemd/system; exec sh "$0" "$1"`,
+			"../deploy/package/"+c.script+".sh", c.argument)
+		cmd.Env = []string{"PATH=" + bin + ":/usr/sbin:/usr/bin:/sbin:/bin"}
+		if got, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(got)) != c.want {
+			t.Errorf("%s %s: systemctl %q (%v), not %q", c.script, c.argument, got, err, c.want)
+		}
 	}
 }

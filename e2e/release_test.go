@@ -51,7 +51,7 @@ var snapshot = sync.OnceValues(func() (release, error) {
 	if err != nil {
 		return release{}, err
 	}
-	second, err := build(filepath.Join(root, "and", "elsewhere"))
+	second, err := build(filepath.Join(root, "and", "elsewhere"), "--detach") // as a tag is checked out
 	if err != nil {
 		return release{}, err
 	}
@@ -67,8 +67,11 @@ var snapshot = sync.OnceValues(func() (release, error) {
 	return first, nil
 })
 
-func build(dir string) (release, error) {
+func build(dir string, checkout ...string) (release, error) {
 	if err := tool("", "git", "clone", "--quiet", "..", dir); err != nil {
+		return release{}, err
+	}
+	if err := tool(dir, append([]string{"git", "checkout", "--quiet"}, checkout...)...); err != nil {
 		return release{}, err
 	}
 	if err := tool(dir, "goreleaser", "check"); err != nil {

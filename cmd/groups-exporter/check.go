@@ -35,9 +35,7 @@ type checkOptions struct {
 
 func (o *checkOptions) addFlags(cmd *cobra.Command) {
 	o.output = outputText
-	extras := []extra{withUserInfo, withShare, withActivity}
-	cmd.Flags().Var(choices[extra]{&o.with, extras}, "with", "check for what serve publishes with the same flag: activity needs two more scopes, the others none")
-	completeWords(cmd, "with", words(extras))
+	addChoices(cmd, &o.with, "with", "check for what serve publishes with the same flag: activity needs two more scopes, the others none", extras()...)
 	outputs := []output{outputText, outputJSON}
 	cmd.Flags().VarP(choice[output]{&o.output, outputs}, "output", "o", "`form` of the output: "+strings.Join(words(outputs), ", "))
 	completeWords(cmd, "output", words(outputs))

@@ -114,6 +114,24 @@ func completeWords(cmd *cobra.Command, flag string, words []string) {
 	}
 }
 
+// addChoices adds a flag with several of a few words, and completes each in shells.
+func addChoices[T ~string](cmd *cobra.Command, values *[]T, name, usage string, allowed ...T) {
+	cmd.Flags().Var(choices[T]{values, allowed}, name, usage)
+	complete := func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		before := typed[:strings.LastIndex(typed, ",")+1]
+		var left []string
+		for _, word := range words(allowed) {
+			if !slices.Contains(strings.Split(before, ","), word) {
+				left = append(left, before+word)
+			}
+		}
+		return left, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	}
+	if err := cmd.RegisterFlagCompletionFunc(name, complete); err != nil {
+		panic(err) // the flag was just added
+	}
+}
+
 // needsNoArgs refuses arguments in words that help.
 func needsNoArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {

@@ -22,6 +22,8 @@ const (
 	withActivity extra = "activity"
 )
 
+func extras() []extra { return []extra{withUserInfo, withShare, withActivity} }
+
 // usernames says whether users' names are published.
 type usernames string
 
@@ -56,9 +58,7 @@ type publishOptions struct {
 func (o *publishOptions) addFlags(cmd *cobra.Command) {
 	o.usernames = includeUsernames
 	o.prefix.addFlag(cmd)
-	extras := []extra{withUserInfo, withShare, withActivity}
-	cmd.Flags().Var(choices[extra]{&o.with, extras}, "with", "publish more: a series for each user, each membership's share of the user, or activity and servers by group")
-	completeWords(cmd, "with", words(extras))
+	addChoices(cmd, &o.with, "with", "publish more: a series for each user, each membership's share of the user, or activity and servers by group", extras()...)
 	cmd.Flags().IntVar(&o.maxSeries, "max-series", 1_000_000, "publish nothing new where it would be more series than `N`")
 	addChoice(cmd, &o.usernames, "usernames", "omit leaves out users' names: no metrics by user, and usage summed by group", includeUsernames, omitUsernames)
 }

@@ -456,21 +456,42 @@ func TestAFailedRefreshForgetsTheScopes(t *testing.T) {
 	}
 }
 
-func TestAsksForTheScopesAgainWhenTheyChanged(t *testing.T) {
-	fake := newHub(people(3)...)
-	fake.AddGroups("empty")
-	fake.Grant(token, "users", "list:groups")
-	c := start(t, fake)
-	if got := told(list(t, c)); !slices.Contains(got, "empty=0") {
-		t.Errorf("got %v", got)
-	}
-	fake.Grant(token, "users")
-	if got := list(t, c); got.GroupsError == nil {
-		t.Error("the list of groups was refused, and nothing tells")
-	}
-	if got := list(t, c); got.GroupsError != nil {
-		t.Errorf("asked in vain once more: %v", got.GroupsError)
-	}
+// The list of groups is dear for a hub: it is asked for once an hour, as long as the token may.
+func TestGroupsAreAskedForOnceAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := newHub(people(3)...)
+		fake.AddGroups("empty")
+		fake.Grant(token, "users", "list:groups")
+		c := client(t, "http://hub.test", func(o *hub.Options) { o.Transport = inMemory{fake} })
+		check := func(when string, want []string, asked int) {
+			t.Helper()
+			result := list(t, c)
+			var empty []string
+			for _, group := range told(result) {
+				if name, isEmpty := strings.CutSuffix(group, "=0"); isEmpty {
+					empty = append(empty, name)
+				}
+			}
+			n := 0
+			for _, request := range fake.Requests() {
+				if strings.Contains(request, "/groups") {
+					n++
+				}
+			}
+			if !slices.Equal(empty, want) || n != asked || result.GroupsError != nil {
+				t.Errorf("%s: empty groups %q after %d lists of groups, error %v; want %q after %d", when, empty, n, result.GroupsError, want, asked)
+			}
+		}
+		check("at first", []string{"empty"}, 1)
+		fake.AddGroups("new")
+		time.Sleep(30 * time.Minute)
+		check("within the hour", []string{"empty"}, 1)
+		time.Sleep(31 * time.Minute)
+		check("after an hour", []string{"empty", "new"}, 2)
+		fake.Grant(token, "users")
+		time.Sleep(61 * time.Minute)
+		check("when the scope is gone", nil, 2)
+	})
 }
 
 func TestAScopeThatWasGrantedCountsWithinTheHour(t *testing.T) {
