@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 )
 
@@ -15,17 +16,13 @@ import (
 // says whose they are.
 func TestPages(t *testing.T) {
 	ours := 0
-	for _, page := range []string{root + "/docs/how-to/kubernetes.md", chart + "/README.md"} {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, block := range regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+	for _, page := range []string{root + "/docs/how-to/kubernetes.md", root + "/docs/how-to/migrate.md", chart + "/README.md"} {
+		for i, block := range blocks(t, page) {
 			t.Run(filepath.Base(page)+"/"+strconv.Itoa(i), func(t *testing.T) {
-				if block[1] != "yaml" {
+				if block.language != "yaml" {
 					return
 				}
-				whose, values, _ := strings.Cut(block[2], "\n")
+				whose, values, _ := strings.Cut(block.text, "\n")
 				switch whose {
 				case "# groups-exporter.yaml":
 					ours++
@@ -38,7 +35,7 @@ func TestPages(t *testing.T) {
 				case "# jupyterhub.yaml":
 					checkHubValues(t, values)
 				default:
-					t.Errorf("whose values are these?\n%s", block[2])
+					t.Errorf("whose values are these?\n%s", block.text)
 				}
 			})
 		}
@@ -48,15 +45,72 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// A block stands on a page, below a line.
+type block struct{ above, language, text string }
+
+func blocks(t *testing.T, page string) []block {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []block
+	for _, b := range regexp.MustCompile("(?ms)^([^\n]*)\n```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+		found = append(found, block{b[1], b[2], b[3]})
+	}
+	return found
+}
+
+// TestCommandsOfTheReadme tells that the chart's README says why nobody runs its commands, as pages do. And it leaves the
+// repository with the chart, so what it points to has to go with it.
+func TestCommandsOfTheReadme(t *testing.T) {
+	commands := 0
+	for _, block := range blocks(t, chart+"/README.md") {
+		if block.language != "sh" {
+			continue
+		}
+		commands++
+		if !regexp.MustCompile(`^<!-- not run: \S.* -->$`).MatchString(block.above) {
+			t.Errorf("not run, and no comment before it says why:\n%s", block.text)
+		}
+	}
+	if commands < 2 {
+		t.Errorf("only %d blocks of commands", commands)
+	}
+	text, err := os.ReadFile(chart + "/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range regexp.MustCompile(`\]\(([^)]*)\)`).FindAllStringSubmatch(string(text), -1) {
+		if strings.HasPrefix(link[1], "https://") || strings.HasPrefix(link[1], "#") {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(chart, link[1])); err != nil || strings.HasPrefix(link[1], "..") {
+			t.Errorf("%s isn't in the chart", link[1])
+		}
+	}
+}
+
 // TestNotes looks at the values for z2jh that the notes tell.
 func TestNotes(t *testing.T) {
-	for _, set := range []string{"replicaCount=1", "hub.serviceName=who,with={activity}"} {
-		_, values, found := strings.Cut(notes(t, "--set", set), "with these values:\n\n")
+	for set, service := range map[string]string{
+		"replicaCount=1": "groups-exporter", "hub.serviceName=who,with={activity}": "who", "hub.serviceName=1e3": "1e3",
+	} {
+		_, text, found := strings.Cut(notes(t, "--set", set), "with these values:\n\n")
 		if !found {
 			t.Errorf("%s: no values in the notes", set)
 		}
-		values, _, _ = strings.Cut(values, "\n\n")
-		checkHubValues(t, values)
+		text, _, _ = strings.Cut(text, "\n\n")
+		checkHubValues(t, text)
+		// Into no type, so that a number stays one.
+		var values map[string]map[string]map[string]any
+		if err := yaml.Unmarshal([]byte(text), &values); err != nil {
+			t.Fatal(err)
+		}
+		role, _ := values["hub"]["loadRoles"][service].(map[string]any)
+		if d := cmp.Diff([]any{service}, role["services"]); d != "" {
+			t.Errorf("%s, -want +got:\n%s", set, d)
+		}
 	}
 }
 

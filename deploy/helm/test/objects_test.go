@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -68,6 +69,53 @@ func decode(t *testing.T, text string) objects {
 		}
 		checkMetadata(t, object)
 		all = append(all, object)
+	}
+}
+
+// TestNamesLikeNumbers tells that a name that YAML would read as a number stays a name.
+func TestNamesLikeNumbers(t *testing.T) {
+	on := []string{
+		"--set", "podDisruptionBudget.enabled=true,serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboard.enabled=true",
+		"--set", "networkPolicy.enabled=true,networkPolicy.ingressFrom[0].podSelector.matchLabels.app=prometheus",
+		"--set-json", `topologySpreadConstraints=[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"ScheduleAnyway"}]`,
+	}
+	for _, test := range []struct{ release, set, name, fullname, account string }{
+		{"123", "", "groups-exporter", "123-groups-exporter", "123-groups-exporter"},
+		{"1e3", "", "groups-exporter", "1e3-groups-exporter", "1e3-groups-exporter"},
+		{"1e3", "nameOverride=1e3", "1e3", "1e3", "1e3"},
+		{"null", "nameOverride=0x1,fullnameOverride=2026,serviceAccount.name=1e3", "0x1", "2026", "1e3"},
+	} {
+		text, err := output(*helm, slices.Concat([]string{
+			"template", test.release, chart, "--namespace", namespace, "--kube-version", kubernetes, "--set-string", test.set,
+		}, on)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		release := decode(t, text)
+		if len(release) != 9 {
+			t.Errorf("%+v: %d objects", test, len(release))
+		}
+		serving := map[string]string{
+			"app.kubernetes.io/name": test.name, "app.kubernetes.io/instance": test.release, "app.kubernetes.io/component": "exporter",
+		}
+		deployment := one[*appsv1.Deployment](t, release)
+		for what, got := range map[string]map[string]string{
+			"deployment": deployment.Spec.Selector.MatchLabels,
+			"spread":     deployment.Spec.Template.Spec.TopologySpreadConstraints[0].LabelSelector.MatchLabels,
+			"service":    one[*corev1.Service](t, release).Spec.Selector,
+			"budget":     one[*policyv1.PodDisruptionBudget](t, release).Spec.Selector.MatchLabels,
+			"monitor":    one[*monitoringv1.ServiceMonitor](t, release).Spec.Selector.MatchLabels,
+		} {
+			if d := cmp.Diff(serving, got); d != "" {
+				t.Errorf("%+v, %s, -want +got:\n%s", test, what, d)
+			}
+		}
+		if name, account := deployment.Name, deployment.Spec.Template.Spec.ServiceAccountName; name != test.fullname || account != test.account {
+			t.Errorf("%+v: named %s, with the account %s", test, name, account)
+		}
+		if name := one[*corev1.Pod](t, release).Name; name != test.fullname+"-check" {
+			t.Errorf("%+v: the pod that checks is %s", test, name)
+		}
 	}
 }
 

@@ -248,6 +248,22 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// TestExtraArgs tells that the pod that checks asks the hub as the other does, and is given no flag that it doesn't know.
+func TestExtraArgs(t *testing.T) {
+	given := []string{"--hub-timeout=1m", "--hub_timeout=2m", "--hub_ca-file=/ca.crt", "--max_staleness=3h", "--update_metrics_interval=15"}
+	got := map[string][]string{}
+	for which, pod := range pods(t, render(t, "--set", "prometheus.url=http://p,extraArgs={"+strings.Join(given, ",")+"}")) {
+		for _, arg := range pod.Spec.Containers[0].Args {
+			if slices.Contains(given, arg) {
+				got[which] = append(got[which], arg)
+			}
+		}
+	}
+	if d := cmp.Diff(map[string][]string{"serve": given, "check": given[:3]}, got); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+}
+
 func TestImage(t *testing.T) {
 	for set, want := range map[string]string{
 		"image.tag=1.2":                                  "groups-exporter/groups-exporter:1.2",

@@ -284,6 +284,67 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestMigration starts the program with the values that the page for users of the Python program's chart has. The hub is told
+// nothing new: the service, and the key of its token, are as they were.
+func TestMigration(t *testing.T) {
+	const key = "hub.services.jupyterhub-groups-exporter.apiToken"
+	in := secrets{"hub": {key: hubToken, "hub.services.prometheus.apiToken": prometheusToken}}
+	usage := &fakePrometheus{}
+	prometheus := httptest.NewServer(usage)
+	defer prometheus.Close()
+	hub := httptest.NewServer(fakeHub("", "jupyterhub-groups-exporter"))
+	defer hub.Close()
+	page := blocks(t, root+"/docs/how-to/migrate.md")
+	values := page[slices.IndexFunc(page, func(b block) bool { return strings.Contains(b.text, key) })].text
+	file := filepath.Join(t.TempDir(), "values.yaml")
+	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name, set, authorization string
+		paths                    []string
+	}{
+		{"as it was", "", "", []string{"/services/groups-exporter/", "/metrics"}},
+		{
+			"with tokens", ",auth=hub,hub.serviceName=jupyterhub-groups-exporter,hub.existingSecret.key=", "Bearer " + prometheusToken,
+			[]string{"/services/jupyterhub-groups-exporter/", "/metrics"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			release := render(t, "--values", file, "--set", "hub.url="+hub.URL+",prometheus.url="+prometheus.URL+test.set)
+			p := pods(t, release)
+			check := command(t, p["check"].Spec, in)
+			if out, err := check.CombinedOutput(); err != nil {
+				t.Errorf("%q: %v\n%s", check.Args, err, out)
+			}
+			pod := start(t, p["serve"].Spec, in)
+			pod.until(t, p["serve"].Spec.Containers[0].ReadinessProbe)
+			for _, path := range test.paths {
+				status, body, err := pod.get(path, test.authorization)
+				if status != http.StatusOK {
+					t.Fatalf("%s: %d, error: %v", path, status, err)
+				}
+				for _, want := range []string{
+					`jupyterhub_user_group_info{namespace="jhub",usergroup="multiple",username="ada"`,
+					`jupyterhub_user_group_info{namespace="jhub",usergroup="bio-lab",username="ada"`,
+					`groups_exporter_refresh_interval_seconds{namespace="jhub"} 3600`,
+					`groups_exporter_usage_interval_seconds{namespace="jhub",resource="cpu"} 15`,
+					`groups_exporter_usage_interval_seconds{namespace="jhub",resource="home_dir"} 7200`,
+				} {
+					if !strings.Contains(body, "\n"+want) {
+						t.Errorf("%s has no %s in:\n%s", path, want, body)
+					}
+				}
+			}
+		})
+	}
+	usage.mu.Lock()
+	defer usage.mu.Unlock()
+	if len(usage.shown) == 0 {
+		t.Error("nobody asked Prometheus for usage")
+	}
+}
+
 // running is a container.
 type running struct {
 	cmd     *exec.Cmd

@@ -188,6 +188,17 @@ func TestRefused(t *testing.T) {
 		{"extraArgs={--web.telemetry-path=/m}", "extraArgs: --web.telemetry-path would move what the chart counts on"},
 		{"extraArgs={--metrics_prefix=hub}", "extraArgs: --metrics-prefix is set by the value metricsPrefix"},
 		{"extraArgs={--jupyterhub_metrics_prefix=hub}", "extraArgs: --jupyterhub-metrics-prefix is set by the value metricsPrefix"},
+		{"extraArgs={--web.listen_address=:80}", "extraArgs: --web.listen-address would move what the chart counts on"},
+		{"extraArgs={--port=80}", "extraArgs: --port would move what the chart counts on"},
+		{"extraArgs={--allowed_groups=bio}", "extraArgs: --allowed-groups is set by the value allowGroups"},
+		{"extraArgs={--double_count=true}", "extraArgs: --double-count is set by the value multiGroup"},
+		{"extraArgs={--hub_api_token=open-sesame}", "extraArgs: --hub-api-token is set by the value hub.existingSecret"},
+		{"extraArgs={--hub-service-prefix=/x/}", "extraArgs: --hub-service-prefix is set by the value hub.serviceName"},
+		{"extraArgs={--jupyterhub_namespace=prod}", "extraArgs: --jupyterhub-namespace is set by the value hub.namespace"},
+		{"extraArgs={--log-level=DEBUG}", "extraArgs: --log-level is set by the value log.level"},
+		{"extraArgs={--prometheus_host=p}", "extraArgs: --prometheus-host is set by the value prometheus.url"},
+		{"extraArgs={--prometheus_port=80}", "extraArgs: --prometheus-port is set by the value prometheus.url"},
+		{"extraArgs={--update_info_interval=60}", "extraArgs: --update-info-interval is set by the value refreshInterval"},
 	} {
 		t.Run(test.set, func(t *testing.T) {
 			t.Parallel()

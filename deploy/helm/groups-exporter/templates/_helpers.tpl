@@ -17,10 +17,11 @@
 {{ .Values.serviceAccount.name | default (ternary (include "groups-exporter.fullname" .) "default" .Values.serviceAccount.create) }}
 {{- end }}
 
-{{/* All pods of the release: those that serve, and the one that checks. */}}
+{{/* All pods of the release: those that serve, and the one that checks. A release may be named 123, so names are quoted here
+     and below. */}}
 {{- define "groups-exporter.releaseLabels" -}}
-app.kubernetes.io/name: {{ include "groups-exporter.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "groups-exporter.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* Those that serve. */}}
@@ -37,7 +38,7 @@ app.kubernetes.io/component: exporter
 {{- $_ := set $labels "helm.sh/chart" (printf "%s-%s" $.Chart.Name $.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") }}
 {{- $_ := set $labels "app.kubernetes.io/version" ($.Chart.AppVersion | replace "+" "_") }}
 {{- $_ := set $labels "app.kubernetes.io/managed-by" $.Release.Service -}}
-name: {{ if eq (len .) 4 }}{{ index . 3 }}{{ else }}{{ include "groups-exporter.fullname" $ }}{{ end }}
+name: {{ if eq (len .) 4 }}{{ index . 3 | quote }}{{ else }}{{ include "groups-exporter.fullname" $ | quote }}{{ end }}
 {{ include "groups-exporter.marks" (list $ (index . 1) (index . 2) $labels) }}
 {{- end }}
 
@@ -106,7 +107,13 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* check, with those flags of serve that it has too. */}}
+{{/* The name of a flag in an argument. The program takes _ for -. */}}
+{{- define "groups-exporter.flagName" -}}
+{{ splitList "=" . | first | trimPrefix "--" | replace "_" "-" }}
+{{- end }}
+
+{{/* check, with those flags of serve that it has too. Of the extra ones these are all that begin with --hub-: the validation
+     refuses the two that check doesn't know. */}}
 {{- define "groups-exporter.checkArgs" -}}
 - check
 {{- range $flag := include "groups-exporter.flags" . | fromJsonArray }}
@@ -117,7 +124,7 @@ annotations:
 {{- end }}
 {{- end }}
 {{- range .Values.extraArgs }}
-{{- if hasPrefix "--hub-" . }}
+{{- if hasPrefix "hub-" (include "groups-exporter.flagName" .) }}
 - {{ quote . }}
 {{- end }}
 {{- end }}
@@ -125,7 +132,7 @@ annotations:
 
 {{/* What the pods that serve and check have in common. */}}
 {{- define "groups-exporter.podSpec" -}}
-serviceAccountName: {{ include "groups-exporter.serviceAccountName" . }}
+serviceAccountName: {{ include "groups-exporter.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 # What the program reads from its environment is what stands below.
 enableServiceLinks: false
@@ -252,12 +259,23 @@ selector:
 {{/* Values that the schema can't tell are wrong. */}}
 {{- define "groups-exporter.validate" -}}
 {{- $owned := dict "web.listen-address" "" "web.systemd-socket" "" "web.telemetry-path" "" "port" "" "demo" "" }}
-{{- $_ := set $owned "jupyterhub-metrics-prefix" "metricsPrefix" }}
+{{- /* The same by their names in the Python exporter, which the program takes too. */}}
+{{- $owned = merge $owned (dict
+  "allowed-groups" "allowGroups"
+  "double-count" "multiGroup"
+  "hub-api-token" "hub.existingSecret"
+  "hub-service-prefix" "hub.serviceName"
+  "jupyterhub-metrics-prefix" "metricsPrefix"
+  "jupyterhub-namespace" "hub.namespace"
+  "log-level" "log.level"
+  "prometheus-host" "prometheus.url"
+  "prometheus-port" "prometheus.url"
+  "update-info-interval" "refreshInterval") }}
 {{- range include "groups-exporter.flags" . | fromJsonArray }}
 {{- $_ := set $owned (index . 0) (index . 1) }}
 {{- end }}
 {{- range .Values.extraArgs }}
-{{- $flag := splitList "=" . | first | trimPrefix "--" | replace "_" "-" }}
+{{- $flag := include "groups-exporter.flagName" . }}
 {{- if get $owned $flag }}
 {{- fail (printf "extraArgs: --%s is set by the value %s" $flag (get $owned $flag)) }}
 {{- else if hasKey $owned $flag }}
