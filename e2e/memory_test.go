@@ -1,0 +1,49 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// In a container with a limit of memory, Go's collector is told nine tenths of it.
+func TestMemoryLimit(t *testing.T) {
+	root, file := "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
+	if _, err := os.Stat(root); err != nil { // cgroups of version 2
+		root, file = "/sys/fs/cgroup", "memory.max"
+		if err := os.WriteFile(root+"/cgroup.subtree_control", []byte("+memory"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	group, err := os.MkdirTemp(root, "groups-exporter-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(group); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(group, file), []byte("209715200"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	exporter := launch(t, t.TempDir(), environment(), "sh", "-ec", `echo $$ > "$0/cgroup.procs"; exec "$1" serve --demo --web.listen-address "$2"`, group, program, address)
+	exporter.until("the limit", 10*time.Second, func() error {
+		text, err := get("http://" + address + "/metrics")
+		if err == nil && !strings.Contains(text, "\ngo_gc_gomemlimit_bytes 1.8874368e+08\n") {
+			err = errors.New("its metrics don't say so")
+		}
+		return err
+	})
+	if code := exporter.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("serve ended with %d\n%s", code, exporter.tail())
+	}
+}
