@@ -234,7 +234,7 @@ func (h *troubled) until(when, up, reason string) {
 		want = changed
 	}
 	var text string
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		w := httptest.NewRecorder()
 		h.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		var ofHub strings.Builder
