@@ -22,8 +22,8 @@ func TestMemoryLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	group, err := os.MkdirTemp(root, "groups-exporter-")
-	if err != nil {
+	group := filepath.Join(root, fmt.Sprintf("groups-exporter-%d", os.Getpid()))
+	if err := os.Mkdir(group, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
