@@ -107,8 +107,8 @@ func (e *exporter) run(ctx context.Context, o serveOptions) {
 			Report: func(err error, _ time.Time) {
 				if err != nil {
 					e.record.UsageFailed(resource, reasonOf(err))
+					e.self.Gather()
 				}
-				e.self.Gather()
 			},
 			Interval: interval, MaxStaleness: o.staleness(interval), Log: e.log.With("resource", resource),
 		}
@@ -166,6 +166,7 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	defer debug.FreeOSMemory() // what the refresh took, which the next one takes in minutes
 	now := time.Now()
 	e.record.Refreshed(now, time.Since(e.began), snapshot)
+	e.self.Gather() // before it is ready
 	e.change(func(s *server.Status) {
 		s.Refreshed, s.Published, s.Users, s.Groups = now, true, snapshot.Len(), nil
 		for _, g := range snapshot.Groups() {
@@ -191,8 +192,8 @@ func (e *exporter) drop() {
 func (e *exporter) report(err error, next time.Time) {
 	if err != nil {
 		e.record.Failed(time.Since(e.began), reasonOf(err))
+		e.self.Gather()
 	}
-	e.self.Gather()
 	e.change(func(s *server.Status) {
 		s.Next, s.Error = next, ""
 		if err != nil {
@@ -219,6 +220,7 @@ func (e *exporter) replaceUsage(answer *usage.Answer) ([]any, error) {
 		return nil, withHint(err)
 	}
 	e.record.UsageRead(answer.Resource, time.Now())
+	e.self.Gather()
 	return []any{"results", len(answer.Values)}, nil
 }
 
