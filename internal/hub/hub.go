@@ -249,7 +249,7 @@ func (c *Client) users(ctx context.Context) (*membership.Listing, bool, error) {
 // while, and not at every refresh.
 func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) error {
 	if c.groupsAt.IsZero() || time.Since(c.groupsAt) > groupsAge {
-		names, err := c.groupNames(ctx)
+		names, err := c.groupNames(ctx, listing.Size())
 		if err != nil {
 			return err
 		}
@@ -259,13 +259,13 @@ func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) err
 	return nil
 }
 
-// groupNames asks for the scopes first, because a refusal is a warning in the hub's log.
-func (c *Client) groupNames(ctx context.Context) (names []string, err error) {
+// groupNames asks for the names of all groups, beside a listing of a size. It asks for the
+// scopes first, because a refusal is a warning in the hub's log.
+func (c *Client) groupNames(ctx context.Context, size int) (names []string, err error) {
 	scopes, err := c.ownScopes(ctx)
 	if err != nil || !holds(scopes, "list:groups") {
 		return nil, err
 	}
-	size := 0
 	_, _, err = sweep(ctx, c, "groups", func(items []groupJSON, _ int) error {
 		for _, g := range items {
 			if len(g.Name) > maxName {
