@@ -246,6 +246,80 @@ func TestProperties(t *testing.T) {
 	}
 }
 
+// An update is the listing that would have come of the same users anew, and leaves the
+// last one and its snapshot as they are.
+func TestUpdate(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	groupsOf := func(users []membership.User) map[string][]string {
+		members := map[string][]string{}
+		for _, u := range users {
+			for _, g := range u.Groups {
+				members[g] = append(members[g], u.Name)
+			}
+		}
+		return members
+	}
+	for range 300 {
+		some := func() (groups []string) {
+			for i := range 6 {
+				if random.IntN(3) == 0 {
+					groups = append(groups, fmt.Sprintf("g%d", i))
+				}
+			}
+			return groups
+		}
+		var before, after []membership.User
+		for i := range 2 + random.IntN(20) {
+			before = append(before, membership.User{Name: fmt.Sprintf("u%02d", random.IntN(50)*30+i), Groups: some(), RunningServers: i})
+		}
+		for _, u := range before {
+			if random.IntN(4) == 0 {
+				u.Groups = some()
+			}
+			after = append(after, u)
+		}
+		for i := range random.IntN(3) {
+			after = append(after, membership.User{Name: fmt.Sprintf("new%d", i), Groups: some(), RunningServers: i})
+		}
+
+		last := membership.NewListing(time.Time{}, before...)
+		snapshot := membership.New("hub", last, membership.Rules{})
+		rowsBefore, countsBefore := rows(snapshot), counts(snapshot)
+		update := last.Update()
+		for _, u := range after[len(before):] {
+			update.AddUser(u)
+		}
+		told, now := groupsOf(before), groupsOf(after)
+		for group, members := range now {
+			if slices.Equal(told[group], members) {
+				update.KeepMembers(group)
+			} else if unknown := update.SetMembers(group, members); unknown != 0 {
+				t.Fatalf("%d of %q are unknown", unknown, members)
+			}
+		}
+		next, want := membership.New("hub", update.Listing(), membership.Rules{}), membership.New("hub", membership.NewListing(time.Time{}, after...), membership.Rules{})
+		if diff := cmp.Diff(want.Groups(), next.Groups()); diff != "" {
+			t.Fatal(diff)
+		}
+		if diff := cmp.Diff(rows(want), rows(next)); diff != "" {
+			t.Fatal(diff)
+		}
+		if !slices.Equal(rowsBefore, rows(snapshot)) || !slices.Equal(countsBefore, counts(snapshot)) {
+			t.Fatal("the snapshot changed")
+		}
+	}
+
+	last := membership.NewListing(time.Time{}, user("ada", "bio"), user("bob"))
+	update := last.Update()
+	update.KeepMembers("bio")
+	if update.Listing() != last {
+		t.Error("without news there is another listing")
+	}
+	if unknown := last.Update().SetMembers("bio", []string{"ada", "eve", "cy"}); unknown != 2 {
+		t.Errorf("%d are unknown, not 2", unknown)
+	}
+}
+
 func TestValidate(t *testing.T) {
 	if err := (membership.Rules{}).Validate(); err != nil {
 		t.Error(err)

@@ -1,0 +1,109 @@
+package membership
+
+import "slices"
+
+// Update makes the next listing of a hub from the last one, of what is told since:
+// the users who are new, and for each group its members or that they are the same.
+// Groups that aren't named are gone. The last listing stays as it is.
+type Update struct {
+	last, next *Listing
+	kept       []bool            // by the last listing's groups
+	users      map[string]uint32 // index in next, nil until somebody is looked up
+	joined     []joined
+	told       bool // something is new
+}
+
+type joined struct{ user, group uint32 }
+
+// Update starts one.
+func (l *Listing) Update() *Update {
+	l.sort()
+	next := *l
+	// Of the groups none, and of the users all, in none.
+	next.users, next.members, next.groups, next.index = slices.Clone(l.users), nil, nil, nil
+	next.shared, next.names = false, 0
+	for i := range next.users {
+		u := &next.users[i]
+		u.from, u.to = 0, 0
+		next.names += len(u.name)
+	}
+	return &Update{last: l, next: &next, kept: make([]bool, len(l.groups))}
+}
+
+// AddUser adds a user who is new. Groups are told with their members, so the user's
+// don't count.
+func (u *Update) AddUser(added User) {
+	added.Groups = nil
+	u.next.Add(added)
+	u.users, u.told = nil, true
+}
+
+// SetMembers tells the members of a group. It returns how many of them are no users.
+func (u *Update) SetMembers(group string, members []string) (unknown int) {
+	if u.users == nil {
+		u.users = make(map[string]uint32, len(u.next.users))
+		for i, user := range slices.Backward(u.next.users) {
+			u.users[user.name] = uint32(i) // the first of two, who stays
+		}
+	}
+	u.told = true
+	g := u.next.group(group)
+	for _, name := range members {
+		user, known := u.users[name]
+		if !known {
+			unknown++
+			continue
+		}
+		u.joined = append(u.joined, joined{user, g})
+	}
+	return unknown
+}
+
+// KeepMembers tells that a group has the members that it had.
+func (u *Update) KeepMembers(group string) {
+	if i, found := slices.BinarySearch(u.last.groups, group); found {
+		u.kept[i] = true
+	}
+}
+
+// Size is how much memory the next listing takes, in bytes and about.
+func (u *Update) Size() int { return u.next.Size() + 8*len(u.joined) }
+
+// Listing returns the next listing: the last one itself where nothing is new.
+func (u *Update) Listing() *Listing {
+	if !u.told && !slices.Contains(u.kept, false) {
+		return u.last
+	}
+	next := u.next
+	moved := make([]uint32, len(u.kept)) // from the last listing's groups to the next one's
+	for i, name := range u.last.groups {
+		if u.kept[i] {
+			moved[i] = next.group(name)
+		}
+	}
+	for i := range u.last.users {
+		for _, group := range u.last.members[u.last.users[i].from:u.last.users[i].to] {
+			if u.kept[group] {
+				u.joined = append(u.joined, joined{uint32(i), moved[group]})
+			}
+		}
+	}
+	// Each user's groups side by side: first how many, then where, then which.
+	for _, j := range u.joined {
+		next.users[j.user].to++
+	}
+	var end uint32
+	for i := range next.users {
+		user := &next.users[i]
+		user.from, end = end, end+user.to
+		user.to = user.from
+	}
+	next.members = make([]uint32, end)
+	for _, j := range u.joined {
+		user := &next.users[j.user]
+		next.members[user.to] = j.group
+		user.to++
+	}
+	next.sorted = false
+	return next
+}
