@@ -6,6 +6,7 @@
 package fakehub
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -82,6 +83,17 @@ func (h *Hub) AddGroups(names ...string) {
 		if !slices.Contains(h.groups, name) {
 			h.groups = append(h.groups, name)
 		}
+	}
+}
+
+// DeleteGroup deletes a group, which nobody is in then.
+func (h *Hub) DeleteGroup(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	is := func(other string) bool { return other == name }
+	h.groups = slices.DeleteFunc(h.groups, is)
+	for i := range h.users {
+		h.users[i].Groups = slices.DeleteFunc(slices.Clone(h.users[i].Groups), is)
 	}
 }
 
@@ -176,7 +188,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if path == "" {
-		writeJSON(w, "application/json", map[string]string{"version": Version})
+		writeJSON(w, r, "application/json", map[string]string{"version": Version})
 		return
 	}
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "token ")
@@ -190,7 +202,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !known:
 		writeError(w, http.StatusForbidden, "Missing or invalid credentials.")
 	case path == "user":
-		writeJSON(w, "application/json", map[string]any{"kind": "service", "name": "groups-exporter", "admin": false, "scopes": scopes})
+		writeJSON(w, r, "application/json", map[string]any{"kind": "service", "name": "groups-exporter", "admin": false, "scopes": scopes})
 	case !may(scopes, "list:"+path, anything):
 		writeError(w, http.StatusForbidden, "Action is not authorized with current scopes; requires any of [list:"+path+"]")
 	case path == "users":
@@ -283,7 +295,7 @@ func (h *Hub) list(w http.ResponseWriter, r *http.Request, all models) {
 		items = append(items, all.model(i))
 	}
 	if !paged {
-		writeJSON(w, "application/json", items)
+		writeJSON(w, r, "application/json", items)
 		return
 	}
 	var next any
@@ -292,15 +304,26 @@ func (h *Hub) list(w http.ResponseWriter, r *http.Request, all models) {
 		query := url.Values{"offset": {strconv.Itoa(offset + limit)}, "limit": {strconv.Itoa(limit)}}
 		next = map[string]any{"offset": offset + limit, "limit": limit, "url": "http://" + r.Host + r.URL.Path + "?" + query.Encode()}
 	}
-	writeJSON(w, pagination, map[string]any{
+	writeJSON(w, r, pagination, map[string]any{
 		"items":       items,
 		"_pagination": map[string]any{"offset": offset, "limit": limit, "total": all.length, "next": next},
 	})
 }
 
-func writeJSON(w http.ResponseWriter, contentType string, value any) {
+// writeJSON answers, or tells one who has the same already that it is the same.
+func writeJSON(w http.ResponseWriter, r *http.Request, contentType string, value any) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // all of it is strings, numbers and lists
+	}
+	etag := fmt.Sprintf("\"%x\"", sha256.Sum256(body))
+	w.Header().Set("ETag", etag)
+	if r.Header.Get("If-None-Match") == etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
 	w.Header().Set("Content-Type", contentType)
-	_ = json.NewEncoder(w).Encode(value)
+	_, _ = w.Write(body)
 }
 
 func writeError(w http.ResponseWriter, status int, message string) {

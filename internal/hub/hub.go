@@ -8,6 +8,7 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -89,9 +90,17 @@ type Options struct {
 	// OnAnswer is called for every request with the answer's status code, or 0
 	// where none came.
 	OnAnswer func(code int)
+	// Source is what memberships are read from. The zero value is FromUsers. The others keep
+	// the last listing.
+	Source Source
+	// UsersInterval is how old the list of all users may be with FromGroups, but for those who
+	// are new.
+	UsersInterval time.Duration
 	// Patient lets the hub rest between two pages for as long as the first of them
 	// took, so that listing takes half of its time at most.
 	Patient bool
+	// RequestInterval is the least time from one page to the next, for a patient client.
+	RequestInterval time.Duration
 	// Transport replaces the network in tests.
 	Transport http.RoundTripper
 }
@@ -99,17 +108,25 @@ type Options struct {
 // Client asks one hub. List is not for concurrent use: a hub is asked one thing
 // at a time.
 type Client struct {
-	api       *url.URL
-	readToken func() (Token, error)
-	token     Token // of the listing under way
-	http      *http.Client
-	userAgent string
-	onAnswer  func(code int)
-	patient   bool
-	// groups are the names of all groups as of groupsAt, none where the token may not
-	// list them. A failed refresh forgets them.
+	api             *url.URL
+	readToken       func() (Token, error)
+	token           Token // of the listing under way
+	http            *http.Client
+	userAgent       string
+	onAnswer        func(code int)
+	source          Source
+	usersInterval   time.Duration
+	patient         bool
+	requestInterval time.Duration
+	// scopes are the token's as of groupsAt, and groups the names of all groups, none where
+	// the token may not list them. A failed refresh forgets them.
+	scopes   []string
 	groups   []string
 	groupsAt time.Time
+	// isCheap tells whether groups cost the hub little, when last asked for.
+	isCheap  bool
+	base     *base // nil where the next listing begins anew
+	failedAt time.Time
 }
 
 // Result is a hub's listing and what has to be said about it.
@@ -121,6 +138,9 @@ type Result struct {
 	// GroupsError is why the hub's groups, and so those without members, are
 	// not listed. nil where they are, and where the token just may not.
 	GroupsError error
+	// Continues tells that the next List goes on from this Listing, by the hub's groups. Where
+	// nothing has changed it returns the same one.
+	Continues bool
 }
 
 // APIURL returns the address of the REST API for the address that an operator
@@ -164,9 +184,12 @@ func New(o Options) *Client {
 			// not go. The redirect comes back as an answer that isn't 200.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		userAgent: o.UserAgent,
-		onAnswer:  onAnswer,
-		patient:   o.Patient,
+		userAgent:       o.UserAgent,
+		onAnswer:        onAnswer,
+		source:          cmp.Or(o.Source, FromUsers),
+		usersInterval:   o.UsersInterval,
+		patient:         o.Patient,
+		requestInterval: o.RequestInterval,
 	}
 }
 
@@ -186,60 +209,92 @@ func (c *Client) List(ctx context.Context) (Result, error) {
 		}
 	}
 	if err != nil {
-		c.groupsAt = time.Time{}
+		c.groupsAt, c.failedAt = time.Time{}, time.Now()
 		return Result{}, err
 	}
+	result.Continues = c.base != nil
 	return result, nil
 }
 
 func (c *Client) list(ctx context.Context) (Result, error) {
+	if c.base != nil && !c.isDue() {
+		listing, err := c.update(ctx)
+		switch {
+		case err == nil:
+			return Result{Listing: listing}, nil
+		case ctx.Err() != nil || isTemporary(err):
+			return Result{}, err
+		case errors.Is(err, errUnfit):
+			c.groupsAt = time.Time{} // all is read anew
+		case c.source == FromGroups:
+			return Result{}, c.explain(ctx, err)
+		default:
+			c.base, c.isCheap = nil, false // until groups are asked for anew, within the hour
+		}
+	}
 	var result Result
+	var all *base
 	for range maxSweeps {
-		listing, whole, err := c.users(ctx)
+		listed, whole, err := c.readUsers(ctx)
 		if err != nil {
 			return Result{}, c.explain(ctx, err)
 		}
-		result.Listing, result.Inconsistent = listing, !whole
+		all, result.Inconsistent = listed, !whole
 		if whole {
 			break
 		}
 	}
-	result.GroupsError = c.addGroups(ctx, result.Listing)
+	result.Listing = all.listing
+	result.GroupsError = c.addGroups(ctx, all)
 	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
+	var err error
+	if c.base, err = c.continuation(all, result); err != nil {
 		return Result{}, err
 	}
 	return result, nil
 }
 
-// users lists all users once. It tells whether the list is whole.
-func (c *Client) users(ctx context.Context) (*membership.Listing, bool, error) {
-	listing := &membership.Listing{At: time.Now(), HasActivity: true, HasServers: true}
-	total, steady, err := sweep(ctx, c, "users", func(items []userJSON, total int) error {
+// readUsers lists all users once. It tells whether the list is whole.
+func (c *Client) readUsers(ctx context.Context) (*base, bool, error) {
+	now := time.Now()
+	listing := &membership.Listing{At: now, HasActivity: true, HasServers: true}
+	all := &base{listing: listing, sweptAt: now}
+	var err error
+	all.cost, err = sweep(ctx, c, "users", 0, fetchFrom[userJSON](c, "users"), func(items []userJSON, total int) error {
 		listing.Grow(min(total, maxGrow))
 		for _, u := range items {
-			switch {
-			case u.Name == "":
-				return c.formatError("users", "a user without a name")
-			case len(u.Name) > maxName, slices.ContainsFunc(u.Groups.value, func(g string) bool { return len(g) > maxName }):
-				return c.tooLarge("users", fmt.Sprintf("a name in it is over %d KiB", maxName>>10))
-			case !u.Groups.present:
-				return &Error{Reason: Scope, URL: c.url("users"), Scopes: []string{"read:users:groups"}}
-			case u.Groups.null:
-				return c.formatError("users", "null as the groups of a user")
+			if err := c.checkUser(u); err != nil {
+				return err
 			}
-			listing.Add(membership.User{
-				Name: u.Name, Groups: u.Groups.value,
-				LastActivity: u.LastActivity.value, RunningServers: u.Servers.value.ready(),
-			})
+			listing.Add(u.user())
 			listing.HasActivity = listing.HasActivity && u.LastActivity.present
 			listing.HasServers = listing.HasServers && u.Servers.present
+			all.newest = u.Name
 		}
 		return c.checkSize("users", listing.Size())
 	})
 	if err != nil {
 		return nil, false, err
 	}
-	return listing, steady && listing.Len() >= total, nil
+	all.users = all.cost.total
+	return all, all.cost.steady && listing.Len() >= all.users, nil
+}
+
+// checkUser tells what is wrong with a user.
+func (c *Client) checkUser(u userJSON) error {
+	switch {
+	case u.Name == "":
+		return c.formatError("users", "a user without a name")
+	case len(u.Name) > maxName, slices.ContainsFunc(u.Groups.value, func(g string) bool { return len(g) > maxName }):
+		return c.tooLarge("users", fmt.Sprintf("a name in it is over %d KiB", maxName>>10))
+	case !u.Groups.present:
+		return &Error{Reason: Scope, URL: c.url("users"), Scopes: []string{"read:users:groups"}}
+	case u.Groups.null:
+		return c.formatError("users", "null as the groups of a user")
+	}
+	return nil
 }
 
 // addGroups adds the names of all groups to a listing, where the token may list
@@ -247,26 +302,27 @@ func (c *Client) users(ctx context.Context) (*membership.Listing, bool, error) {
 // members of all groups, whether or not the token may read them, and answers nobody
 // else meanwhile: a quarter of a second with 3,000 users. So it is asked for once in a
 // while, and not at every refresh.
-func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) error {
+func (c *Client) addGroups(ctx context.Context, all *base) error {
 	if c.groupsAt.IsZero() || time.Since(c.groupsAt) > groupsAge {
-		names, err := c.groupNames(ctx, listing.Size())
-		if err != nil {
+		if err := c.readGroupNames(ctx, all); err != nil {
 			return err
 		}
-		c.groups, c.groupsAt = names, time.Now()
+		c.groupsAt = time.Now()
 	}
-	listing.AddGroups(c.groups...)
+	all.listing.AddGroups(c.groups...)
 	return nil
 }
 
-// groupNames asks for the names of all groups, beside a listing of a size. It asks for the
+// readGroupNames asks for the names of all groups, beside a listing. It asks for the
 // scopes first, because a refusal is a warning in the hub's log.
-func (c *Client) groupNames(ctx context.Context, size int) (names []string, err error) {
-	scopes, err := c.ownScopes(ctx)
-	if err != nil || !holds(scopes, "list:groups") {
-		return nil, err
+func (c *Client) readGroupNames(ctx context.Context, all *base) (err error) {
+	c.groups, c.isCheap = nil, false
+	if c.scopes, err = c.ownScopes(ctx); err != nil || !holds(c.scopes, "list:groups") {
+		return err
 	}
-	_, _, err = sweep(ctx, c, "groups", func(items []groupJSON, _ int) error {
+	var names []string
+	size := all.listing.Size()
+	cost, err := sweep(ctx, c, "groups", 0, fetchFrom[groupJSON](c, "groups"), func(items []groupJSON, _ int) error {
 		for _, g := range items {
 			if len(g.Name) > maxName {
 				return c.tooLarge("groups", fmt.Sprintf("a name in it is over %d KiB", maxName>>10))
@@ -277,9 +333,10 @@ func (c *Client) groupNames(ctx context.Context, size int) (names []string, err 
 		return c.checkSize("groups", size)
 	})
 	if err != nil {
-		return nil, err // all or none
+		return err // all or none
 	}
-	return names, nil
+	c.groups, c.isCheap = names, cost.isCheaperThan(all.cost)
+	return nil
 }
 
 // ownScopes asks for the token's own scopes, which needs none.
@@ -299,7 +356,7 @@ func (o *ownJSON) decode(d *json.Decoder) error { return d.Decode(o) }
 // it. It asks once, and is for concurrent use. Its error is an *Error.
 func (c *Client) ScopesOf(ctx context.Context, token Token) (scopes []string, known bool, err error) {
 	var caller ownJSON
-	askErr := c.getOnce(ctx, token, "user", nil, caller.decode)
+	_, askErr := c.askOnce(ctx, token, question{path: "user"}, caller.decode)
 	switch {
 	case askErr == nil:
 		return caller.Scopes, true, nil
@@ -328,12 +385,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	case selfErr != nil:
 		return err // the first answer says more than a second failure
 	}
-	var missing []string
-	for _, scope := range []string{"list:users", "read:users:groups"} {
-		if !holds(scopes, scope) {
-			missing = append(missing, scope)
-		}
-	}
+	missing := slices.DeleteFunc(c.needed(), func(scope string) bool { return holds(scopes, scope) })
 	if len(missing) == 0 {
 		return err
 	}

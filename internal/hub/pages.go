@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/groups-exporter/groups-exporter/internal/membership"
 )
 
 const (
@@ -50,11 +52,25 @@ type userJSON struct {
 
 func (u userJSON) name() string { return u.Name }
 
+func (u userJSON) user() membership.User {
+	return membership.User{
+		Name: u.Name, Groups: u.Groups.value,
+		LastActivity: u.LastActivity.value, RunningServers: u.Servers.value.ready(),
+	}
+}
+
 type groupJSON struct {
 	Name string `json:"name"`
 }
 
 func (g groupJSON) name() string { return g.Name }
+
+// membersJSON is a group with its members.
+type membersJSON struct {
+	groupJSON
+	Users optional[[]string] `json:"users"`
+	same  bool               // as it was when it was told with this ETag
+}
 
 // groups are the names of a user's groups.
 type groups []string
@@ -106,6 +122,7 @@ type named interface{ name() string }
 type page[T any] struct {
 	items      []T // nil where the answer has none
 	pagination *pagination
+	took       time.Duration // until the hub had made it
 }
 
 type pagination struct {
@@ -179,80 +196,132 @@ type unexpected string
 
 func (u unexpected) Error() string { return string(u) }
 
-// sweep asks for a list, one page after another, and gives each page's items to
-// add. It tells whether the list was whole: a total that changes between pages
-// means that somebody was deleted, and the one behind fell between two pages.
+// fetch asks for one page of a list.
+type fetch[T any] func(ctx context.Context, offset, limit int) (page[T], error)
+
+func fetchFrom[T any](c *Client, path string) fetch[T] {
+	return func(ctx context.Context, offset, limit int) (p page[T], err error) {
+		answer, err := c.ask(ctx, pageOf(path, offset, limit, ""), p.decode)
+		p.took = answer.took
+		return p, err
+	}
+}
+
+func pageOf(path string, offset, limit int, etag string) question {
+	return question{path, url.Values{"offset": {strconv.Itoa(offset)}, "limit": {strconv.Itoa(limit)}}, etag}
+}
+
+// swept is how a list was told.
+type swept struct {
+	total int
+	// steady tells that the total was the same on all pages: one that changes means that
+	// somebody was deleted, and the one behind fell between two pages.
+	steady bool
+	// took is how long the hub made the pages, and slowest the one of them that took
+	// longest: so long nobody else got an answer.
+	took, slowest time.Duration
+}
+
+// sweep asks for a list from an offset on, one page after another, and gives each page's
+// items to add.
 //
 // It goes on by next's offset and limit against our own address: next.url is
 // built from whatever host the request named, and the token must not go there.
-func sweep[T named](ctx context.Context, c *Client, path string, add func(items []T, total int) error) (total int, steady bool, err error) {
-	steady = true
-	offset, limit := 0, pageLimit
+func sweep[T named](ctx context.Context, c *Client, path string, offset int, get fetch[T], add func(items []T, total int) error) (swept, error) {
+	s := swept{steady: true}
+	limit := pageLimit
 	var last []T
 	for n := range maxPages {
 		first := n == 0
-		var p page[T]
 		asked := time.Now()
-		query := url.Values{"offset": {strconv.Itoa(offset)}, "limit": {strconv.Itoa(limit)}}
-		if err := c.get(ctx, path, query, p.decode); err != nil {
-			return 0, false, err
+		p, err := get(ctx, offset, limit)
+		if err != nil {
+			return swept{}, err
 		}
 		if p.pagination == nil || p.items == nil {
-			return 0, false, c.formatError(path, "no pages in it")
+			return swept{}, c.formatError(path, "no pages in it")
 		}
 		if len(p.items) > 0 && slices.EqualFunc(p.items, last, func(a, b T) bool { return a.name() == b.name() }) {
-			return 0, false, c.formatError(path, fmt.Sprintf("the page at offset %d repeats the one before", offset))
+			return swept{}, c.formatError(path, fmt.Sprintf("the page at offset %d repeats the one before", offset))
 		}
 		last = p.items
 		if err := add(p.items, p.pagination.Total); err != nil {
-			return 0, false, err
+			return swept{}, err
 		}
-		steady = steady && (first || p.pagination.Total == total)
-		total = p.pagination.Total
+		s.steady = s.steady && (first || p.pagination.Total == s.total)
+		s.total = p.pagination.Total
+		s.took, s.slowest = s.took+p.took, max(s.slowest, p.took)
 		next := p.pagination.Next
 		if next == nil {
-			return total, steady, nil
+			return s, nil
 		}
-		if next.Offset <= offset || next.Limit <= 0 || next.Offset >= total {
-			return 0, false, c.formatError(path, fmt.Sprintf("the page at offset %d of %d is followed by one at %d", offset, total, next.Offset))
+		if next.Offset <= offset || next.Limit <= 0 || next.Offset >= s.total {
+			return swept{}, c.formatError(path, fmt.Sprintf("the page at offset %d of %d is followed by one at %d", offset, s.total, next.Offset))
 		}
 		offset, limit = next.Offset, next.Limit
 		if c.patient {
+			took := time.Since(asked)
 			select {
-			case <-time.After(min(time.Since(asked), maxRest)):
+			case <-time.After(max(min(took, maxRest), c.requestInterval-took)):
 			case <-ctx.Done():
-				return 0, false, context.Cause(ctx)
+				return swept{}, context.Cause(ctx)
 			}
 		}
 	}
-	return 0, false, c.tooLarge(path, fmt.Sprintf("it has more than %d pages", maxPages))
+	return swept{}, c.tooLarge(path, fmt.Sprintf("it has more than %d pages", maxPages))
 }
 
-// get gives the answer to one question to decode. It asks again, later and later,
-// where the hub is away or says that it is busy; decode then starts anew.
+// question is what a hub is asked. With the ETag of an earlier answer, it says only
+// whether the answer is still the same.
+type question struct {
+	path  string
+	query url.Values
+	etag  string
+}
+
+// answer is what there is to know of an answer beside what is in it.
+type answer struct {
+	etag string
+	same bool          // as the one with the question's ETag: it was not told again
+	took time.Duration // until the hub had made it
+}
+
+// get gives the answer to one question to decode.
 func (c *Client) get(ctx context.Context, path string, query url.Values, decode func(*json.Decoder) error) error {
+	_, err := c.ask(ctx, question{path: path, query: query}, decode)
+	return err
+}
+
+// ask gives the answer to one question to decode. It asks again, later and later,
+// where the hub is away or says that it is busy; decode then starts anew.
+func (c *Client) ask(ctx context.Context, q question, decode func(*json.Decoder) error) (answer, error) {
 	waits := backoff.NewExponentialBackOff()
 	waits.Multiplier = 2
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := c.getOnce(ctx, c.token, path, query, decode)
+	a, err := backoff.Retry(ctx, func() (answer, error) {
+		a, err := c.askOnce(ctx, c.token, q, decode)
 		switch {
 		case err == nil:
-			return struct{}{}, nil
+			return a, nil
 		case !err.temporary() || ctx.Err() != nil || err.RetryAfter > maxWait:
-			return struct{}{}, backoff.Permanent(err)
+			return answer{}, backoff.Permanent(err)
 		case err.RetryAfter > 0:
-			return struct{}{}, errors.Join(err, &backoff.RetryAfterError{Duration: err.RetryAfter})
+			return answer{}, errors.Join(err, &backoff.RetryAfterError{Duration: err.RetryAfter})
 		default:
-			return struct{}{}, err
+			return answer{}, err
 		}
 	}, backoff.WithBackOff(waits), backoff.WithMaxTries(maxTries))
 	if cause := context.Cause(ctx); cause != nil {
-		return cause
+		return answer{}, cause
 	}
 	if hubErr, ok := errors.AsType[*Error](err); ok {
-		return hubErr // without what was joined to it
+		return answer{}, hubErr // without what was joined to it
 	}
-	return err
+	return a, err
+}
+
+func isTemporary(err error) bool {
+	hubErr, ok := errors.AsType[*Error](err)
+	return ok && hubErr.temporary()
 }
 
 // temporary tells whether asking again may help. A request that timed out is not
@@ -266,43 +335,51 @@ func (e *Error) temporary() bool {
 	}
 }
 
-func (c *Client) getOnce(ctx context.Context, token Token, path string, query url.Values, decode func(*json.Decoder) error) *Error {
-	u := c.api.JoinPath(path)
+func (c *Client) askOnce(ctx context.Context, token Token, q question, decode func(*json.Decoder) error) (answer, *Error) {
+	u := c.api.JoinPath(q.path)
 	address := u.String()
-	u.RawQuery = query.Encode()
+	u.RawQuery = q.query.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return networkError(address, err)
+		return answer{}, networkError(address, err)
 	}
 	request.Header.Set("Accept", acceptPages)
 	request.Header.Set("Authorization", "token "+token.Reveal())
 	request.Header.Set("User-Agent", c.userAgent)
+	if q.etag != "" {
+		request.Header.Set("If-None-Match", q.etag)
+	}
+	asked := time.Now()
 	response, err := c.http.Do(request)
+	took := time.Since(asked) // a hub makes an answer whole before it sends any of it
 	if err != nil {
 		c.onAnswer(0)
-		return networkError(address, err)
+		return answer{}, networkError(address, err)
 	}
 	defer response.Body.Close()
 	c.onAnswer(response.StatusCode)
+	if response.StatusCode == http.StatusNotModified && q.etag != "" {
+		return answer{etag: q.etag, same: true, took: took}, nil
+	}
 	if response.StatusCode != http.StatusOK {
 		location, _, _ := strings.Cut(response.Header.Get("Location"), "?")
-		return &Error{
+		return answer{}, &Error{
 			Reason: Status, URL: address, Status: response.StatusCode,
 			Location:   token.hideIn(location),
 			RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),
 		}
 	}
 	if mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); !strings.HasSuffix(mediaType, "json") {
-		return &Error{Reason: Format, URL: address, Status: response.StatusCode, Problem: fmt.Sprintf("its content type is %q, not JSON", token.hideIn(mediaType))}
+		return answer{}, &Error{Reason: Format, URL: address, Status: response.StatusCode, Problem: fmt.Sprintf("its content type is %q, not JSON", token.hideIn(mediaType))}
 	}
 	body := &boundedReader{from: response.Body}
 	decoder := json.NewDecoder(body)
 	if err := decode(decoder); err != nil {
-		return body.explain(address, decoder.InputOffset(), err)
+		return answer{}, body.explain(address, decoder.InputOffset(), err)
 	}
 	// To the end of the body, so that the connection can be used again.
 	_, _ = io.Copy(io.Discard, body)
-	return nil
+	return answer{etag: response.Header.Get("ETag"), took: took}, nil
 }
 
 // boundedReader reads at most maxBody bytes, and remembers what went wrong.

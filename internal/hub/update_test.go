@@ -1,0 +1,420 @@
+package hub_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/groups-exporter/groups-exporter/internal/fakehub"
+	"github.com/groups-exporter/groups-exporter/internal/hub"
+)
+
+// byGroups is a client that reads memberships from groups, and all users once an hour.
+func byGroups(t *testing.T, h http.Handler, change ...func(*hub.Options)) *hub.Client {
+	t.Helper()
+	return client(t, "http://hub.test", append([]func(*hub.Options){func(o *hub.Options) {
+		o.Source, o.UsersInterval, o.Transport = hub.FromGroups, time.Hour, inMemory{h}
+	}}, change...)...)
+}
+
+// readableHub is one whose token may read all that there is.
+func readableHub(users ...fakehub.User) *recordedHub {
+	h := newHub(users...)
+	h.Grant(token, "users", "groups", "read:servers")
+	return h
+}
+
+// asked gives the paths and offsets of the requests since there were so many, in short.
+func (h *recordedHub) asked(before int) string {
+	var asked []string
+	for _, request := range h.Requests()[before:] {
+		path, query, _ := strings.Cut(strings.TrimPrefix(request, "/hub/api/"), "?")
+		if _, offset, found := strings.Cut(query, "offset="); found {
+			path += "@" + offset
+		}
+		asked = append(asked, path)
+	}
+	return strings.Join(asked, " ")
+}
+
+// Whatever happens on a hub: memberships that were read from its groups are those that its
+// users have.
+func TestGroupsTellTheSameAsUsers(t *testing.T) {
+	for seed := range uint64(40) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			created := 0
+			newcomer := func() fakehub.User {
+				created++
+				return fakehub.User{Name: fmt.Sprintf("user-%d", created), Groups: someGroups(random)}
+			}
+			var users []fakehub.User
+			for range 1 + random.IntN(30) {
+				users = append(users, newcomer())
+			}
+			h := readableHub(users...)
+			h.MaxLimit = 1 + random.IntN(12)
+			groups := byGroups(t, h)
+			updates := 0
+			for step := range 60 {
+				var what []string
+				if random.IntN(5) == 0 {
+					what = append(what, rename(random, h, newcomer().Name))
+				} else {
+					for range random.IntN(4) {
+						what = append(what, happen(random, h, newcomer))
+					}
+				}
+				before := len(h.Requests())
+				got := list(t, groups)
+				if !strings.Contains(h.asked(before), "users@0") {
+					updates++
+				}
+				want := list(t, client(t, "http://hub.test", func(o *hub.Options) { o.Transport = inMemory{h} }))
+				if diff := cmp.Diff(told(want), told(got)); diff != "" {
+					t.Fatalf("seed %d, step %d, after %q:\n%s", seed, step, what, diff)
+				}
+				time.Sleep(time.Minute)
+			}
+			if updates < 10 {
+				t.Errorf("seed %d: only %d of 60 listings were made from groups", seed, updates)
+			}
+		})
+	}
+}
+
+func someGroups(random *rand.Rand) []string {
+	var groups []string
+	for range random.IntN(4) {
+		groups = append(groups, fmt.Sprintf("group-%d", random.IntN(9)))
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups)
+}
+
+// happen changes something on a hub, and says what.
+func happen(random *rand.Rand, h *recordedHub, newcomer func() fakehub.User) (what string) {
+	group := fmt.Sprintf("group-%d", random.IntN(9))
+	h.Update(func(users []fakehub.User) []fakehub.User {
+		users = slices.Clone(users)
+		i := random.IntN(len(users) + 1)
+		if i == len(users) {
+			what = "a new user"
+			return append(users, newcomer())
+		}
+		switch random.IntN(4) {
+		case 0:
+			what = "deleted " + users[i].Name
+			if len(users) > 1 {
+				users = slices.Delete(users, i, i+1)
+			}
+		case 1:
+			what = "replaced " + users[i].Name
+			users = append(slices.Delete(users, i, i+1), newcomer())
+		default:
+			what = "moved " + users[i].Name
+			users[i].Groups = someGroups(random)
+		}
+		return users
+	})
+	switch random.IntN(6) {
+	case 0:
+		h.AddGroups(group)
+		return what + ", added " + group
+	case 1:
+		h.DeleteGroup(group)
+		return what + ", deleted " + group
+	}
+	return what
+}
+
+// rename gives somebody another name who is in a group: of others only all users tell.
+func rename(random *rand.Rand, h *recordedHub, name string) (what string) {
+	h.Update(func(users []fakehub.User) []fakehub.User {
+		users = slices.Clone(users)
+		if u := &users[random.IntN(len(users))]; len(u.Groups) > 0 {
+			what, u.Name = "renamed "+u.Name, name
+		}
+		return users
+	})
+	return what
+}
+
+func TestAnUpdate(t *testing.T) {
+	const all = "users@0 user groups@0"
+	change := func(change func(users []fakehub.User) []fakehub.User) func(h *recordedHub) {
+		return func(h *recordedHub) {
+			h.Update(func(users []fakehub.User) []fakehub.User { return change(slices.Clone(users)) })
+		}
+	}
+	for _, c := range []struct {
+		what   string
+		happen func(h *recordedHub)
+		asked  string
+	}{
+		{"a new user", change(func(users []fakehub.User) []fakehub.User {
+			return append(users, fakehub.User{Name: "new"})
+		}), "users@2 groups@0"},
+		{"new users in groups, on several pages", change(func(users []fakehub.User) []fakehub.User {
+			return append(users, people(450)[3:]...)
+		}), "users@2 users@202 users@402 groups@0"},
+		{"a user in another group", change(func(users []fakehub.User) []fakehub.User {
+			users[1].Groups = []string{"other", "group-0"}
+			return users
+		}), "users@2 groups@0"},
+		{"an empty group", func(h *recordedHub) { h.AddGroups("empty") }, "users@2 groups@0"},
+		{"a group that is gone", func(h *recordedHub) { h.DeleteGroup("group-1") }, "users@2 groups@0"},
+		{"a user who is gone", change(func(users []fakehub.User) []fakehub.User { return users[1:] }), "users@2 " + all},
+		{"a user who made room for another", change(func(users []fakehub.User) []fakehub.User {
+			return append(users[1:], fakehub.User{Name: "new"})
+		}), "users@2 " + all},
+		{"a user by the name of another", change(func(users []fakehub.User) []fakehub.User {
+			return append(users, users[0])
+		}), "users@2 groups@0 users@0 users@0 " + all},
+		{"a user with another name", change(func(users []fakehub.User) []fakehub.User {
+			users[0].Name = "renamed"
+			return users
+		}), "users@2 groups@0 " + all},
+		{"a newest user with another name", change(func(users []fakehub.User) []fakehub.User {
+			users[2].Name = "renamed"
+			return users
+		}), "users@2 " + all},
+		{"nobody", change(func([]fakehub.User) []fakehub.User { return nil }), "users@2 " + all},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := readableHub(people(3)...)
+			asker := byGroups(t, h)
+			list(t, asker)
+			c.happen(h)
+			before := len(h.Requests())
+			got := list(t, asker)
+			if asked := h.asked(before); asked != c.asked && !strings.HasPrefix(asked, c.asked+" users@200") {
+				t.Errorf("%s: asked for %s, not %s", c.what, asked, c.asked)
+			}
+			want := list(t, client(t, "http://hub.test", func(o *hub.Options) { o.Transport = inMemory{h} }))
+			if diff := cmp.Diff(told(want), told(got)); diff != "" {
+				t.Errorf("%s:\n%s", c.what, diff)
+			}
+		})
+	}
+}
+
+// Where nothing has changed, nothing is read, and the listing is the same one.
+func TestAnUpdateWithoutNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := readableHub(people(450)...)
+		var many []string
+		for i := range 250 {
+			many = append(many, fmt.Sprintf("empty-%d", i))
+		}
+		h.AddGroups(many...)
+		var codes []int
+		asker := byGroups(t, h, func(o *hub.Options) { o.OnAnswer = func(code int) { codes = append(codes, code) } })
+		first := list(t, asker)
+		second := list(t, asker) // learns the ETags
+		codes = nil
+		third := list(t, asker)
+		if !first.Continues || !second.Continues || second.Listing != third.Listing {
+			t.Errorf("it goes on: %v, %v; the listing is the same: %v", first.Continues, second.Continues, second.Listing == third.Listing)
+		}
+		if want := []int{http.StatusOK, http.StatusNotModified, http.StatusNotModified}; !slices.Equal(codes, want) {
+			t.Errorf("answers %v, want %v", codes, want)
+		}
+		h.AddGroups("at the end")
+		codes = nil
+		if fourth := list(t, asker); fourth.Listing == third.Listing || !slices.Contains(told(fourth), "at the end=0") {
+			t.Error("a new group isn't there")
+		}
+		if want := []int{http.StatusOK, http.StatusOK, http.StatusOK}; !slices.Equal(codes, want) {
+			t.Errorf("answers %v, want %v: each page tells the total", codes, want)
+		}
+	})
+}
+
+// A hub that calls something unchanged that it never told is wrong.
+func TestUnchangedWithoutAnEarlierAnswer(t *testing.T) {
+	h := readableHub(people(3)...)
+	h.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		lies := strings.HasSuffix(r.URL.Path, "/users")
+		if lies {
+			w.WriteHeader(http.StatusNotModified)
+		}
+		return lies
+	}
+	if err := failure(t, start(t, h)); err.Status != http.StatusNotModified || err.Reason != hub.Status {
+		t.Errorf("got %v", err)
+	}
+}
+
+// costly is a hub that takes a time for each page of a list.
+type costly struct {
+	inMemory
+	users, groups time.Duration
+}
+
+func (c *costly) RoundTrip(r *http.Request) (*http.Response, error) {
+	switch r.URL.Path {
+	case "/hub/api/users":
+		time.Sleep(c.users)
+	case "/hub/api/groups":
+		time.Sleep(c.groups)
+	}
+	return c.inMemory.RoundTrip(r)
+}
+
+const ms = time.Millisecond
+
+func TestTheSourceIsWhatCostsLess(t *testing.T) {
+	const byGroups, byUsers = "users@449 groups@0", "users@0 users@200 users@400"
+	whole := []string{"list:users", "read:users:groups", "list:groups", "read:groups"}
+	for _, c := range []struct {
+		what          string
+		users, groups time.Duration
+		scopes        []string
+		asked         string
+	}{
+		{"groups are cheaper", 20 * ms, 50 * ms, whole, byGroups},
+		{"users are cheaper", 20 * ms, 70 * ms, whole, byUsers},
+		{"a page of groups holds everybody up", 90 * ms, 101 * ms, whole, byUsers},
+		{"groups can't be listed", 20 * ms, 0, []string{"users"}, byUsers},
+		{"groups don't tell their members", 20 * ms, 0, []string{"users", "list:groups"}, byUsers},
+		{"not all groups can be read", 20 * ms, 0, []string{"users", "list:groups!group=group-0", "read:groups"}, byUsers},
+		{"not all members can be read", 20 * ms, 0, []string{"users", "list:groups", "read:groups!group=group-0"}, byUsers},
+		{"not all users can be read", 20 * ms, 0, []string{"list:users!group=group-0", "read:users:groups", "groups"}, "users@0"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHub(people(450)...)
+			h.Grant(token, c.scopes...)
+			asker := client(t, "http://hub.test", func(o *hub.Options) {
+				o.Source, o.UsersInterval, o.Transport = hub.FromEither, time.Hour, &costly{inMemory{h}, c.users, c.groups}
+			})
+			first := list(t, asker)
+			before := len(h.Requests())
+			list(t, asker)
+			if asked := h.asked(before); asked != c.asked || first.Continues != (c.asked == byGroups) {
+				t.Errorf("%s: asked for %s, not %s; it goes on: %v", c.what, asked, c.asked, first.Continues)
+			}
+		})
+	}
+}
+
+// What groups cost is found out anew within an hour.
+func TestTheSourceChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := readableHub(people(3)...)
+		pace := &costly{inMemory{h}, 20 * ms, 10 * ms}
+		asker := client(t, "http://hub.test", func(o *hub.Options) {
+			o.Source, o.UsersInterval, o.Transport = hub.FromEither, time.Hour, pace
+		})
+		check := func(when, want string) {
+			t.Helper()
+			time.Sleep(time.Minute)
+			before := len(h.Requests())
+			list(t, asker)
+			if asked := h.asked(before); asked != want {
+				t.Errorf("%s: asked for %s, not %s", when, asked, want)
+			}
+		}
+		check("at first", "users@0 user groups@0")
+		check("as groups are cheap", "users@2 groups@0")
+		pace.groups = time.Second
+		check("as they still seem to be", "users@2 groups@0")
+		check("as they are no longer", "users@0")
+		pace.groups = 10 * ms
+		check("within the hour", "users@0")
+		time.Sleep(time.Hour)
+		check("after it", "users@0 user groups@0")
+		check("as they are again", "users@2 groups@0")
+		h.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+			broken := strings.HasSuffix(r.URL.Path, "/groups")
+			if broken {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+			return broken
+		}
+		check("when they can't be read", "users@2 groups@0 users@0")
+		check("after that", "users@0")
+		h.Intercept = nil
+		h.Grant(token, "users")
+		time.Sleep(time.Hour)
+		check("when the token may not", "users@0 user")
+	})
+}
+
+// All users are read once an interval, and not soon after a failure: a hub that was just
+// started has enough to do.
+func TestAllUsersAreReadOnceAnInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := readableHub(people(3)...)
+		asker := byGroups(t, h)
+		check := func(when, want string) {
+			t.Helper()
+			before := len(h.Requests())
+			list(t, asker)
+			if asked := h.asked(before); asked != want {
+				t.Errorf("%s: asked for %s, not %s", when, asked, want)
+			}
+		}
+		check("at first", "users@0 user groups@0")
+		time.Sleep(59 * time.Minute)
+		check("within the hour", "users@2 groups@0")
+		time.Sleep(2 * time.Minute)
+		check("after an hour", "users@0 user groups@0")
+		time.Sleep(59 * time.Minute)
+		h.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		}
+		failure(t, asker)
+		h.Intercept = nil
+		time.Sleep(2 * time.Minute)
+		check("two minutes after the hub was away", "users@2 groups@0")
+		time.Sleep(5 * time.Minute)
+		check("seven minutes after it", "users@0 user groups@0")
+	})
+}
+
+// Who wants groups gets them, or an error that says why not.
+func TestGroupsByForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := readableHub(people(3)...)
+		asker := byGroups(t, h, func(o *hub.Options) { o.Transport = &costly{inMemory{h}, ms, time.Second} })
+		list(t, asker)
+		before := len(h.Requests())
+		list(t, asker)
+		if asked := h.asked(before); asked != "users@2 groups@0" {
+			t.Errorf("groups that are dear: asked for %s", asked)
+		}
+		h.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+			broken := strings.HasSuffix(r.URL.Path, "/groups")
+			if broken {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+			return broken
+		}
+		if err := failure(t, asker); err.Status != http.StatusInternalServerError || !strings.HasSuffix(err.URL, "/groups") {
+			t.Errorf("when they can't be read: %v", err)
+		}
+		if err := failure(t, byGroups(t, h)); err.Status != http.StatusInternalServerError || !strings.HasSuffix(err.URL, "/groups") {
+			t.Errorf("when they never could be read: %v", err)
+		}
+		h.Intercept = nil
+		h.Grant(token, "users")
+		for what, asker := range map[string]*hub.Client{"without the scopes any longer": asker, "without the scopes": byGroups(t, h)} {
+			if err := failure(t, asker); err.Reason != hub.Scope || !slices.Equal(err.Scopes, []string{"list:groups", "read:groups"}) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		h.Revoke(token)
+		if err := failure(t, asker); err.Reason != hub.BadToken {
+			t.Errorf("without a token that the hub knows: %v", err)
+		}
+	})
+}
