@@ -84,7 +84,7 @@ the hub only.
 }
 
 func runCheck(ctx context.Context, out io.Writer, o checkOptions) error {
-	found, err := o.hub.source(false, nil).client.Inspect(ctx)
+	found, err := o.hub.source(hub.Options{}).client.Inspect(ctx)
 	if err != nil {
 		return err
 	}
@@ -144,6 +144,7 @@ func (o *checkOptions) report(found *hub.Inspection) *checkReport {
 		Can: []capability{
 			{What: "memberships", Needs: []string{"list:users", "read:users:groups"}, asked: true},
 			{What: "groups without members", Needs: []string{"list:groups"}},
+			{What: "cheaper refreshes", Needs: []string{"list:groups", "read:groups"}},
 			{What: "active users", Needs: []string{"read:users:activity"}, asked: activity},
 			{What: "running servers", Needs: []string{"read:servers"}, asked: activity},
 		},
@@ -196,7 +197,7 @@ func (r *checkReport) warn() []string {
 			parts = append(parts, can.parts...)
 		}
 	}
-	switch len(parts) {
+	switch parts = slices.Compact(parts); len(parts) { // two may need the same
 	case 0:
 	case 1:
 		warnings = append(warnings, parts[0]+" shows a part of the hub only")
@@ -413,6 +414,7 @@ func (r *checkReport) writePython(w io.Writer) {
 		fmt.Fprintf(w, "        %q,\n", scope)
 	}
 	fmt.Fprint(w, `        # "list:groups",  # optional: groups without members
+        # "read:groups",  # optional: with it, cheaper refreshes
     ],
 })
 `)
@@ -433,7 +435,9 @@ func (r *checkReport) writeYAML(w io.Writer) {
 	for _, scope := range r.Role.Scopes {
 		fmt.Fprintf(w, "        - %s\n", scope)
 	}
-	fmt.Fprintln(w, "        # - list:groups  # optional: groups without members")
+	fmt.Fprint(w, `        # - list:groups  # optional: groups without members
+        # - read:groups  # optional: with it, cheaper refreshes
+`)
 }
 
 func (r *checkReport) serviceName() string { return cmp.Or(r.service, "groups-exporter") }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
+	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 )
 
@@ -86,7 +87,7 @@ is there keeps its permissions.
 }
 
 func runDump(ctx context.Context, out, errOut io.Writer, o dumpOptions) error {
-	source := o.hub.source(false, nil)
+	source := o.hub.source(hub.Options{})
 	snapshot, result, err := source.snapshot(ctx)
 	if err != nil {
 		return err

@@ -37,12 +37,13 @@ type exporter struct {
 	resources []metrics.Resource            // those that Prometheus is asked for
 
 	// Of the hub's poller alone.
-	began   time.Time       // when the refresh under way, or the last one, did
-	noticed map[string]bool // the notices of the last refresh: what was said is not said again
+	began    time.Time       // when the refresh under way, or the last one, did
+	noticed  map[string]bool // the notices of the last refresh: what was said is not said again
+	byGroups bool            // whether the next refresh reads groups, and of users the new ones
 
 	// mu guards what the pollers share.
 	mu       sync.Mutex
-	snapshot *membership.Snapshot // what is joined to, nil where nothing is
+	snapshot *membership.Snapshot // what is published, nil where that isn't needed any more
 	answers  map[metrics.Resource]*usage.Answer
 	pages    []*exposition.Page // one for each layer, with what is on those below
 }
@@ -60,7 +61,10 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 	e.status.Store(&server.Status{Version: versionNumber(), Hub: o.hub.api.String(), Namespace: o.hub.namespace})
 	self := metrics.NewSelf()
 	e.record = self.Hub(o.hub.namespace, o.interval, append(words(hub.Reasons()), reasonMaxSeries, reasonOther)...)
-	e.source = o.hub.source(true, e.record.Answered)
+	e.source = o.hub.source(hub.Options{
+		OnAnswer: e.record.Answered, Patient: true,
+		Source: o.source, UsersInterval: o.usersInterval, RequestInterval: o.requestInterval,
+	})
 	if o.usage.client != nil {
 		e.resources = metrics.Resources()
 	}
@@ -127,6 +131,14 @@ func (e *exporter) refresh(ctx context.Context) (*membership.Snapshot, error) {
 	if result.Inconsistent {
 		e.record.Inconsistent()
 	}
+	if result.Continues != e.byGroups {
+		e.byGroups = result.Continues
+		from := hub.FromUsers
+		if e.byGroups {
+			from = hub.FromGroups
+		}
+		e.log.Info("memberships will be read", "from", from)
+	}
 	e.notice(append(e.source.notices(snapshot, result), e.publish.notices(snapshot)...))
 	return snapshot, nil
 }
@@ -143,6 +155,29 @@ func withHint(err error) error {
 func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if snapshot != e.snapshot {
+		if err := e.encodeSnapshot(snapshot); err != nil {
+			return nil, withHint(err)
+		}
+	}
+	if e.usage.client == nil && snapshot != e.source.last {
+		e.snapshot = nil // nothing will be joined to it, and it is large
+	}
+	defer debug.FreeOSMemory() // what the refresh took, which the next one takes in minutes
+	now := time.Now()
+	e.record.Refreshed(now, time.Since(e.began), snapshot)
+	e.self.Gather() // before it is ready
+	e.change(func(s *server.Status) {
+		s.Refreshed, s.Published, s.Users, s.Groups = now, true, snapshot.Len(), nil
+		for _, g := range snapshot.Groups() {
+			s.Groups = append(s.Groups, server.GroupStatus{Name: g.Name, Members: g.Members})
+		}
+	})
+	return []any{"users", snapshot.Len(), "memberships", snapshot.Memberships()}, nil
+}
+
+// encodeSnapshot makes the page of a snapshot and what Prometheus told.
+func (e *exporter) encodeSnapshot(snapshot *membership.Snapshot) error {
 	before, answers := e.snapshot, e.answers
 	e.snapshot = snapshot
 	err := e.encode(memberships)
@@ -158,22 +193,8 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	}
 	if err != nil {
 		e.snapshot, e.answers = before, answers
-		return nil, withHint(err)
 	}
-	if e.usage.client == nil {
-		e.snapshot = nil // nothing will be joined to it, and it is large
-	}
-	defer debug.FreeOSMemory() // what the refresh took, which the next one takes in minutes
-	now := time.Now()
-	e.record.Refreshed(now, time.Since(e.began), snapshot)
-	e.self.Gather() // before it is ready
-	e.change(func(s *server.Status) {
-		s.Refreshed, s.Published, s.Users, s.Groups = now, true, snapshot.Len(), nil
-		for _, g := range snapshot.Groups() {
-			s.Groups = append(s.Groups, server.GroupStatus{Name: g.Name, Members: g.Members})
-		}
-	})
-	return []any{"users", snapshot.Len(), "memberships", snapshot.Memberships()}, nil
+	return err
 }
 
 // drop takes away what the hub told, and with it all that was joined to it.

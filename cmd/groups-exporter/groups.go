@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
@@ -103,7 +104,7 @@ func completeFromHub(cmd *cobra.Command, getenv func(string) string, o *hubOptio
 		if err := o.complete(getenv); err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		snapshot, _, err := o.source(false, nil).snapshot(ctx)
+		snapshot, _, err := o.source(hub.Options{}).snapshot(ctx)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -136,7 +137,7 @@ type userRow struct {
 }
 
 func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) error {
-	source := o.hub.source(false, nil)
+	source := o.hub.source(hub.Options{})
 	snapshot, result, err := source.snapshot(ctx)
 	if err != nil {
 		return err

@@ -197,28 +197,32 @@ type source struct {
 	client    *hub.Client
 	namespace string
 	rules     membership.Rules
+	// last is the snapshot of listing, nil unless the hub's next answer may be the same one.
+	last    *membership.Snapshot
+	listing *membership.Listing
 }
 
-// source makes what asks the hub, with rests if it is patient. onAnswer hears of each
-// answer's status.
-func (o *hubOptions) source(patient bool, onAnswer func(code int)) *source {
-	return &source{
-		client: hub.New(hub.Options{
-			API: o.api, Token: o.readToken, Timeout: o.timeout, TLS: o.tls,
-			UserAgent: userAgent(), OnAnswer: onAnswer, Patient: patient,
-		}),
-		namespace: o.namespace,
-		rules:     o.rules,
-	}
+// source makes what asks the hub, with these options beside those of the flags.
+func (o *hubOptions) source(with hub.Options) *source {
+	with.API, with.Token, with.Timeout, with.TLS, with.UserAgent = o.api, o.readToken, o.timeout, o.tls, userAgent()
+	return &source{client: hub.New(with), namespace: o.namespace, rules: o.rules}
 }
 
-// snapshot asks the hub once. The result is what the hub said beside its users.
+// snapshot asks the hub once. Where nothing has changed, the snapshot is the last one. The
+// result is what the hub said beside its users.
 func (s *source) snapshot(ctx context.Context) (*membership.Snapshot, hub.Result, error) {
 	result, err := s.client.List(ctx)
 	if err != nil {
 		return nil, result, err
 	}
-	return membership.New(s.namespace, result.Listing, s.rules), result, nil
+	if s.last == nil || s.listing != result.Listing {
+		s.last, s.listing = membership.New(s.namespace, result.Listing, s.rules), result.Listing
+	}
+	snapshot := s.last
+	if !result.Continues {
+		s.last, s.listing = nil, nil
+	}
+	return snapshot, result, nil
 }
 
 // notices are what an operator has to know about a refresh that went well.

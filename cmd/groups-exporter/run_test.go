@@ -122,7 +122,11 @@ func TestServeOptions(t *testing.T) {
 		{"defaults", "", "", func(o serveOptions) bool {
 			return o.web.listenAddress == ":8100" && o.web.routePrefix == "/services/groups-exporter/" && o.web.telemetryPath == "/metrics" &&
 				o.interval == 5*time.Minute && o.staleness(o.interval) == time.Hour && o.usage.client == nil && o.hub.namespace == "default" && o.hub.timeout == 30*time.Second &&
-				o.hub.rules.MultiGroup == membership.Each
+				o.hub.rules.MultiGroup == membership.Each && o.source == hub.FromEither && o.usersInterval == time.Hour && o.requestInterval == 0
+		}},
+		{"activity is in no group", "--with activity", "", func(o serveOptions) bool { return o.source == hub.FromUsers }},
+		{"activity that may be old", "--with activity --source groups --users-interval 10m", "", func(o serveOptions) bool {
+			return o.source == hub.FromGroups && o.usersInterval == 10*time.Minute
 		}},
 		{"staleness follows the interval", "--refresh-interval 1h", "", func(o serveOptions) bool { return o.staleness(o.interval) == 3*time.Hour }},
 		{"a hub's environment", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:9000/x JUPYTERHUB_SERVICE_PREFIX=/b/services/n/ NAMESPACE=ns", func(o serveOptions) bool {
@@ -217,6 +221,54 @@ func TestAnInconsistentRefreshIsCounted(t *testing.T) {
 	}
 	if want := "\ngroups_exporter_inconsistent_refreshes_total{namespace=\"n\"} 1\n"; !strings.Contains(told.String(), want) {
 		t.Errorf("no %s in\n%s", want, &told)
+	}
+}
+
+// A hub that tells nothing new isn't encoded again, unless what it told is gone.
+func TestAnUnchangedHubIsNotEncodedAgain(t *testing.T) {
+	h := &fakehub.Hub{}
+	h.SetUsers(fakehub.User{Name: "ada", Groups: []string{"bio"}}, fakehub.User{Name: "bob"})
+	h.Grant("x", "users", "groups")
+	server := httptest.NewServer(h)
+	defer server.Close()
+	api, err := hub.APIURL(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	e := newExporter(serveOptions{
+		source: hub.FromGroups, usersInterval: time.Hour, publish: publishOptions{maxSeries: 100},
+		hub: hubOptions{api: api, token: hub.NewToken("x"), namespace: "n", timeout: time.Minute},
+	}, slog.New(slog.NewTextHandler(&log, nil)))
+	refresh := func() *exposition.Page {
+		t.Helper()
+		snapshot, err := e.refresh(t.Context())
+		if err == nil {
+			_, err = e.replace(snapshot)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.page.Load()
+	}
+	refresh() // reads all users
+	first := refresh()
+	if refresh() != first {
+		t.Error("without news there is another page")
+	}
+	h.Update(func(users []fakehub.User) []fakehub.User {
+		return append(slices.Clone(users), fakehub.User{Name: "eve"})
+	})
+	second := refresh()
+	if second == first || e.status.Load().Users != 3 {
+		t.Error("there is no other page with a new user")
+	}
+	e.drop()
+	if third := refresh(); third == nil || third.Size() != second.Size() {
+		t.Error("what was dropped is not published again")
+	}
+	if n := strings.Count(log.String(), `msg="memberships will be read" from=groups`); n != 1 {
+		t.Errorf("the log says %d times from where memberships come:\n%s", n, &log)
 	}
 }
 
@@ -323,7 +375,7 @@ func TestNoSecretIsFormatted(t *testing.T) {
 		}
 		e := newExporter(o, slog.New(slog.DiscardHandler))
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
-			text := fmt.Sprintf(verb+verb+verb, o, o.hub.source(false, nil), e.source)
+			text := fmt.Sprintf(verb+verb+verb, o, o.hub.source(hub.Options{}), e.source)
 			if strings.Contains(text, "hunter") || strings.Contains(text, "8tLgsz") {
 				t.Errorf("%s with %s shows a secret: %s", args, verb, text)
 			}

@@ -6,11 +6,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/server"
 )
 
@@ -18,7 +20,8 @@ const (
 	defaultRefreshInterval = 5 * time.Minute
 	demoRefreshInterval    = 15 * time.Second
 	// defaultStaleness is the least; it is three intervals where that is more.
-	defaultStaleness = time.Hour
+	defaultStaleness     = time.Hour
+	defaultUsersInterval = time.Hour
 )
 
 type serveOptions struct {
@@ -31,6 +34,11 @@ type serveOptions struct {
 	interval     time.Duration
 	maxStaleness time.Duration
 	demo         bool
+
+	// How the hub's lists are read.
+	source          hub.Source
+	usersInterval   time.Duration
+	requestInterval time.Duration
 }
 
 func (o *serveOptions) addFlags(cmd *cobra.Command) {
@@ -39,6 +47,10 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	o.web.addFlags(cmd)
 	flags.Var(duration{&o.interval}, "refresh-interval", "how often the hub is asked, a tenth more or less (default 5m; 15s with --demo)")
 	flags.Var(duration{&o.maxStaleness}, "max-staleness", "how long the last good answer is published when asking fails (default 1h, or three intervals if that is more)")
+	o.source, o.usersInterval = hub.FromEither, defaultUsersInterval
+	addChoice(cmd, &o.source, "source", "read memberships from the hub's users, or from its groups and all users once in a while; auto takes groups where that costs the hub less, if the token has list:groups and read:groups", hub.FromEither, hub.FromGroups, hub.FromUsers)
+	flags.Var(duration{&o.usersInterval}, "users-interval", "how often all users are read, where memberships come from groups")
+	flags.Var(duration{&o.requestInterval}, "request-interval", "least time from one page of the hub's lists to the next (default twice what a page took)")
 	o.log.addFlags(cmd)
 	o.publish.addFlags(cmd)
 	o.usage.addFlags(cmd)
@@ -63,6 +75,9 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 	}
 	if err := o.completeHub(getenv); err != nil {
 		return err
+	}
+	if o.source == hub.FromEither && slices.Contains(o.publish.with, withActivity) {
+		o.source = hub.FromUsers // groups tell nothing of it
 	}
 	o.python.complete(&o.usage)
 	if err := o.usage.complete(o.hub.namespace); err != nil {
