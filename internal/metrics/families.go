@@ -37,7 +37,7 @@ func Families(o Options, snapshots ...*membership.Snapshot) iter.Seq[*dto.Metric
 		on         bool
 		name, help string
 		labels     []string
-		fill       func(s *membership.Snapshot, add addFunc) bool
+		fill       func(s *membership.Snapshot, p *part) bool
 	}{
 		{o.Activity, GroupActiveUsers, "Users of a group who were seen in the period before the last refresh.",
 			[]string{LabelNamespace, LabelUsergroup, LabelPeriod}, activeUsers},
@@ -59,7 +59,7 @@ func Families(o Options, snapshots ...*membership.Snapshot) iter.Seq[*dto.Metric
 			}
 			p := newPart(Name(o.Prefix, f.name), f.help, f.labels, yield)
 			for _, s := range snapshots {
-				if !f.fill(s, p.add) {
+				if !f.fill(s, p) {
 					return
 				}
 			}
@@ -70,60 +70,56 @@ func Families(o Options, snapshots ...*membership.Snapshot) iter.Seq[*dto.Metric
 	}
 }
 
-// addFunc takes one metric's value and its labels' values. It returns false
-// where no more are wanted.
-type addFunc func(value float64, labels ...string) bool
-
-func groupInfo(s *membership.Snapshot, add addFunc) bool {
+func groupInfo(s *membership.Snapshot, p *part) bool {
 	for row, user := range namedRows(s) {
-		if !add(1, s.Namespace(), row.Group, row.User, user.escaped, user.safe) {
+		if !p.add(1, s.Namespace(), row.Group, row.User, user.escaped, user.safe) {
 			return false
 		}
 	}
 	return true
 }
 
-func groupShare(s *membership.Snapshot, add addFunc) bool {
+func groupShare(s *membership.Snapshot, p *part) bool {
 	for row, user := range namedRows(s) {
 		// The pseudo-group beside the real ones carries none, and has no series.
-		if row.Share > 0 && !add(row.Share, s.Namespace(), row.Group, row.User, user.escaped, user.safe) {
+		if row.Share > 0 && !p.add(row.Share, s.Namespace(), row.Group, row.User, user.escaped, user.safe) {
 			return false
 		}
 	}
 	return true
 }
 
-func userInfo(s *membership.Snapshot, add addFunc) bool {
+func userInfo(s *membership.Snapshot, p *part) bool {
 	for name := range s.Users() {
-		if !add(1, s.Namespace(), name, slug.Escape(name), slug.Safe(name), slug.Label(name)) {
+		if !p.add(1, s.Namespace(), name, slug.Escape(name), slug.Safe(name), slug.Label(name)) {
 			return false
 		}
 	}
 	return true
 }
 
-func groupMembers(s *membership.Snapshot, add addFunc) bool {
+func groupMembers(s *membership.Snapshot, p *part) bool {
 	for _, g := range s.Groups() {
-		if !add(float64(g.Members), s.Namespace(), g.Name) {
+		if !p.add(float64(g.Members), s.Namespace(), g.Name) {
 			return false
 		}
 	}
 	return true
 }
 
-func runningServers(s *membership.Snapshot, add addFunc) bool {
+func runningServers(s *membership.Snapshot, p *part) bool {
 	if !s.HasServers() {
 		return true
 	}
 	for _, g := range s.Groups() {
-		if !add(float64(g.RunningServers), s.Namespace(), g.Name) {
+		if !p.add(float64(g.RunningServers), s.Namespace(), g.Name) {
 			return false
 		}
 	}
 	return true
 }
 
-func activeUsers(s *membership.Snapshot, add addFunc) bool {
+func activeUsers(s *membership.Snapshot, p *part) bool {
 	if !s.HasActivity() {
 		return true
 	}
@@ -138,7 +134,7 @@ func activeUsers(s *membership.Snapshot, add addFunc) bool {
 	}
 	for _, g := range s.Groups() {
 		for i, period := range periods {
-			if !add(float64(counts[i][g.Name]), s.Namespace(), g.Name, period.name) {
+			if !p.add(float64(counts[i][g.Name]), s.Namespace(), g.Name, period.name) {
 				return false
 			}
 		}
@@ -212,6 +208,8 @@ func newPart(name, help string, labels []string, yield func(*dto.MetricFamily) b
 	return p
 }
 
+// add adds a metric by its value and its labels' values. It returns false where no
+// more are wanted.
 func (p *part) add(value float64, labels ...string) bool {
 	n := len(p.family.Metric)
 	p.values[n] = value

@@ -34,7 +34,7 @@ func UsageFamily(o Options, resource Resource, hubs ...Usage) iter.Seq[*dto.Metr
 	return func(yield func(*dto.MetricFamily) bool) {
 		p := newPart(Name(o.Prefix, name), help, labels, yield)
 		for _, hub := range hubs {
-			if !fill(hub, p.add) {
+			if !fill(hub, p) {
 				return
 			}
 		}
@@ -42,24 +42,24 @@ func UsageFamily(o Options, resource Resource, hubs ...Usage) iter.Seq[*dto.Metr
 	}
 }
 
-func usageByUser(hub Usage, add addFunc) bool {
+func usageByUser(hub Usage, p *part) bool {
 	var forms nameForms
 	for row := range hub.Rows {
 		user := forms.of(row.User)
-		if !add(row.Value, hub.Namespace, row.Group, row.User, user.escaped, user.safe) {
+		if !p.add(row.Value, hub.Namespace, row.Group, row.User, user.escaped, user.safe) {
 			return false
 		}
 	}
 	return true
 }
 
-func usageByGroup(hub Usage, add addFunc) bool {
+func usageByGroup(hub Usage, p *part) bool {
 	sums := map[string]float64{}
 	for row := range hub.Rows {
 		sums[row.Group] += row.Value
 	}
 	for _, group := range slices.Sorted(maps.Keys(sums)) {
-		if !add(sums[group], hub.Namespace, group) {
+		if !p.add(sums[group], hub.Namespace, group) {
 			return false
 		}
 	}
