@@ -133,7 +133,11 @@ func (l *Listing) sort() {
 		slices.Sort(mine)
 		l.users[i].to = u.from + uint32(len(slices.Compact(mine)))
 	}
-	slices.SortStableFunc(l.users, func(a, b user) int { return cmp.Compare(a.name, b.name) })
+	// Of users with the same name who was added first comes first, by their groups: a
+	// stable sort takes twice as long.
+	slices.SortFunc(l.users, func(a, b user) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to))
+	})
 	l.users = slices.CompactFunc(l.users, func(a, b user) bool { return a.name == b.name })
 	l.sorted = true
 }
