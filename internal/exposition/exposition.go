@@ -2,7 +2,7 @@
 //
 // Memberships change every few minutes and are scraped every few seconds, so a
 // Page is encoded once, compressed as it is encoded, and kept only so: a scrape
-// copies it. It never knows what the families are about.
+// copies it, or unpacks it. It never knows what the families are about.
 package exposition
 
 import (
@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/s2"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 )
@@ -36,15 +37,21 @@ const (
 	// pieceSize is how much of a page that is being compressed stands in one piece.
 	// Pieces spare the copies of a growing buffer, which would be the peak of memory.
 	pieceSize = 64 << 10
+	// blockSize is the most text in a block. Larger ones are hardly smaller when they are
+	// compressed, and no quicker; and who reads slowly holds memory for one.
+	blockSize = 64 << 10
 )
 
-// Page is an immutable exposition, kept as a deflate stream. The nil Page is empty.
+// Page is an immutable exposition, kept twice: as a deflate stream for those who take
+// it so, and for the others in blocks that unpack four times as quickly. The nil Page
+// is empty.
 type Page struct {
 	// chunks, one for each With, end in a sync flush: at a whole byte, and not yet the
 	// last block. A scrape writes each at once: in pieces of 64 KiB it takes twice as
 	// long at 200,000 series.
 	chunks     [][]byte
 	compressed int64
+	blocks     [][]byte // S2, each on its own
 	size       int64
 	crc        uint32
 	series     int
@@ -61,31 +68,62 @@ func (e TooManySeries) Error() string {
 // Empty is a page without families, on which there may be so many series.
 func Empty(most int) *Page { return &Page{most: most} }
 
-// Encode makes a page of families, of at most so many series, or a TooManySeries. A
+// Encode makes text of families, with at most so many series, or a TooManySeries. A
 // family may come in several parts, one after another; a part is not kept and may be
 // changed when the next is asked for.
-func Encode(families iter.Seq[*dto.MetricFamily], format Format, most int) (*Page, error) {
-	return Empty(most).encode(families, format)
+func Encode(families iter.Seq[*dto.MetricFamily], format Format, most int) (io.WriterTo, error) {
+	page := Empty(most)
+	if err := page.encode(families, format, io.Discard); err != nil { // nobody scrapes it
+		return nil, err
+	}
+	return page, nil
 }
 
-// With makes a page of what is on this one, as Text, and of more families. This one
-// stays as it is, and is neither encoded nor copied again.
+// With makes a page of what is on this one and of more families, as Encode takes them,
+// as Text. This one stays as it is, and is neither encoded nor copied again.
 func (p *Page) With(families iter.Seq[*dto.MetricFamily]) (*Page, error) {
-	longer := *p
-	return longer.encode(families, Text)
-}
-
-func (p *Page) encode(families iter.Seq[*dto.MetricFamily], format Format) (*Page, error) {
 	var compressed pieces
 	deflate, err := flate.NewWriter(&compressed, level)
 	if err != nil {
 		return nil, err
 	}
+	longer := *p
+	if err := longer.encode(families, Text, deflate); err != nil {
+		return nil, err
+	}
+	if err := deflate.Flush(); err != nil {
+		return nil, err
+	}
+	chunk := slices.Concat(compressed...)
+	longer.compressed += int64(len(chunk))
+	longer.chunks = append(slices.Clip(p.chunks), chunk)
+	return &longer, nil
+}
+
+// encode adds families to the page's blocks, and writes their text to deflate.
+func (p *Page) encode(families iter.Seq[*dto.MetricFamily], format Format, deflate io.Writer) (err error) {
+	p.blocks = slices.Clip(p.blocks)
+	packed := make([]byte, s2.MaxEncodedLen(blockSize))
+	var room []byte // for many blocks: each in memory of its own would take half as much again
+	add := func(text []byte) error {
+		p.crc = crc32.Update(p.crc, crc32.IEEETable, text)
+		p.size += int64(len(text))
+		for part := range slices.Chunk(text, blockSize) {
+			block := s2.Encode(packed, part)
+			if len(block) > cap(room)-len(room) {
+				room = make([]byte, 0, max(pieceSize, len(block)))
+			}
+			room = append(room, block...)
+			p.blocks = append(p.blocks, room[len(room)-len(block):])
+		}
+		_, err := deflate.Write(text)
+		return err
+	}
 	var part bytes.Buffer
 	last := ""
 	for family := range families {
 		if p.series += len(family.Metric); p.series > p.most {
-			return nil, TooManySeries{p.most}
+			return TooManySeries{p.most}
 		}
 		part.Reset()
 		if format == OpenMetrics {
@@ -94,36 +132,21 @@ func (p *Page) encode(families iter.Seq[*dto.MetricFamily], format Format) (*Pag
 			_, err = expfmt.MetricFamilyToText(&part, family)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		text := part.Bytes()
 		if family.GetName() == last {
 			text = withoutHeader(text)
 		}
 		last = family.GetName()
-		if err := p.add(deflate, text); err != nil {
-			return nil, err
+		if err := add(text); err != nil {
+			return err
 		}
 	}
 	if format == OpenMetrics {
-		if err := p.add(deflate, []byte("# EOF\n")); err != nil {
-			return nil, err
-		}
+		return add([]byte("# EOF\n"))
 	}
-	if err := deflate.Flush(); err != nil {
-		return nil, err
-	}
-	chunk := slices.Concat(compressed...)
-	p.compressed += int64(len(chunk))
-	p.chunks = append(slices.Clip(p.chunks), chunk)
-	return p, nil
-}
-
-func (p *Page) add(deflate io.Writer, text []byte) error {
-	p.crc = crc32.Update(p.crc, crc32.IEEETable, text)
-	p.size += int64(len(text))
-	_, err := deflate.Write(text)
-	return err
+	return nil
 }
 
 // withoutHeader cuts off the comment lines that start a family.
@@ -159,52 +182,29 @@ func (p *Page) Size() int64 {
 	return p.size
 }
 
-// WriteTo writes the text, inflating it on the way.
-func (p *Page) WriteTo(w io.Writer) (int64, error) {
+// WriteTo writes the text, unpacking it on the way.
+func (p *Page) WriteTo(w io.Writer) (written int64, err error) {
 	if p == nil {
 		return 0, nil
 	}
-	inflate := inflaters.Get().(inflater)
-	if err := inflate.Reset(&chunkReader{chunks: p.chunks}, nil); err != nil {
-		return 0, err
-	}
-	n, err := io.Copy(w, inflate)
-	if resetErr := inflate.Reset(&chunkReader{}, nil); resetErr == nil { // it must not hold on to the page
-		inflaters.Put(inflate)
-	}
-	return n, err
-}
-
-type inflater interface {
-	io.Reader
-	flate.Resetter
-}
-
-// inflaters hold 40 KiB each, which a scrape would else allocate anew.
-var inflaters = sync.Pool{New: func() any { return flate.NewReader(bytes.NewReader(nil)) }}
-
-// chunkReader reads chunks and then the empty last block that ends a stream.
-type chunkReader struct {
-	rest   []byte
-	chunks [][]byte
-	ended  bool
-}
-
-func (r *chunkReader) Read(b []byte) (int, error) {
-	for len(r.rest) == 0 {
-		switch {
-		case len(r.chunks) > 0:
-			r.rest, r.chunks = r.chunks[0], r.chunks[1:]
-		case !r.ended:
-			r.rest, r.ended = []byte{0x03, 0x00}, true
-		default:
-			return 0, io.EOF
+	buffer := buffers.Get().(*[blockSize]byte)
+	defer buffers.Put(buffer)
+	for _, block := range p.blocks {
+		text, err := s2.Decode(buffer[:], block)
+		if err != nil {
+			return written, err
+		}
+		n, err := w.Write(text)
+		written += int64(n)
+		if err != nil {
+			return written, err
 		}
 	}
-	n := copy(b, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
+	return written, nil
 }
+
+// buffers hold a block each, which a scrape would else allocate anew.
+var buffers = sync.Pool{New: func() any { return new([blockSize]byte) }}
 
 // Tail is text that follows a page, and is made without knowing which.
 type Tail struct {

@@ -3,6 +3,7 @@ package exposition_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"iter"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -58,18 +60,30 @@ func whole(n int) []*dto.MetricFamily {
 	return []*dto.MetricFamily{family("a_first", 0, 3), all}
 }
 
-func encode(t testing.TB, families iter.Seq[*dto.MetricFamily], format exposition.Format) *exposition.Page {
+func encode(t testing.TB, families iter.Seq[*dto.MetricFamily]) *exposition.Page {
 	t.Helper()
-	page, err := exposition.Encode(families, format, 1<<30)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return page
+	return with(t, exposition.Empty(1<<30), families)
 }
 
 func TestEqualsExpfmt(t *testing.T) {
-	for _, n := range []int{1, 99, 100, 101, 5000} {
-		for _, c := range []struct {
+	random := make([]byte, 200_000)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(random)
+	incompressible := family("c_third", 0, 1)
+	incompressible.Metric[0].Label[0].Value = new(base64.StdEncoding.EncodeToString(random))
+	for _, c := range []struct {
+		what     string
+		families []*dto.MetricFamily
+		parts    iter.Seq[*dto.MetricFamily]
+	}{
+		{"1", whole(1), parts(1)},
+		{"99", whole(99), parts(99)},
+		{"100", whole(100), parts(100)},
+		{"101", whole(101), parts(101)},
+		{"5000", whole(5000), parts(5000)},
+		{"5000 in one part", whole(5000), slices.Values(whole(5000))},
+		{"what doesn't compress", []*dto.MetricFamily{incompressible}, slices.Values([]*dto.MetricFamily{incompressible})},
+	} {
+		for _, f := range []struct {
 			what   string
 			format exposition.Format
 			encode func(io.Writer, *dto.MetricFamily) (int, error)
@@ -79,19 +93,22 @@ func TestEqualsExpfmt(t *testing.T) {
 			{"openmetrics", exposition.OpenMetrics, func(w io.Writer, f *dto.MetricFamily) (int, error) { return expfmt.MetricFamilyToOpenMetrics(w, f) }, "# EOF\n"},
 		} {
 			var want, got bytes.Buffer
-			for _, f := range whole(n) {
-				if _, err := c.encode(&want, f); err != nil {
+			for _, family := range c.families {
+				if _, err := f.encode(&want, family); err != nil {
 					t.Fatal(err)
 				}
 			}
-			want.WriteString(c.end)
-			page := encode(t, parts(n), c.format)
+			want.WriteString(f.end)
+			page, err := exposition.Encode(c.parts, f.format, 1<<30)
+			if err != nil {
+				t.Fatal(err)
+			}
 			written, err := page.WriteTo(&got)
 			if err != nil || !bytes.Equal(want.Bytes(), got.Bytes()) {
-				t.Errorf("%s of %d: differs from expfmt, error %v", c.what, n, err)
+				t.Errorf("%s of %s: differs from expfmt, error %v", f.what, c.what, err)
 			}
-			if written != int64(want.Len()) || page.Size() != int64(want.Len()) {
-				t.Errorf("%s of %d: wrote %d, size %d, want %d", c.what, n, written, page.Size(), want.Len())
+			if written != int64(want.Len()) {
+				t.Errorf("%s of %s: wrote %d, want %d", f.what, c.what, written, want.Len())
 			}
 		}
 	}
@@ -118,7 +135,7 @@ func text(t testing.TB, page *exposition.Page) string {
 // Several pages can go on from the same one, which stays as it is.
 func TestWith(t *testing.T) {
 	for _, n := range []int{0, 1, 300, 5000} { // in less than a chunk, and in several
-		base := encode(t, parts(n), exposition.Text)
+		base := encode(t, parts(n))
 		before := text(t, base)
 		short, long := with(t, base, parts(1)), with(t, base, parts(5000))
 		both := with(t, short, parts(300))
@@ -127,9 +144,9 @@ func TestWith(t *testing.T) {
 			want string
 		}{
 			"the first":  {base, before},
-			"the second": {short, before + text(t, encode(t, parts(1), exposition.Text))},
-			"another":    {long, before + text(t, encode(t, parts(5000), exposition.Text))},
-			"the third":  {both, text(t, short) + text(t, encode(t, parts(300), exposition.Text))},
+			"the second": {short, before + text(t, encode(t, parts(1)))},
+			"another":    {long, before + text(t, encode(t, parts(5000)))},
+			"the third":  {both, text(t, short) + text(t, encode(t, parts(300)))},
 		} {
 			if got := text(t, c.page); got != c.want || c.page.Size() != int64(len(c.want)) {
 				t.Errorf("%s on %d: %d bytes, size %d, want %d", what, n, len(got), c.page.Size(), len(c.want))
@@ -155,10 +172,10 @@ func TestGzip(t *testing.T) {
 		page *exposition.Page
 		tail string
 	}{
-		{"a page and a tail", encode(t, parts(5000), exposition.Text), "live 1\n"},
-		{"a page alone", encode(t, parts(5000), exposition.Text), ""},
+		{"a page and a tail", encode(t, parts(5000)), "live 1\n"},
+		{"a page alone", encode(t, parts(5000)), ""},
 		{"a tail alone", nil, "live 1\n"},
-		{"a long tail", encode(t, parts(1), exposition.Text), strings.Repeat("live 1\n", 100_000)},
+		{"a long tail", encode(t, parts(1)), strings.Repeat("live 1\n", 100_000)},
 		{"layers and a tail", with(t, with(t, with(t, exposition.Empty(1<<30), parts(5000)), parts(300)), parts(1)), "live 1\n"},
 		{"nothing", nil, ""},
 	} {
@@ -166,6 +183,9 @@ func TestGzip(t *testing.T) {
 			var want, member bytes.Buffer
 			if _, err := c.page.WriteTo(&want); err != nil {
 				t.Fatal(err)
+			}
+			if c.page.Size() != int64(want.Len()) {
+				t.Errorf("size %d, wrote %d", c.page.Size(), want.Len())
 			}
 			want.WriteString(c.tail)
 			gz := c.page.Gzip(tail(t, c.tail))
@@ -214,7 +234,7 @@ func TestGzip(t *testing.T) {
 }
 
 func TestManyReaders(t *testing.T) {
-	page := encode(t, parts(2000), exposition.Text)
+	page := encode(t, parts(2000))
 	var want bytes.Buffer
 	if _, err := page.WriteTo(&want); err != nil {
 		t.Fatal(err)
@@ -251,13 +271,13 @@ func BenchmarkEncode(b *testing.B) {
 					return
 				}
 			}
-		}, exposition.Text)
+		})
 	}
 }
 
 func BenchmarkScrape(b *testing.B) {
 	for _, n := range []int{1_000, 100_000} {
-		page := encode(b, parts(n), exposition.Text)
+		page := encode(b, parts(n))
 		tail := tail(b, strings.Repeat("live 1\n", 1000))
 		b.Run(fmt.Sprintf("gzip/%d", n), func(b *testing.B) {
 			b.ReportAllocs()

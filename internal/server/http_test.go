@@ -49,9 +49,9 @@ func newSite(t *testing.T) *site {
 func (s *site) publish(t *testing.T) {
 	t.Helper()
 	name, value, kind := "hub_metric", 1.0, dto.MetricType_GAUGE
-	page, err := exposition.Encode(func(yield func(*dto.MetricFamily) bool) {
+	page, err := exposition.Empty(1 << 30).With(func(yield func(*dto.MetricFamily) bool) {
 		yield(&dto.MetricFamily{Name: &name, Type: &kind, Metric: []*dto.Metric{{Gauge: &dto.Gauge{Value: &value}}}})
-	}, exposition.Text, 1<<30)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -368,14 +368,14 @@ func TestAClientThatNeverReads(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	name, kind := "hub_metric", dto.MetricType_GAUGE
-	page, err := exposition.Encode(func(yield func(*dto.MetricFamily) bool) {
+	page, err := exposition.Empty(1 << 30).With(func(yield func(*dto.MetricFamily) bool) {
 		for i := range 300_000 { // more than the kernel's buffers take
 			value := float64(i)
 			if !yield(&dto.MetricFamily{Name: &name, Type: &kind, Metric: []*dto.Metric{{Gauge: &dto.Gauge{Value: &value}, Label: []*dto.LabelPair{{Name: &name, Value: new(strconv.Itoa(i))}}}}}) {
 				return
 			}
 		}
-	}, exposition.Text, 1<<30)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
