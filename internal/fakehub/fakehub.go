@@ -212,7 +212,8 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// models is a list that is made page by page.
+// models is a list that is made page by page. A model that is nil is left out, and counts
+// all the same.
 type models struct {
 	length int
 	model  func(i int) any
@@ -249,8 +250,12 @@ func (h *Hub) userModels(scopes []string) models {
 func (h *Hub) groupModels(scopes []string) models {
 	return models{len(h.groups), func(i int) any {
 		name := h.groups[i]
+		isName := func(filter string) bool { return filter == "group="+name }
+		if !may(scopes, "list:groups", isName) {
+			return nil
+		}
 		model := map[string]any{"kind": "group", "name": name}
-		if may(scopes, "read:groups", func(filter string) bool { return filter == "group="+name }) {
+		if may(scopes, "read:groups", isName) {
 			members := []string{}
 			for _, u := range h.users {
 				if slices.Contains(u.Groups, name) {
@@ -292,7 +297,9 @@ func (h *Hub) list(w http.ResponseWriter, r *http.Request, all models) {
 	limit = min(max(limit, 1), most)
 	items := []any{}
 	for i := offset; i < min(offset+limit, all.length); i++ {
-		items = append(items, all.model(i))
+		if model := all.model(i); model != nil {
+			items = append(items, model)
+		}
 	}
 	if !paged {
 		writeJSON(w, r, "application/json", items)

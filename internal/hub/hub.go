@@ -229,7 +229,7 @@ func (c *Client) list(ctx context.Context) (Result, error) {
 		case c.source == FromGroups:
 			return Result{}, c.explain(ctx, err)
 		default:
-			c.base, c.isCheap = nil, false // until groups are asked for anew, within the hour
+			c.isCheap = false // until groups are asked for anew, within the hour
 		}
 	}
 	var result Result
@@ -316,7 +316,7 @@ func (c *Client) addGroups(ctx context.Context, all *base) error {
 // readGroupNames asks for the names of all groups, beside a listing. It asks for the
 // scopes first, because a refusal is a warning in the hub's log.
 func (c *Client) readGroupNames(ctx context.Context, all *base) (err error) {
-	c.groups, c.isCheap = nil, false
+	c.groups = nil
 	if c.scopes, err = c.ownScopes(ctx); err != nil || !holds(c.scopes, "list:groups") {
 		return err
 	}

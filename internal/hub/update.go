@@ -49,8 +49,7 @@ type base struct {
 // with whether it is the same.
 type groupsPage struct {
 	page[membersJSON]
-	limit int
-	etag  string
+	etag string
 }
 
 // errUnfit tells that what a hub says doesn't follow from what it said before: somebody was
@@ -107,8 +106,7 @@ func (c *Client) update(ctx context.Context) (*membership.Listing, error) {
 		next := *c.base
 		next.pages = map[int]groupsPage{}
 		update := c.base.listing.Update()
-		activity, servers, err := c.readNewUsers(ctx, &next, update)
-		if err != nil {
+		if err := c.readNewUsers(ctx, &next, update); err != nil {
 			return nil, err
 		}
 		cost, err := c.readGroups(ctx, &next, update)
@@ -118,27 +116,20 @@ func (c *Client) update(ctx context.Context) (*membership.Listing, error) {
 		if !cost.steady {
 			continue
 		}
-		listing := update.Listing()
-		if listing != next.listing {
-			listing.HasActivity, listing.HasServers = listing.HasActivity && activity, listing.HasServers && servers
-		}
-		if listing.Len() != next.users {
+		if next.listing = update.Listing(); next.listing.Len() != next.users {
 			break // two of one name
 		}
-		next.listing = listing
-		c.groups, c.isCheap = listing.Groups(), cost.isCheaperThan(next.cost)
+		c.groups, c.isCheap = next.listing.Groups(), cost.isCheaperThan(next.cost)
 		if c.base = &next; c.source == FromEither && !c.isCheap {
 			c.base = nil
 		}
-		return listing, nil
+		return next.listing, nil
 	}
 	return nil, errUnfit
 }
 
-// readNewUsers adds the users behind the newest one of the base. It tells whether all of
-// them came with their last activity and their servers.
-func (c *Client) readNewUsers(ctx context.Context, next *base, update *membership.Update) (activity, servers bool, err error) {
-	activity, servers = true, true
+// readNewUsers adds the users behind the newest one of the base.
+func (c *Client) readNewUsers(ctx context.Context, next *base, update *membership.Update) error {
 	known := false // whether the newest one was seen
 	s, err := sweep(ctx, c, "users", next.users-1, fetchFrom[userJSON](c, "users"), func(items []userJSON, _ int) error {
 		for _, u := range items {
@@ -154,15 +145,13 @@ func (c *Client) readNewUsers(ctx context.Context, next *base, update *membershi
 			}
 			update.AddUser(u.user())
 			next.users, next.newest = next.users+1, u.Name
-			activity = activity && u.LastActivity.present
-			servers = servers && u.Servers.present
 		}
 		return c.checkSize("users", update.Size())
 	})
-	if err == nil && (!known || !s.steady || s.total != next.users) {
+	if err == nil && (!s.steady || s.total != next.users) {
 		err = errUnfit
 	}
-	return activity, servers, err
+	return err
 }
 
 // readGroups tells an update the members of all groups.
@@ -196,9 +185,6 @@ func (c *Client) fetchGroups(next *base) fetch[membersJSON] {
 	last := c.base.pages
 	return func(ctx context.Context, offset, limit int) (page[membersJSON], error) {
 		told := last[offset]
-		if told.limit != limit {
-			told = groupsPage{limit: limit}
-		}
 		var p page[membersJSON]
 		answer, err := c.ask(ctx, pageOf("groups", offset, limit, told.etag), p.decode)
 		if err != nil {

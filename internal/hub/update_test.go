@@ -353,7 +353,7 @@ func TestTheSourceChanges(t *testing.T) {
 func TestAllUsersAreReadOnceAnInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := readableHub(people(3)...)
-		asker := byGroups(t, h)
+		asker := byGroups(t, h, func(o *hub.Options) { o.Source = hub.FromEither })
 		check := func(when, want string) {
 			t.Helper()
 			before := len(h.Requests())
@@ -373,6 +373,11 @@ func TestAllUsersAreReadOnceAnInterval(t *testing.T) {
 			return true
 		}
 		failure(t, asker)
+		before := len(h.Requests())
+		failure(t, asker)
+		if asked := h.asked(before); asked != "users@2 users@2 users@2 users@2" {
+			t.Errorf("while the hub is away: asked for %s", asked)
+		}
 		h.Intercept = nil
 		time.Sleep(2 * time.Minute)
 		check("two minutes after the hub was away", "users@2 groups@0")
@@ -415,6 +420,93 @@ func TestGroupsByForce(t *testing.T) {
 		h.Revoke(token)
 		if err := failure(t, asker); err.Reason != hub.BadToken {
 			t.Errorf("without a token that the hub knows: %v", err)
+		}
+
+		// A token that may read less shows less, and says nothing.
+		for scopes, missing := range map[string]string{
+			"users list:groups":                           "read:groups",
+			"users list:groups read:groups!group=group-0": "read:groups",
+			"users list:groups!group=group-0 read:groups": "list:groups",
+			"list:users!group=group-0 read:users groups":  "list:users",
+		} {
+			h.Grant(token, "users", "groups")
+			asker := byGroups(t, h)
+			list(t, asker)
+			h.Grant(token, strings.Fields(scopes)...)
+			if err := failure(t, asker); err.Reason != hub.Scope || !slices.Equal(err.Scopes, []string{missing}) {
+				t.Errorf("with %s: %v", scopes, err)
+			}
+		}
+	})
+}
+
+// What changes while groups are read, or while users are, is read once more.
+func TestGroupsThatChangeMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := readableHub(people(9)...)
+		h.MaxLimit = 3 // of seven groups
+		asker := byGroups(t, h)
+		list(t, asker)
+		h.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+			if strings.HasSuffix(r.URL.Path, "/groups") && r.URL.Query().Get("offset") == "3" {
+				h.DeleteGroup("group-0")
+			}
+			return false
+		}
+		before := len(h.Requests())
+		got := told(list(t, asker))
+		const once = "users@8 groups@0 groups@3 "
+		if asked := h.asked(before); asked != once+once+"groups@6" && asked != once+once[:len(once)-1] {
+			t.Errorf("asked for %s", asked)
+		}
+		if slices.Contains(got, "group-0=2") || !slices.Contains(got, "group-3=1") {
+			t.Errorf("got %v", got)
+		}
+
+		// A list of users that may not be whole is nothing to go on from.
+		h.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("offset") == "3" {
+				h.Update(func(users []fakehub.User) []fakehub.User { return append(slices.Clone(users[1:]), newUser(h)) })
+				h.Update(func(users []fakehub.User) []fakehub.User { return append(slices.Clone(users), newUser(h)) })
+			}
+			return false
+		}
+		if result := list(t, byGroups(t, h)); !result.Inconsistent || result.Continues {
+			t.Errorf("inconsistent: %v, it goes on: %v", result.Inconsistent, result.Continues)
+		}
+	})
+}
+
+// newUser is somebody whose name nobody had.
+func newUser(h *recordedHub) fakehub.User {
+	return fakehub.User{Name: fmt.Sprintf("new-%d", len(h.Requests()))}
+}
+
+func TestAHubWithoutUsers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := readableHub()
+		asker := byGroups(t, h)
+		list(t, asker)
+		before := len(h.Requests())
+		list(t, asker)
+		if asked := h.asked(before); asked != "users@0" {
+			t.Errorf("asked for %s", asked)
+		}
+	})
+}
+
+// A group without members that was found meanwhile is still there when all users are read.
+func TestEmptyGroupsStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := readableHub(people(3)...)
+		asker := byGroups(t, h, func(o *hub.Options) { o.UsersInterval = 10 * time.Minute })
+		list(t, asker)
+		h.AddGroups("empty")
+		list(t, asker)
+		time.Sleep(11 * time.Minute)
+		before := len(h.Requests())
+		if got := told(list(t, asker)); !slices.Contains(got, "empty=0") || h.asked(before) != "users@0" {
+			t.Errorf("got %v, asked for %s", got, h.asked(before))
 		}
 	})
 }

@@ -315,6 +315,11 @@ func TestUpdate(t *testing.T) {
 	if update.Listing() != last {
 		t.Error("without news there is another listing")
 	}
+	update = last.Update()
+	update.AddUser(user("eve", "gone"))
+	if groups := update.Listing().Groups(); len(groups) != 0 {
+		t.Errorf("groups that nobody told: %q", groups)
+	}
 	if unknown := last.Update().SetMembers("bio", []string{"ada", "eve", "cy"}); unknown != 2 {
 		t.Errorf("%d are unknown, not 2", unknown)
 	}

@@ -30,20 +30,20 @@ func (l *Listing) Update() *Update {
 	return &Update{last: l, next: &next, kept: make([]bool, len(l.groups))}
 }
 
-// AddUser adds a user who is new. Groups are told with their members, so the user's
-// don't count.
+// AddUser adds a user who is new, before any group's members are told: the user's own
+// groups don't count.
 func (u *Update) AddUser(added User) {
 	added.Groups = nil
 	u.next.Add(added)
-	u.users, u.told = nil, true
+	u.told = true
 }
 
 // SetMembers tells the members of a group. It returns how many of them are no users.
 func (u *Update) SetMembers(group string, members []string) (unknown int) {
 	if u.users == nil {
 		u.users = make(map[string]uint32, len(u.next.users))
-		for i, user := range slices.Backward(u.next.users) {
-			u.users[user.name] = uint32(i) // the first of two, who stays
+		for i, user := range u.next.users {
+			u.users[user.name] = uint32(i)
 		}
 	}
 	u.told = true
