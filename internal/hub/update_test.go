@@ -463,6 +463,18 @@ func TestGroupsThatChangeMeanwhile(t *testing.T) {
 			t.Errorf("got %v", got)
 		}
 
+		// Somebody deleted between two pages of new users pushes one of them out of sight.
+		h.Update(func(users []fakehub.User) []fakehub.User { return append(slices.Clone(users), people(18)[9:]...) })
+		h.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("offset") == "11" {
+				h.Update(func(users []fakehub.User) []fakehub.User { return slices.Clone(users[1:]) })
+			}
+			return false
+		}
+		if got := list(t, asker); got.Listing.Len() != 17 || got.Inconsistent {
+			t.Errorf("%d users, inconsistent: %v", got.Listing.Len(), got.Inconsistent)
+		}
+
 		// A list of users that may not be whole is nothing to go on from.
 		h.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Query().Get("offset") == "3" {
