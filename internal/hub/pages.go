@@ -68,8 +68,10 @@ func (g groupJSON) name() string { return g.Name }
 // membersJSON is a group with its members.
 type membersJSON struct {
 	groupJSON
-	Users optional[[]string] `json:"users"`
-	same  bool               // as it was when it was told with this ETag
+	Users   optional[[]string]  `json:"users"`
+	members []membership.Member // in the place of Users
+	unknown int                 // of Users
+	same    bool                // as it was when it was told with this ETag
 }
 
 // groups are the names of a user's groups.
@@ -123,6 +125,7 @@ type page[T any] struct {
 	items      []T // nil where the answer has none
 	pagination *pagination
 	took       time.Duration // until the hub had made it
+	shrink     func(item *T) // makes an item small before the next is read, unless nil
 }
 
 type pagination struct {
@@ -137,7 +140,7 @@ type pagination struct {
 // decode reads a page item by item, and of an item what T has: a page of groups
 // names all their members, so it must not stand in memory as a whole.
 func (p *page[T]) decode(d *json.Decoder) error {
-	*p = page[T]{}
+	*p = page[T]{shrink: p.shrink}
 	switch start, err := d.Token(); {
 	case err != nil:
 		return err
@@ -179,6 +182,9 @@ func (p *page[T]) decodeItems(d *json.Decoder) error {
 		}
 		if len(p.items) == maxItems {
 			return errTooManyItems
+		}
+		if p.shrink != nil {
+			p.shrink(&item)
 		}
 		p.items = append(p.items, item)
 	}

@@ -157,7 +157,7 @@ func (c *Client) readNewUsers(ctx context.Context, next *base, update *membershi
 // readGroups tells an update the members of all groups.
 func (c *Client) readGroups(ctx context.Context, next *base, update *membership.Update) (swept, error) {
 	groups := 0
-	s, err := sweep(ctx, c, "groups", 0, c.fetchGroups(next), func(items []membersJSON, _ int) error {
+	s, err := sweep(ctx, c, "groups", 0, c.fetchGroups(next, update), func(items []membersJSON, _ int) error {
 		groups += len(items)
 		for _, g := range items {
 			switch {
@@ -167,8 +167,10 @@ func (c *Client) readGroups(ctx context.Context, next *base, update *membership.
 				return c.tooLarge("groups", fmt.Sprintf("a name in it is over %d KiB", maxName>>10))
 			case !g.Users.present || g.Users.null:
 				return errUnfit
-			case update.SetMembers(g.Name, g.Users.value) > 0:
+			case g.unknown > 0:
 				return errUnfit
+			default:
+				update.SetMembers(g.Name, g.members)
 			}
 		}
 		return c.checkSize("groups", update.Size())
@@ -181,17 +183,21 @@ func (c *Client) readGroups(ctx context.Context, next *base, update *membership.
 
 // fetchGroups asks for pages of groups, and for those that the base knows only whether
 // they are the same.
-func (c *Client) fetchGroups(next *base) fetch[membersJSON] {
+func (c *Client) fetchGroups(next *base, update *membership.Update) fetch[membersJSON] {
 	last := c.base.pages
+	shrink := func(g *membersJSON) { // a page names all members of its groups
+		g.members, g.unknown = update.Find(g.Users.value)
+		g.Users.value = nil
+	}
 	return func(ctx context.Context, offset, limit int) (page[membersJSON], error) {
 		told := last[offset]
-		var p page[membersJSON]
+		p := page[membersJSON]{shrink: shrink}
 		answer, err := c.ask(ctx, pageOf("groups", offset, limit, told.etag), p.decode)
 		if err != nil {
 			return p, err
 		}
 		if !answer.same {
-			told.page, told.etag = p, answer.etag
+			told.page, told.shrink, told.etag = p, nil, answer.etag
 			told.items = make([]membersJSON, len(p.items))
 			for i, g := range p.items {
 				told.items[i] = membersJSON{groupJSON: g.groupJSON, same: true}

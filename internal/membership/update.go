@@ -8,12 +8,15 @@ import "slices"
 type Update struct {
 	last, next *Listing
 	kept       []bool            // by the last listing's groups
-	users      map[string]uint32 // index in next, nil until somebody is looked up
+	users      map[string]Member // nil until somebody is looked up
 	joined     []joined
 	told       bool // something is new
 }
 
-type joined struct{ user, group uint32 }
+type joined struct {
+	user  Member // among next's users
+	group uint32 // among next's groups
+}
 
 // Update starts one.
 func (l *Listing) Update() *Update {
@@ -30,33 +33,43 @@ func (l *Listing) Update() *Update {
 	return &Update{last: l, next: &next, kept: make([]bool, len(l.groups))}
 }
 
-// AddUser adds a user who is new, before any group's members are told: the user's own
-// groups don't count.
+// AddUser adds a user who is new, before anybody is looked for: the user's own groups
+// don't count.
 func (u *Update) AddUser(added User) {
 	added.Groups = nil
 	u.next.Add(added)
 	u.told = true
 }
 
-// SetMembers tells the members of a group. It returns how many of them are no users.
-func (u *Update) SetMembers(group string, members []string) (unknown int) {
+// Member is a user of an Update.
+type Member uint32
+
+// Find gives the users of these names, and how many of the names are nobody's.
+func (u *Update) Find(names []string) (found []Member, unknown int) {
 	if u.users == nil {
-		u.users = make(map[string]uint32, len(u.next.users))
+		u.users = make(map[string]Member, len(u.next.users))
 		for i, user := range u.next.users {
-			u.users[user.name] = uint32(i)
+			u.users[user.name] = Member(i)
 		}
 	}
+	found = make([]Member, 0, len(names))
+	for _, name := range names {
+		if member, known := u.users[name]; known {
+			found = append(found, member)
+		} else {
+			unknown++
+		}
+	}
+	return found, unknown
+}
+
+// SetMembers tells the members of a group.
+func (u *Update) SetMembers(group string, members []Member) {
 	u.told = true
 	g := u.next.group(group)
-	for _, name := range members {
-		user, known := u.users[name]
-		if !known {
-			unknown++
-			continue
-		}
-		u.joined = append(u.joined, joined{user, g})
+	for _, member := range members {
+		u.joined = append(u.joined, joined{member, g})
 	}
-	return unknown
 }
 
 // KeepMembers tells that a group has the members that it had.
@@ -84,7 +97,7 @@ func (u *Update) Listing() *Listing {
 	for i := range u.last.users {
 		for _, group := range u.last.members[u.last.users[i].from:u.last.users[i].to] {
 			if u.kept[group] {
-				u.joined = append(u.joined, joined{uint32(i), moved[group]})
+				u.joined = append(u.joined, joined{Member(i), moved[group]})
 			}
 		}
 	}
