@@ -34,6 +34,7 @@ type exporter struct {
 	page      atomic.Pointer[exposition.Page]
 	status    atomic.Pointer[server.Status] // changed by the hub's poller alone
 	reloads   []chan struct{}               // one for each source that is asked
+	anew      atomic.Bool                   // whether the next refresh reads all users
 	resources []metrics.Resource            // those that Prometheus is asked for
 
 	// Of the hub's poller alone.
@@ -79,9 +80,10 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 	return e
 }
 
-// reload asks the hub, and Prometheus, at once. Where they are being asked already,
-// they are asked once more after that: what changed a moment ago may not be in it.
+// reload asks the hub, for all users, and Prometheus, at once. Where they are being asked
+// already, they are asked once more after that: what changed a moment ago may not be in it.
 func (e *exporter) reload() {
+	e.anew.Store(true)
 	for _, reload := range e.reloads {
 		select {
 		case reload <- struct{}{}:
@@ -124,6 +126,9 @@ func (e *exporter) run(ctx context.Context, o serveOptions) {
 // refresh asks the hub.
 func (e *exporter) refresh(ctx context.Context) (*membership.Snapshot, error) {
 	e.began = time.Now()
+	if e.anew.Swap(false) {
+		e.source.client.Forget()
+	}
 	snapshot, result, err := e.source.snapshot(ctx)
 	if err != nil {
 		return nil, withHint(err)

@@ -89,6 +89,9 @@ func (c *Client) continuation(all *base, result Result) (*base, error) {
 	return all, nil
 }
 
+// Forget makes the next List read all users.
+func (c *Client) Forget() { c.base = nil }
+
 // isDue tells whether all users are to be read again.
 func (c *Client) isDue() bool {
 	return time.Since(c.base.sweptAt) >= c.usersInterval && time.Since(c.failedAt) >= settling

@@ -352,3 +352,23 @@ func BenchmarkNew(b *testing.B) {
 		membership.New("hub", membership.NewListing(time.Time{}, users...), membership.Rules{})
 	}
 }
+
+func BenchmarkUpdate(b *testing.B) {
+	var users []membership.User
+	members := map[string][]string{}
+	for i := range 100_000 {
+		name, group := fmt.Sprintf("user%06d", i), fmt.Sprintf("g%d", i%50)
+		users = append(users, user(name, "a", group))
+		members["a"], members[group] = append(members["a"], name), append(members[group], name)
+	}
+	last := membership.NewListing(time.Time{}, users...)
+	b.ReportAllocs()
+	for b.Loop() {
+		update := last.Update()
+		for group, names := range members {
+			found, _ := update.Find(names)
+			update.SetMembers(group, found)
+		}
+		update.Listing().Len()
+	}
+}
