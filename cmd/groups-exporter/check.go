@@ -125,6 +125,12 @@ type checkRole struct {
 	Scopes []string `json:"scopes"`
 }
 
+// What can be published, or done, with scopes that nothing else needs.
+const (
+	groupsWithoutMembers = "groups without members"
+	cheaperRefreshes     = "cheaper refreshes"
+)
+
 // capability is something that can be published, with the right scopes.
 type capability struct {
 	What    string   `json:"what"`
@@ -143,13 +149,15 @@ func (o *checkOptions) report(found *hub.Inspection) *checkReport {
 		Hub: o.hub.api.String(), Version: found.Version, Token: checkToken{found.Kind, found.Name},
 		Can: []capability{
 			{What: "memberships", Needs: []string{"list:users", "read:users:groups"}, asked: true},
-			{What: "groups without members", Needs: []string{"list:groups"}},
-			{What: "cheaper refreshes", Needs: []string{"list:groups", "read:groups"}},
+			{What: groupsWithoutMembers, Needs: []string{"list:groups"}},
 			{What: "active users", Needs: []string{"read:users:activity"}, asked: activity},
 			{What: "running servers", Needs: []string{"read:servers"}, asked: activity},
 		},
 		found:   found,
 		service: o.service,
+	}
+	if !activity { // which groups don't tell
+		r.Can = slices.Insert(r.Can, 2, capability{What: cheaperRefreshes, Needs: []string{"list:groups", "read:groups"}})
 	}
 	if r.service == "" && found.Kind == "service" {
 		r.service = found.Name
@@ -193,11 +201,11 @@ func (r *checkReport) warn() []string {
 	}
 	var parts []string
 	for _, can := range r.Can {
-		if can.asked || slices.Contains(can.Needs, "list:groups") {
+		if can.asked || can.What == groupsWithoutMembers {
 			parts = append(parts, can.parts...)
 		}
 	}
-	switch parts = slices.Compact(parts); len(parts) { // two may need the same
+	switch len(parts) {
 	case 0:
 	case 1:
 		warnings = append(warnings, parts[0]+" shows a part of the hub only")
@@ -413,11 +421,9 @@ func (r *checkReport) writePython(w io.Writer) {
 	for _, scope := range r.Role.Scopes {
 		fmt.Fprintf(w, "        %q,\n", scope)
 	}
-	fmt.Fprint(w, `        # "list:groups",  # optional: groups without members
-        # "read:groups",  # optional: with it, cheaper refreshes
-    ],
+	fmt.Fprintf(w, `%s    ],
 })
-`)
+`, r.optional(`"%s",`))
 }
 
 func (r *checkReport) writeYAML(w io.Writer) {
@@ -435,9 +441,16 @@ func (r *checkReport) writeYAML(w io.Writer) {
 	for _, scope := range r.Role.Scopes {
 		fmt.Fprintf(w, "        - %s\n", scope)
 	}
-	fmt.Fprint(w, `        # - list:groups  # optional: groups without members
-        # - read:groups  # optional: with it, cheaper refreshes
-`)
+	fmt.Fprint(w, r.optional("- %s"))
+}
+
+// optional are lines of comment with the scopes that add something, in a form.
+func (r *checkReport) optional(form string) string {
+	lines := fmt.Sprintf("        # "+form+"  # optional: "+groupsWithoutMembers+"\n", "list:groups")
+	if slices.ContainsFunc(r.Can, func(can capability) bool { return can.What == cheaperRefreshes }) {
+		lines += fmt.Sprintf("        # "+form+"  # optional: with it, "+cheaperRefreshes+"\n", "read:groups")
+	}
+	return lines
 }
 
 func (r *checkReport) serviceName() string { return cmp.Or(r.service, "groups-exporter") }

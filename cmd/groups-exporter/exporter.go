@@ -34,7 +34,6 @@ type exporter struct {
 	page      atomic.Pointer[exposition.Page]
 	status    atomic.Pointer[server.Status] // changed by the hub's poller alone
 	reloads   []chan struct{}               // one for each source that is asked
-	anew      atomic.Bool                   // whether the next refresh reads all users
 	resources []metrics.Resource            // those that Prometheus is asked for
 
 	// Of the hub's poller alone.
@@ -80,10 +79,9 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 	return e
 }
 
-// reload asks the hub, for all users, and Prometheus, at once. Where they are being asked
-// already, they are asked once more after that: what changed a moment ago may not be in it.
+// reload asks the hub, and Prometheus, at once. Where they are being asked already,
+// they are asked once more after that: what changed a moment ago may not be in it.
 func (e *exporter) reload() {
-	e.anew.Store(true)
 	for _, reload := range e.reloads {
 		select {
 		case reload <- struct{}{}:
@@ -126,9 +124,6 @@ func (e *exporter) run(ctx context.Context, o serveOptions) {
 // refresh asks the hub.
 func (e *exporter) refresh(ctx context.Context) (*membership.Snapshot, error) {
 	e.began = time.Now()
-	if e.anew.Swap(false) {
-		e.source.client.Forget()
-	}
 	snapshot, result, err := e.source.snapshot(ctx)
 	if err != nil {
 		return nil, withHint(err)
@@ -207,7 +202,7 @@ func (e *exporter) drop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.snapshot = nil
-	clear(e.pages) // who is gone is in no memory
+	clear(e.pages)
 	e.change(func(s *server.Status) { s.Published, s.Users, s.Groups = false, 0, nil })
 	e.page.Store(nil)
 	e.record.Dropped()

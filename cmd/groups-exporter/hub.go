@@ -232,7 +232,7 @@ func (s *source) notices(snapshot *membership.Snapshot, result hub.Result) []str
 		notices = append(notices, "the hub's list of users changed each time it was read, so somebody may be missing")
 	}
 	if result.GroupsError != nil {
-		notices = append(notices, "groups without members are not known: "+result.GroupsError.Error())
+		notices = append(notices, "the hub's groups can't be read, so those without members may be missing: "+result.GroupsError.Error())
 	}
 	for _, name := range snapshot.Ambiguous() {
 		what, flag := "no group", "--none-name"

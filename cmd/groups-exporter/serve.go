@@ -47,10 +47,10 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	o.web.addFlags(cmd)
 	flags.Var(duration{&o.interval}, "refresh-interval", "how often the hub is asked, a tenth more or less (default 5m; 15s with --demo)")
 	flags.Var(duration{&o.maxStaleness}, "max-staleness", "how long the last good answer is published when asking fails (default 1h, or three intervals if that is more)")
-	o.source, o.usersInterval = hub.FromEither, defaultUsersInterval
-	addChoice(cmd, &o.source, "source", "read memberships from the hub's users, or from its groups and all users once in a while; auto takes groups where that costs the hub less, if the token has list:groups and read:groups", hub.FromEither, hub.FromGroups, hub.FromUsers)
-	flags.Var(duration{&o.usersInterval}, "users-interval", "how often all users are read, where memberships come from groups")
-	flags.Var(duration{&o.requestInterval}, "request-interval", "least time from one page of the hub's lists to the next (default twice what a page took)")
+	o.source = hub.FromEither
+	addChoice(cmd, &o.source, "source", "what a refresh reads: all users; or groups and new users, and all users every --users-interval; auto takes groups where that costs the hub less, the token has list:groups and read:groups, and activity isn't asked for", hub.FromEither, hub.FromGroups, hub.FromUsers)
+	flags.Var(duration{&o.usersInterval}, "users-interval", "how often all users are read where memberships come from groups; what groups don't tell is as old: activity, servers, a new name of somebody in no group (default 1h)")
+	flags.Var(duration{&o.requestInterval}, "request-interval", "least time from asking for one page of a list to asking for the next (default twice what the page took)")
 	o.log.addFlags(cmd)
 	o.publish.addFlags(cmd)
 	o.usage.addFlags(cmd)
@@ -66,7 +66,7 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 		}
 		o.interval = cmp.Or(o.interval, demoRefreshInterval)
 	}
-	o.interval = cmp.Or(o.interval, defaultRefreshInterval)
+	o.interval, o.usersInterval = cmp.Or(o.interval, defaultRefreshInterval), cmp.Or(o.usersInterval, defaultUsersInterval)
 	if err := o.web.complete(getenv); err != nil {
 		return err
 	}

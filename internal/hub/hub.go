@@ -1,6 +1,6 @@
 // Package hub asks a JupyterHub's REST API who its users and groups are. It
-// returns what the hub said, whole, or a typed Error; it applies no rules, keeps
-// no answers and logs nothing.
+// returns what the hub said, whole, or a typed Error; it applies no rules and logs
+// nothing.
 //
 // A hub is one process with one thread, and whatever a request costs, everybody
 // else waits for. So pages are asked for one after another, on one connection, and by
@@ -93,8 +93,8 @@ type Options struct {
 	// Source is what memberships are read from. The zero value is FromUsers. The others keep
 	// the last listing.
 	Source Source
-	// UsersInterval is how old the list of all users may be with FromGroups, but for those who
-	// are new.
+	// UsersInterval is how old the list of all users may be where memberships are read from groups,
+	// but for those who are new.
 	UsersInterval time.Duration
 	// Patient lets the hub rest between two pages for as long as the first of them
 	// took, so that listing takes half of its time at most.
@@ -123,8 +123,9 @@ type Client struct {
 	scopes   []string
 	groups   []string
 	groupsAt time.Time
-	// isCheap tells whether groups cost the hub little, when last asked for.
-	isCheap  bool
+	// costly is how often in a row groups cost the hub too much. At maxCostly FromEither leaves
+	// them, until they are asked for anew, within the hour.
+	costly   int
 	base     *base // nil where the next listing begins anew
 	failedAt time.Time
 }
@@ -135,8 +136,8 @@ type Result struct {
 	// Inconsistent tells that the list of users changed during each of the sweeps,
 	// so somebody may be missing.
 	Inconsistent bool
-	// GroupsError is why the hub's groups, and so those without members, are
-	// not listed. nil where they are, and where the token just may not.
+	// GroupsError is why the hub's groups could not be read, and so those without members may be
+	// missing. nil where they were read, and where the token just may not.
 	GroupsError error
 	// Continues tells that the next List goes on from this Listing, by the hub's groups. Where
 	// nothing has changed it returns the same one.
@@ -190,6 +191,7 @@ func New(o Options) *Client {
 		usersInterval:   o.UsersInterval,
 		patient:         o.Patient,
 		requestInterval: o.RequestInterval,
+		costly:          maxCostly - 1, // to begin with, once is enough
 	}
 }
 
@@ -217,21 +219,35 @@ func (c *Client) List(ctx context.Context) (Result, error) {
 }
 
 func (c *Client) list(ctx context.Context) (Result, error) {
-	if c.base != nil && !c.isDue() {
-		listing, err := c.update(ctx)
-		switch {
-		case err == nil:
-			return Result{Listing: listing}, nil
-		case ctx.Err() != nil || isTemporary(err):
-			return Result{}, err
-		case errors.Is(err, errUnfit):
-			c.groupsAt = time.Time{} // all is read anew
-		case c.source == FromGroups:
-			return Result{}, c.explain(ctx, err)
-		default:
-			c.isCheap = false // until groups are asked for anew, within the hour
-		}
+	if c.base == nil || c.isDue() {
+		return c.listAll(ctx)
 	}
+	listing, err := c.update(ctx)
+	if err == nil {
+		return Result{Listing: listing}, nil
+	}
+	ofGroups := false
+	switch {
+	case errors.Is(err, errUnfit):
+		if c.base.pages == nil && c.source == FromEither {
+			c.costly = maxCostly // what was read of all users fitted nothing that followed
+		} else {
+			c.groupsAt = time.Time{} // all is read anew
+		}
+	case c.source == FromEither && c.isOfGroups(err):
+		c.costly, ofGroups = maxCostly, true
+	default:
+		return Result{}, c.explain(ctx, err)
+	}
+	result, allErr := c.listAll(ctx)
+	if ofGroups && allErr == nil {
+		result.GroupsError = err
+	}
+	return result, allErr
+}
+
+// listAll reads all users.
+func (c *Client) listAll(ctx context.Context) (Result, error) {
 	var result Result
 	var all *base
 	for range maxSweeps {
@@ -258,9 +274,8 @@ func (c *Client) list(ctx context.Context) (Result, error) {
 
 // readUsers lists all users once. It tells whether the list is whole.
 func (c *Client) readUsers(ctx context.Context) (*base, bool, error) {
-	now := time.Now()
-	listing := &membership.Listing{At: now, HasActivity: true, HasServers: true}
-	all := &base{listing: listing, sweptAt: now}
+	listing := &membership.Listing{At: time.Now(), HasActivity: true, HasServers: true}
+	all := &base{listing: listing}
 	var err error
 	all.cost, err = sweep(ctx, c, "users", 0, fetchFrom[userJSON](c, "users"), func(items []userJSON, total int) error {
 		listing.Grow(min(total, maxGrow))
@@ -297,6 +312,14 @@ func (c *Client) checkUser(u userJSON) error {
 	return nil
 }
 
+// checkGroup tells what is wrong with a group.
+func (c *Client) checkGroup(g groupJSON) error {
+	if len(g.Name) > maxName {
+		return c.tooLarge("groups", fmt.Sprintf("a name in it is over %d KiB", maxName>>10))
+	}
+	return nil
+}
+
 // addGroups adds the names of all groups to a listing, where the token may list
 // them: of groups without members nothing else tells. For that the hub looks up the
 // members of all groups, whether or not the token may read them, and answers nobody
@@ -324,8 +347,8 @@ func (c *Client) readGroupNames(ctx context.Context, all *base) (err error) {
 	size := all.listing.Size()
 	cost, err := sweep(ctx, c, "groups", 0, fetchFrom[groupJSON](c, "groups"), func(items []groupJSON, _ int) error {
 		for _, g := range items {
-			if len(g.Name) > maxName {
-				return c.tooLarge("groups", fmt.Sprintf("a name in it is over %d KiB", maxName>>10))
+			if err := c.checkGroup(g); err != nil {
+				return err
 			}
 			names = append(names, g.Name)
 			size += len(g.Name)
@@ -333,16 +356,18 @@ func (c *Client) readGroupNames(ctx context.Context, all *base) (err error) {
 		return c.checkSize("groups", size)
 	})
 	if err != nil {
+		c.costly = maxCostly
 		return err // all or none
 	}
-	c.groups, c.isCheap = names, cost.isCheaperThan(all.cost)
+	c.groups = names
+	c.judge(cost, all.cost)
 	return nil
 }
 
 // ownScopes asks for the token's own scopes, which needs none.
 func (c *Client) ownScopes(ctx context.Context) ([]string, error) {
 	self := ownJSON{Scopes: []string{}}
-	err := c.get(ctx, "user", nil, self.decode)
+	err := c.get(ctx, "user", self.decode)
 	return self.Scopes, err
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,7 +45,7 @@ func (c *Client) Inspect(ctx context.Context) (*Inspection, error) {
 	var found struct {
 		Version string `json:"version"`
 	}
-	if err := c.get(ctx, "/", nil, func(d *json.Decoder) error { return d.Decode(&found) }); err != nil {
+	if err := c.get(ctx, "/", func(d *json.Decoder) error { return d.Decode(&found) }); err != nil {
 		return nil, err
 	}
 	if found.Version == "" {
@@ -57,7 +56,7 @@ func (c *Client) Inspect(ctx context.Context) (*Inspection, error) {
 		Name   string   `json:"name"`
 		Scopes []string `json:"scopes"`
 	}
-	if err := c.get(ctx, "user", nil, func(d *json.Decoder) error { return d.Decode(&self) }); err != nil {
+	if err := c.get(ctx, "user", func(d *json.Decoder) error { return d.Decode(&self) }); err != nil {
 		if isForbidden(err) {
 			err = &Error{Reason: BadToken, URL: c.url("user"), Status: http.StatusForbidden}
 		}
@@ -95,8 +94,7 @@ func inspect[T any](ctx context.Context, c *Client, i *Inspection, scope, path s
 		return nil, nil //nolint:nilnil // nothing to see is no error
 	}
 	var p page[T]
-	query := url.Values{"offset": {"0"}, "limit": {strconv.Itoa(limit)}}
-	err := c.get(ctx, path, query, p.decode)
+	_, err := c.ask(ctx, pageOf(path, 0, limit, ""), p.decode)
 	switch {
 	case isForbidden(err) && !whole:
 		return nil, nil //nolint:nilnil // a filter that the hub doesn't take, like "!server="

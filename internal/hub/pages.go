@@ -30,6 +30,9 @@ const (
 	// maxGroups bounds the groups of one user, in bytes of JSON: a list is decoded as
 	// a whole. It is room for 5,000 long names.
 	maxGroups = 1 << 20
+	// maxMembers bounds the members of one group in the same way: it is room for 200,000
+	// long names.
+	maxMembers = 8 << 20
 	// maxPages bounds the requests of a sweep: 10 million users, or a hub that gives
 	// one empty page after another.
 	maxPages = 50_000
@@ -68,8 +71,8 @@ func (g groupJSON) name() string { return g.Name }
 // membersJSON is a group with its members.
 type membersJSON struct {
 	groupJSON
-	Users   optional[[]string]  `json:"users"`
-	members []membership.Member // in the place of Users
+	Users   optional[members]   `json:"users"`
+	found   []membership.Member // in the place of Users
 	unknown int                 // of Users
 	same    bool                // as it was when it was told with this ETag
 }
@@ -82,6 +85,16 @@ func (g *groups) UnmarshalJSON(data []byte) error {
 		return errTooManyGroups
 	}
 	return json.Unmarshal(data, (*[]string)(g))
+}
+
+// members are the names of a group's members.
+type members []string
+
+func (m *members) UnmarshalJSON(data []byte) error {
+	if len(data) > maxMembers {
+		return errTooManyMembers
+	}
+	return json.Unmarshal(data, (*[]string)(m))
 }
 
 // servers are a user's active servers by name: those being started or stopped
@@ -219,7 +232,7 @@ func pageOf(path string, offset, limit int, etag string) question {
 
 // swept is how a list was told.
 type swept struct {
-	total int
+	total, pages int
 	// steady tells that the total was the same on all pages: one that changes means that
 	// somebody was deleted, and the one behind fell between two pages.
 	steady bool
@@ -255,7 +268,7 @@ func sweep[T named](ctx context.Context, c *Client, path string, offset int, get
 			return swept{}, err
 		}
 		s.steady = s.steady && (first || p.pagination.Total == s.total)
-		s.total = p.pagination.Total
+		s.total, s.pages = p.pagination.Total, n+1
 		s.took, s.slowest = s.took+p.took, max(s.slowest, p.took)
 		next := p.pagination.Next
 		if next == nil {
@@ -292,9 +305,9 @@ type answer struct {
 	took time.Duration // until the hub had made it
 }
 
-// get gives the answer to one question to decode.
-func (c *Client) get(ctx context.Context, path string, query url.Values, decode func(*json.Decoder) error) error {
-	_, err := c.ask(ctx, question{path: path, query: query}, decode)
+// get gives the answer of a path to decode.
+func (c *Client) get(ctx context.Context, path string, decode func(*json.Decoder) error) error {
+	_, err := c.ask(ctx, question{path: path}, decode)
 	return err
 }
 
@@ -323,11 +336,6 @@ func (c *Client) ask(ctx context.Context, q question, decode func(*json.Decoder)
 		return answer{}, hubErr // without what was joined to it
 	}
 	return a, err
-}
-
-func isTemporary(err error) bool {
-	hubErr, ok := errors.AsType[*Error](err)
-	return ok && hubErr.temporary()
 }
 
 // temporary tells whether asking again may help. A request that timed out is not
@@ -396,9 +404,10 @@ type boundedReader struct {
 }
 
 var (
-	errTooLarge      = fmt.Errorf("it is over %d MiB", maxBody>>20)
-	errTooManyItems  = fmt.Errorf("a page of it has more than %d items", maxItems)
-	errTooManyGroups = fmt.Errorf("the groups of one user are over %d MiB", maxGroups>>20)
+	errTooLarge       = fmt.Errorf("it is over %d MiB", maxBody>>20)
+	errTooManyItems   = fmt.Errorf("a page of it has more than %d items", maxItems)
+	errTooManyGroups  = fmt.Errorf("the groups of one user are over %d MiB", maxGroups>>20)
+	errTooManyMembers = fmt.Errorf("the members of one group are over %d MiB", maxMembers>>20)
 )
 
 func (b *boundedReader) Read(p []byte) (int, error) {
@@ -422,7 +431,7 @@ func (b *boundedReader) explain(address string, offset int64, err error) *Error 
 	switch {
 	case errors.Is(b.err, errTooLarge):
 		return &Error{Reason: TooLarge, URL: address, Problem: errTooLarge.Error()}
-	case errors.Is(err, errTooManyGroups), errors.Is(err, errTooManyItems):
+	case errors.Is(err, errTooManyGroups), errors.Is(err, errTooManyMembers), errors.Is(err, errTooManyItems):
 		return &Error{Reason: TooLarge, URL: address, Problem: err.Error()}
 	case errors.As(err, &syntaxErr):
 		problem = fmt.Sprintf("no valid JSON at byte %d", offset)

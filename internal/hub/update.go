@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -27,6 +26,10 @@ const (
 	// maxPause is how long a hub may take for a page of groups by FromEither: so long
 	// everybody else waits, and a group comes with all its members.
 	maxPause = 100 * time.Millisecond
+	// maxCostly is how often in a row groups may cost a hub too much before FromEither leaves
+	// them. Now and then Python frees memory, which takes as long as a page of groups may: on
+	// JupyterHub 6.1.1 with 3,000 users at every tenth refresh.
+	maxCostly = 3
 	// settling is for how long a hub that was away isn't asked for all its users, if that can
 	// wait: JupyterHub 4 builds them anew after a start, for more than a millisecond each.
 	settling = 5 * time.Minute
@@ -38,18 +41,18 @@ type base struct {
 	// users is how many the hub lists, and newest the last of them: they are in the order of
 	// their creation. As long as that one has its place none was deleted, and those behind
 	// are new.
-	users   int
-	newest  string
-	sweptAt time.Time          // when all users were read
-	cost    swept              // of that
-	pages   map[int]groupsPage // by offset
+	users  int
+	newest string
+	cost   swept              // of reading all users, at the listing's time
+	pages  map[int]groupsPage // by offset, nil after all users were read
 }
 
 // groupsPage is a page of groups as last told, without their members, and what to ask
 // with whether it is the same.
 type groupsPage struct {
-	page[membersJSON]
-	etag string
+	names      []string
+	pagination *pagination
+	etag       string
 }
 
 // errUnfit tells that what a hub says doesn't follow from what it said before: somebody was
@@ -81,7 +84,7 @@ func (c *Client) continuation(all *base, result Result) (*base, error) {
 		return nil, result.GroupsError
 	case c.source == FromGroups && len(missing) > 0:
 		return nil, &Error{Reason: Scope, URL: c.url("groups"), Scopes: missing}
-	case c.source == FromEither && (!c.isCheap || len(missing) > 0):
+	case c.source == FromEither && (c.costly >= maxCostly || len(missing) > 0):
 		return nil, nil
 	case result.Inconsistent || all.users == 0:
 		return nil, nil
@@ -89,17 +92,26 @@ func (c *Client) continuation(all *base, result Result) (*base, error) {
 	return all, nil
 }
 
-// Forget makes the next List read all users.
-func (c *Client) Forget() { c.base = nil }
-
 // isDue tells whether all users are to be read again.
 func (c *Client) isDue() bool {
-	return time.Since(c.base.sweptAt) >= c.usersInterval && time.Since(c.failedAt) >= settling
+	age := time.Since(c.base.listing.At)
+	return age >= c.usersInterval && time.Since(c.failedAt) >= settling || age >= 2*c.usersInterval
 }
 
-// isCheaperThan tells whether a list cost the hub less than another, and nobody else a long wait.
-func (s swept) isCheaperThan(other swept) bool {
-	return s.took <= other.took && s.slowest <= maxPause
+// judge compares what reading groups cost the hub with what all users did. Groups have to be
+// on one page too, which tells them at one moment.
+func (c *Client) judge(groups, users swept) {
+	if groups.pages == 1 && groups.took <= users.took && groups.slowest <= maxPause {
+		c.costly = 0
+	} else {
+		c.costly++
+	}
+}
+
+// isOfGroups tells whether an error is of groups, and not of users.
+func (c *Client) isOfGroups(err error) bool {
+	hubErr, ok := errors.AsType[*Error](err)
+	return ok && hubErr.URL == c.url("groups")
 }
 
 // update reads the users who are new and all groups, and makes the next listing of these and
@@ -122,10 +134,11 @@ func (c *Client) update(ctx context.Context) (*membership.Listing, error) {
 		if next.listing = update.Listing(); next.listing.Len() != next.users {
 			break // two of one name
 		}
-		c.groups, c.isCheap = next.listing.Groups(), cost.isCheaperThan(next.cost)
-		if c.base = &next; c.source == FromEither && !c.isCheap {
+		c.judge(cost, next.cost)
+		if c.base = &next; c.source == FromEither && c.costly >= maxCostly {
 			c.base = nil
 		}
+		c.groups = next.listing.Groups()
 		return next.listing, nil
 	}
 	return nil, errUnfit
@@ -140,7 +153,7 @@ func (c *Client) readNewUsers(ctx context.Context, next *base, update *membershi
 				return err
 			}
 			if !known {
-				if u.Name != next.newest {
+				if u.Name != next.newest || u.tellsLessThan(next.listing) {
 					return errUnfit
 				}
 				known = true
@@ -151,10 +164,15 @@ func (c *Client) readNewUsers(ctx context.Context, next *base, update *membershi
 		}
 		return c.checkSize("users", update.Size())
 	})
-	if err == nil && (!s.steady || s.total != next.users) {
+	if err == nil && (!known || !s.steady || s.total != next.users) {
 		err = errUnfit
 	}
 	return err
+}
+
+// tellsLessThan tells whether the token may no longer read of a user what it could.
+func (u userJSON) tellsLessThan(l *membership.Listing) bool {
+	return l.HasActivity && !u.LastActivity.present || l.HasServers && !u.Servers.present
 }
 
 // readGroups tells an update the members of all groups.
@@ -163,17 +181,16 @@ func (c *Client) readGroups(ctx context.Context, next *base, update *membership.
 	s, err := sweep(ctx, c, "groups", 0, c.fetchGroups(next, update), func(items []membersJSON, _ int) error {
 		groups += len(items)
 		for _, g := range items {
+			if err := c.checkGroup(g.groupJSON); err != nil {
+				return err
+			}
 			switch {
 			case g.same:
 				update.KeepMembers(g.Name)
-			case len(g.Name) > maxName:
-				return c.tooLarge("groups", fmt.Sprintf("a name in it is over %d KiB", maxName>>10))
-			case !g.Users.present || g.Users.null:
-				return errUnfit
-			case g.unknown > 0:
+			case !g.Users.present || g.Users.null || g.unknown > 0:
 				return errUnfit
 			default:
-				update.SetMembers(g.Name, g.members)
+				update.SetMembers(g.Name, g.found)
 			}
 		}
 		return c.checkSize("groups", update.Size())
@@ -188,28 +205,29 @@ func (c *Client) readGroups(ctx context.Context, next *base, update *membership.
 // they are the same.
 func (c *Client) fetchGroups(next *base, update *membership.Update) fetch[membersJSON] {
 	last := c.base.pages
-	shrink := func(g *membersJSON) { // a page names all members of its groups
-		g.members, g.unknown = update.Find(g.Users.value)
-		g.Users.value = nil
-	}
 	return func(ctx context.Context, offset, limit int) (page[membersJSON], error) {
 		told := last[offset]
-		p := page[membersJSON]{shrink: shrink}
+		p := page[membersJSON]{shrink: func(g *membersJSON) {
+			g.found, g.unknown = update.Find(g.Users.value)
+			g.Users.value = nil // a page has all members of 200 groups
+		}}
 		answer, err := c.ask(ctx, pageOf("groups", offset, limit, told.etag), p.decode)
 		if err != nil {
 			return p, err
 		}
-		if !answer.same {
-			told.page, told.shrink, told.etag = p, nil, answer.etag
-			told.items = make([]membersJSON, len(p.items))
-			for i, g := range p.items {
-				told.items[i] = membersJSON{groupJSON: g.groupJSON, same: true}
+		p.took = answer.took
+		if answer.same {
+			p.items, p.pagination = make([]membersJSON, len(told.names)), told.pagination
+			for i, name := range told.names {
+				p.items[i] = membersJSON{groupJSON: groupJSON{name}, same: true}
 			}
 		} else {
-			p = told.page
+			told = groupsPage{make([]string, len(p.items)), p.pagination, answer.etag}
+			for i, g := range p.items {
+				told.names[i] = g.Name
+			}
 		}
 		next.pages[offset] = told
-		p.took = answer.took
 		return p, nil
 	}
 }

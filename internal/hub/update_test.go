@@ -241,13 +241,7 @@ func TestAnUpdateWithoutNews(t *testing.T) {
 // A hub that calls something unchanged that it never told is wrong.
 func TestUnchangedWithoutAnEarlierAnswer(t *testing.T) {
 	h := readableHub(people(3)...)
-	h.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
-		lies := strings.HasSuffix(r.URL.Path, "/users")
-		if lies {
-			w.WriteHeader(http.StatusNotModified)
-		}
-		return lies
-	}
+	h.Intercept = refuse("/users", http.StatusNotModified)
 	if err := failure(t, start(t, h)); err.Status != http.StatusNotModified || err.Reason != hub.Status {
 		t.Errorf("got %v", err)
 	}
@@ -282,6 +276,7 @@ func TestTheSourceIsWhatCostsLess(t *testing.T) {
 	}{
 		{"groups are cheaper", 20 * ms, 50 * ms, whole, byGroups},
 		{"users are cheaper", 20 * ms, 70 * ms, whole, byUsers},
+		{"groups are on two pages", 200 * ms, 1 * ms, append([]string{"many"}, whole...), byUsers},
 		{"a page of groups holds everybody up", 90 * ms, 101 * ms, whole, byUsers},
 		{"groups can't be listed", 20 * ms, 0, []string{"users"}, byUsers},
 		{"groups don't tell their members", 20 * ms, 0, []string{"users", "list:groups"}, byUsers},
@@ -292,6 +287,11 @@ func TestTheSourceIsWhatCostsLess(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHub(people(450)...)
 			h.Grant(token, c.scopes...)
+			if c.scopes[0] == "many" {
+				for i := range 200 {
+					h.AddGroups(fmt.Sprintf("empty-%d", i))
+				}
+			}
 			asker := client(t, "http://hub.test", func(o *hub.Options) {
 				o.Source, o.UsersInterval, o.Transport = hub.FromEither, time.Hour, &costly{inMemory{h}, c.users, c.groups}
 			})
@@ -302,6 +302,91 @@ func TestTheSourceIsWhatCostsLess(t *testing.T) {
 				t.Errorf("%s: asked for %s, not %s; it goes on: %v", c.what, asked, c.asked, first.Continues)
 			}
 		})
+	}
+}
+
+// refuse answers to a list with a status.
+func refuse(list string, status int) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		refused := strings.HasSuffix(r.URL.Path, list)
+		if refused {
+			w.WriteHeader(status)
+		}
+		return refused
+	}
+}
+
+// Groups that fail in any way are left; why, is told.
+func TestGroupsThatFailAreLeft(t *testing.T) {
+	for _, status := range []int{http.StatusForbidden, http.StatusNotFound, http.StatusInternalServerError, http.StatusGatewayTimeout} {
+		synctest.Test(t, func(t *testing.T) {
+			h := readableHub(people(3)...)
+			asker := byGroups(t, h, func(o *hub.Options) { o.Source = hub.FromEither })
+			list(t, asker)
+			h.Intercept = refuse("/groups", status)
+			if result := list(t, asker); result.GroupsError == nil || result.Continues || result.Listing.Len() != 3 {
+				t.Errorf("%d: error %v, it goes on: %v", status, result.GroupsError, result.Continues)
+			}
+			for range 200 {
+				time.Sleep(time.Minute)
+				if result := list(t, asker); result.Continues {
+					t.Fatalf("%d: it goes on", status)
+				}
+			}
+		})
+	}
+}
+
+// A hub that has trouble with users is not asked for all of them in addition.
+func TestASickHubIsAskedOnce(t *testing.T) {
+	for _, source := range []hub.Source{hub.FromGroups, hub.FromEither} {
+		synctest.Test(t, func(t *testing.T) {
+			h := readableHub(people(3)...)
+			asker := byGroups(t, h, func(o *hub.Options) { o.Source = source })
+			list(t, asker)
+			h.Intercept = refuse("/users", http.StatusInternalServerError)
+			before := len(h.Requests())
+			failure(t, asker)
+			if asked := h.asked(before); asked != "users@2" {
+				t.Errorf("%s: asked for %s", source, asked)
+			}
+		})
+	}
+}
+
+// What the token may no longer read is gone.
+func TestActivityGoesWithItsScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := readableHub(people(3)...)
+		asker := byGroups(t, h)
+		if got := list(t, asker).Listing; !got.HasActivity || !got.HasServers {
+			t.Error("activity or servers are missing")
+		}
+		h.Grant(token, "list:users", "read:users:groups", "groups")
+		if got := list(t, asker).Listing; got.HasActivity || got.HasServers {
+			t.Error("activity or servers are still there")
+		}
+		if list(t, asker); !list(t, asker).Continues {
+			t.Error("it doesn't go on")
+		}
+	})
+}
+
+// The members of a group take memory as long as they are read.
+func TestAGroupWithoutEnd(t *testing.T) {
+	h := readableHub(people(3)...)
+	asker := start(t, h, func(o *hub.Options) { o.Source, o.UsersInterval = hub.FromGroups, time.Hour })
+	list(t, asker)
+	h.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		long := strings.HasSuffix(r.URL.Path, "/groups")
+		if long {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"items":[{"name":"g","users":[""%s]}],"_pagination":{"total":1,"next":null}}`, strings.Repeat(`,""`, 3<<20))
+		}
+		return long
+	}
+	if err := failure(t, asker); err.Reason != hub.TooLarge || err.Problem != "the members of one group are over 8 MiB" {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -326,22 +411,35 @@ func TestTheSourceChanges(t *testing.T) {
 		check("as groups are cheap", "users@2 groups@0")
 		pace.groups = time.Second
 		check("as they still seem to be", "users@2 groups@0")
+		pace.groups = 10 * ms
+		check("as that may have been chance", "users@2 groups@0")
+		pace.groups = time.Second
+		for range 3 {
+			check("as they seem to be once more", "users@2 groups@0")
+		}
 		check("as they are no longer", "users@0")
 		pace.groups = 10 * ms
 		check("within the hour", "users@0")
 		time.Sleep(time.Hour)
 		check("after it", "users@0 user groups@0")
 		check("as they are again", "users@2 groups@0")
-		h.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
-			broken := strings.HasSuffix(r.URL.Path, "/groups")
-			if broken {
-				w.WriteHeader(http.StatusInternalServerError)
-			}
-			return broken
-		}
+		h.Intercept = refuse("/groups", http.StatusInternalServerError)
 		check("when they can't be read", "users@2 groups@0 users@0")
 		check("after that", "users@0")
+		time.Sleep(time.Hour)
+		check("when they still can't", "users@0 user groups@0")
 		h.Intercept = nil
+		check("when they can", "users@0 user groups@0")
+		h.DeleteGroup("group-0")
+		check("as they are again", "users@2 groups@0")
+		h.Update(func(users []fakehub.User) []fakehub.User { return slices.Clone(users[1:]) })
+		check("when somebody is deleted", "users@2 users@0 user groups@0")
+		check("after that", "users@1 groups@0")
+		h.Update(func(users []fakehub.User) []fakehub.User { return append(slices.Clone(users[1:]), newUser(h)) })
+		check("when somebody else is deleted", "users@1 users@0 user groups@0")
+		h.Update(func(users []fakehub.User) []fakehub.User { return append(slices.Clone(users[1:]), newUser(h)) })
+		check("when somebody is deleted each time", "users@1 users@0")
+		check("after that", "users@0")
 		h.Grant(token, "users")
 		time.Sleep(time.Hour)
 		check("when the token may not", "users@0 user")
@@ -368,10 +466,7 @@ func TestAllUsersAreReadOnceAnInterval(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		check("after an hour", "users@0 user groups@0")
 		time.Sleep(59 * time.Minute)
-		h.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return true
-		}
+		h.Intercept = refuse("", http.StatusServiceUnavailable)
 		failure(t, asker)
 		before := len(h.Requests())
 		failure(t, asker)
@@ -383,6 +478,17 @@ func TestAllUsersAreReadOnceAnInterval(t *testing.T) {
 		check("two minutes after the hub was away", "users@2 groups@0")
 		time.Sleep(5 * time.Minute)
 		check("seven minutes after it", "users@0 user groups@0")
+
+		// A hub that fails again and again is asked in the end.
+		for began := time.Now(); time.Since(began) < 150*time.Minute; time.Sleep(time.Minute) {
+			h.Intercept = refuse("/users", http.StatusServiceUnavailable)
+			failure(t, asker)
+			h.Intercept = nil
+			list(t, asker)
+		}
+		if n := strings.Count(h.asked(0), "users@0 user "); n != 4 { // with all groups
+			t.Errorf("all users were read %d times, not 4", n)
+		}
 	})
 }
 
@@ -397,13 +503,7 @@ func TestGroupsByForce(t *testing.T) {
 		if asked := h.asked(before); asked != "users@2 groups@0" {
 			t.Errorf("groups that are dear: asked for %s", asked)
 		}
-		h.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
-			broken := strings.HasSuffix(r.URL.Path, "/groups")
-			if broken {
-				w.WriteHeader(http.StatusInternalServerError)
-			}
-			return broken
-		}
+		h.Intercept = refuse("/groups", http.StatusInternalServerError)
 		if err := failure(t, asker); err.Status != http.StatusInternalServerError || !strings.HasSuffix(err.URL, "/groups") {
 			t.Errorf("when they can't be read: %v", err)
 		}
