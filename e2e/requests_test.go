@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -35,37 +32,27 @@ func requests(t *testing.T, version string) {
 	for i := range 3000 {
 		many = append(many, user{Name: fmt.Sprintf("user-%04d", i), Groups: []string{fmt.Sprintf("group-%02d", i%50)}})
 	}
-	h := startHub(t, version, many, reader)
+	h := startHub(t, version, many, reader, seer)
 
-	hub, err := url.Parse(h.api)
-	if err != nil {
-		t.Fatal(err)
-	}
-	forward := httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.Out.URL.Scheme, r.Out.URL.Host = hub.Scheme, hub.Host
-		// The hub builds the address of the next page from this. Who follows it ends nowhere.
-		r.Out.Host = "elsewhere.invalid"
-	}}
 	var lists, now, most atomic.Int32
 	var beforeThird func()
 	observe := func(span) {}
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	front := h.front(func(r *http.Request, answer func()) {
 		most.Store(max(most.Load(), now.Add(1)))
 		defer now.Add(-1)
 		if strings.HasSuffix(r.URL.Path, "/users") && lists.Add(1) == 3 && beforeThird != nil {
 			beforeThird()
 		}
 		start := time.Now()
-		forward.ServeHTTP(w, r)
+		answer()
 		if strings.HasSuffix(r.URL.Path, "/users") {
 			observe(span{start, time.Now()})
 		}
-	}))
-	defer front.Close()
+	})
 	dump := func() {
 		t.Helper()
 		lists.Store(0)
-		output := succeed(t, h.of(token("reader")), "dump", "--hub-url="+front.URL+"/hub/api")
+		output := succeed(t, h.of(token("reader")), "dump", "--hub-url="+front+"/hub/api")
 		if err := sameMemberships(published(many), output); err != nil {
 			t.Error(err)
 		}
@@ -93,7 +80,7 @@ func requests(t *testing.T, version string) {
 	}
 	var exporter *process
 	load(h, "serve's refresh", func() {
-		exporter, _ = serve(t, h.of(token("reader")), "--hub-url="+front.URL)
+		exporter, _ = serve(t, h.of(token("reader")), "--hub-url="+front)
 		exporter.until("the refresh", 5*time.Minute, func() error {
 			if !strings.Contains(exporter.output(), "msg=refreshed") {
 				return errors.New("its log doesn't say so")
@@ -113,7 +100,9 @@ func requests(t *testing.T, version string) {
 		}
 	}
 
-	// What is not asked, and why: the members of all groups come in one answer, during which
+	restart(t, h)
+
+	// What auto doesn't ask, and why: the members of all groups come in one answer, during which
 	// nobody else gets any.
 	load(h, "dump", func() { succeed(t, h.of(token("reader")), "dump") })
 	load(h, "one request for all groups", func() {
@@ -121,6 +110,35 @@ func requests(t *testing.T, version string) {
 			t.Errorf("/groups: %d %s", status, answer)
 		}
 	})
+}
+
+// restart compares what memberships of 3,000 users cost a hub by where they are read from, also right
+// after a restart, when JupyterHub 4 builds whoever is listed anew.
+func restart(t *testing.T, h *hub) {
+	users := watch(h, seer, "--source=users")
+	groups := watch(h, seer, "--source=groups")
+	due := watch(h, seer, "--source=groups", "--users-interval=1ms")
+	check := func(what string, e *watched, lists int) {
+		t.Helper()
+		var asked string
+		load(h, what, func() { asked = e.refresh() })
+		if n := strings.Count(asked, "@"); n != lists {
+			t.Errorf("%s takes %d pages, want %d: %s", what, n, lists, asked)
+		}
+	}
+	check("a refresh from users", users, 15)
+	check("a refresh from groups", groups, 2)
+	check("the same where all users are due", due, 15)
+
+	h.stop()
+	due.fail()
+	h.start()
+	check("from groups after a restart", groups, 2)
+	check("the same where all users are due, who wait until the hub has settled", due, 2)
+
+	h.stop()
+	h.start()
+	check("from users after a restart", users, 15)
 }
 
 // span is a time during which a request was answered.
