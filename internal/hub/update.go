@@ -33,6 +33,8 @@ const (
 	// settling is for how long a hub that was away isn't asked for all its users, if that can
 	// wait: JupyterHub 4 builds them anew after a start, for more than a millisecond each.
 	settling = 5 * time.Minute
+	// maxSettling is for how long at most: a hub may fail again and again.
+	maxSettling = time.Hour
 )
 
 // base is what the next listing goes on from.
@@ -95,7 +97,7 @@ func (c *Client) continuation(all *base, result Result) (*base, error) {
 // isDue tells whether all users are to be read again.
 func (c *Client) isDue() bool {
 	age := time.Since(c.base.listing.At)
-	return age >= c.usersInterval && time.Since(c.failedAt) >= settling || age >= 2*c.usersInterval
+	return age >= c.usersInterval && time.Since(c.failedAt) >= settling || age >= c.usersInterval+maxSettling
 }
 
 // judge compares what reading groups cost the hub with what all users did. Groups have to be
