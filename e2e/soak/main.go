@@ -3,7 +3,7 @@
 // not of one whole hub, where the exporter ended, or where it holds on to memory,
 // goroutines or files.
 //
-//	go run ./e2e/soak -for 2m -seed 7
+//	go run ./e2e/soak -for 2m -source groups -seed 7
 package main
 
 import (
@@ -36,11 +36,12 @@ const scrapers = 4
 
 func main() {
 	length := flag.Duration("for", 2*time.Minute, "how long")
+	source := flag.String("source", "users", "what memberships are read from: users or groups")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what goes wrong")
 	flag.Parse()
-	fmt.Printf("seed %d, for %v\n", *seed, *length)
+	fmt.Printf("seed %d, for %v, from %s\n", *seed, *length, *source)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := soak(ctx, *length, *seed)
+	err := soak(ctx, *length, *source, *seed)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
@@ -48,7 +49,7 @@ func main() {
 	}
 }
 
-func soak(ctx context.Context, length time.Duration, seed uint64) error {
+func soak(ctx context.Context, length time.Duration, source string, seed uint64) error {
 	dir, err := os.MkdirTemp("", "soak")
 	if err != nil {
 		return err
@@ -58,9 +59,9 @@ func soak(ctx context.Context, length time.Duration, seed uint64) error {
 	if out, err := exec.Command("go", "build", "-o", program, "./cmd/groups-exporter").CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
-	h := newHub(seed)
+	h := newHub(source, seed)
 	defer h.server.Close()
-	e, err := start(program, h.server.URL)
+	e, err := start(program, h.server.URL, source)
 	if err != nil {
 		return err
 	}
@@ -84,8 +85,8 @@ func soak(ctx context.Context, length time.Duration, seed uint64) error {
 		return err
 	}
 	fmt.Println("after: ", after)
-	fmt.Printf("%d whole scrapes of %d hubs, %d broken off on purpose; %d faults; refreshes failed for %v\n",
-		e.whole.Load(), h.generation.Load(), e.brokenOff.Load(), h.faults.Load(), after.failures)
+	fmt.Printf("%d whole scrapes of %d hubs, %d of them changed by groups, %d broken off on purpose; %d faults; refreshes failed for %v\n",
+		e.whole.Load(), h.generation.Load(), h.regrouped.Load(), e.brokenOff.Load(), h.faults.Load(), after.failures)
 	switch {
 	case after.goroutines > before.goroutines+3:
 		return fmt.Errorf("%v goroutines, %v before", after.goroutines, before.goroutines)
@@ -93,6 +94,8 @@ func soak(ctx context.Context, length time.Duration, seed uint64) error {
 		return fmt.Errorf("%v open files, %v before", after.files, before.files)
 	case after.resident > before.resident*1.5+16<<20:
 		return fmt.Errorf("%v MiB resident, %v before", after.resident/(1<<20), before.resident/(1<<20))
+	case source == "groups" && h.regrouped.Load() < h.generation.Load()/4:
+		return errors.New("too little was read from groups")
 	case e.whole.Load() == 0 || h.faults.Load() == 0 || len(after.failures) < 4:
 		return errors.New("too little happened")
 	}
@@ -100,23 +103,37 @@ func soak(ctx context.Context, length time.Duration, seed uint64) error {
 }
 
 // hub has another set of users whenever they are listed from the beginning, all in
-// one group that is named after it and says how many they are.
+// one group that is named after it and says how many they are. It gives them another group
+// when groups are listed after the newest user alone.
 type hub struct {
 	fakehub.Hub
+	source     string
 	server     *httptest.Server
 	mu         sync.Mutex
 	random     *rand.Rand
 	calm       atomic.Bool
+	group      string       // which all are in
+	users      atomic.Int64 // how many it has
+	newest     atomic.Bool  // whether the newest of them was asked for just now
 	generation atomic.Int64
+	regrouped  atomic.Int64
 	faults     atomic.Int64
 }
 
-func newHub(seed uint64) *hub {
-	h := &hub{random: rand.New(rand.NewPCG(seed, 1))}
-	h.Grant("t", "list:users", "read:users:groups")
+func newHub(source string, seed uint64) *hub {
+	h := &hub{source: source, random: rand.New(rand.NewPCG(seed, 1))}
+	h.grant()
 	h.Intercept = h.intercept
 	h.server = httptest.NewServer(&h.Hub)
 	return h
+}
+
+func (h *hub) grant() {
+	if h.source == "groups" {
+		h.Grant("t", "list:users", "read:users:groups", "list:groups", "read:groups")
+	} else {
+		h.Grant("t", "list:users", "read:users:groups")
+	}
 }
 
 func (h *hub) roll(n int) int {
@@ -126,8 +143,16 @@ func (h *hub) roll(n int) int {
 }
 
 func (h *hub) intercept(w http.ResponseWriter, r *http.Request) bool {
-	if strings.HasSuffix(r.URL.Path, "/users") && r.URL.Query().Get("offset") == "0" {
-		h.renew()
+	switch offset := r.URL.Query().Get("offset"); {
+	case strings.HasSuffix(r.URL.Path, "/groups"):
+		if h.newest.Load() {
+			h.regroup()
+		}
+	case strings.HasSuffix(r.URL.Path, "/users"):
+		h.newest.Store(offset == strconv.FormatInt(h.users.Load()-1, 10))
+		if offset == "0" {
+			h.renew()
+		}
 	}
 	if h.calm.Load() || h.roll(100) < 85 {
 		return false
@@ -169,7 +194,7 @@ func (h *hub) intercept(w http.ResponseWriter, r *http.Request) bool {
 		http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
 	case 10:
 		h.Grant("t", "list:users") // a scope is taken away, for a moment
-		time.AfterFunc(200*time.Millisecond, func() { h.Grant("t", "list:users", "read:users:groups") })
+		time.AfterFunc(200*time.Millisecond, h.grant)
 		return false
 	default: // a list that doesn't end
 		w.Header().Set("Content-Type", "application/json")
@@ -197,13 +222,36 @@ func (h *hub) hijack(w http.ResponseWriter, text string, reset bool) {
 
 // renew makes the next hub.
 func (h *hub) renew() {
-	n := 1 + h.roll(1500)
-	group := fmt.Sprintf("hub-%d-of-%d", h.generation.Add(1), n)
+	h.newest.Store(false)
+	h.become(1 + h.roll(1500))
+}
+
+// regroup gives the users of this hub another group, and now and then takes one of them away, or
+// brings one more.
+func (h *hub) regroup() {
+	n := int(h.users.Load())
+	switch h.roll(10) {
+	case 0:
+		n++
+	case 1:
+		n = max(1, n-1)
+	}
+	h.regrouped.Add(1)
+	h.become(n)
+}
+
+// become makes the hub one of n users. Who asks asks for one thing after another, so nobody
+// sees it change.
+func (h *hub) become(n int) {
+	h.users.Store(int64(n))
+	old := h.group
+	h.group = fmt.Sprintf("hub-%d-of-%d", h.generation.Add(1), n)
 	users := make([]fakehub.User, n)
 	for i := range users {
-		users[i] = fakehub.User{Name: fmt.Sprintf("user%d", i), Groups: []string{group}}
+		users[i] = fakehub.User{Name: fmt.Sprintf("user%d", i), Groups: []string{h.group}}
 	}
 	h.SetUsers(users...)
+	h.DeleteGroup(old)
 }
 
 // exporter is the program under test.
@@ -217,7 +265,7 @@ type exporter struct {
 	whole, brokenOff atomic.Int64
 }
 
-func start(program, hubURL string) (*exporter, error) {
+func start(program, hubURL, source string) (*exporter, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -225,7 +273,7 @@ func start(program, hubURL string) (*exporter, error) {
 	e := &exporter{address: listener.Addr().String(), ended: make(chan error, 1)}
 	listener.Close()
 	e.cmd = exec.Command(program, "serve", "--hub-url", hubURL, "--web.listen-address", e.address,
-		"--refresh-interval", "100ms", "--hub-timeout", "1s", "--max-staleness", "1h", "--namespace", "n")
+		"--source", source, "--users-interval", "2s", "--refresh-interval", "100ms", "--hub-timeout", "1s", "--max-staleness", "1h", "--namespace", "n")
 	e.cmd.Env = []string{"JUPYTERHUB_API_TOKEN=t", "PATH=" + os.Getenv("PATH")}
 	e.cmd.Stdout, e.cmd.Stderr = &e.log, &e.log
 	if err := e.cmd.Start(); err != nil {

@@ -226,7 +226,7 @@ func (c *Client) list(ctx context.Context) (Result, error) {
 	if err == nil {
 		return Result{Listing: listing}, nil
 	}
-	ofGroups := false
+	var groupsErr error
 	switch {
 	case errors.Is(err, errUnfit):
 		if c.base.pages == nil && c.source == FromEither {
@@ -235,15 +235,18 @@ func (c *Client) list(ctx context.Context) (Result, error) {
 			c.groupsAt = time.Time{} // all is read anew
 		}
 	case c.source == FromEither && c.isOfGroups(err):
-		c.costly, ofGroups = maxCostly, true
+		if c.costly++; isAway(err) && c.costly < maxCostly {
+			return Result{}, err // it may be back soon, and all users are more to ask for
+		}
+		c.costly, groupsErr = maxCostly, err
 	default:
 		return Result{}, c.explain(ctx, err)
 	}
-	result, allErr := c.listAll(ctx)
-	if ofGroups && allErr == nil {
-		result.GroupsError = err
+	result, err := c.listAll(ctx)
+	if err == nil && groupsErr != nil {
+		result.GroupsError = groupsErr
 	}
-	return result, allErr
+	return result, err
 }
 
 // listAll reads all users.

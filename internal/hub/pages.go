@@ -73,7 +73,7 @@ type membersJSON struct {
 	groupJSON
 	Users   optional[members]   `json:"users"`
 	found   []membership.Member // in the place of Users
-	unknown int                 // of Users
+	unknown []string            // those of Users who aren't found
 	same    bool                // as it was when it was told with this ETag
 }
 

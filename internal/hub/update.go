@@ -30,6 +30,8 @@ const (
 	// them. Now and then Python frees memory, which takes as long as a page of groups may: on
 	// JupyterHub 6.1.1 with 3,000 users at every tenth refresh.
 	maxCostly = 3
+	// maxNew bounds the new users of a group, or of all; with more of them all users are read.
+	maxNew = 5000
 	// settling is for how long a hub that was away isn't asked for all its users, if that can
 	// wait: JupyterHub 4 builds them anew after a start, for more than a millisecond each.
 	settling = 5 * time.Minute
@@ -110,28 +112,37 @@ func (c *Client) judge(groups, users swept) {
 	}
 }
 
+// isAway tells whether a hub gave no answer, or said that it is busy.
+func isAway(err error) bool {
+	hubErr, ok := errors.AsType[*Error](err)
+	return ok && (hubErr.temporary() || hubErr.Reason == Timeout)
+}
+
 // isOfGroups tells whether an error is of groups, and not of users.
 func (c *Client) isOfGroups(err error) bool {
 	hubErr, ok := errors.AsType[*Error](err)
 	return ok && hubErr.URL == c.url("groups")
 }
 
-// update reads the users who are new and all groups, and makes the next listing of these and
+// update reads all groups and the users who are new, and makes the next listing of these and
 // the last one. Its error is an errUnfit, an *Error or the context's.
+//
+// Users come second: they are checked to be those that the groups were told of. Who came in
+// between is told with groups as all users are, and if somebody went, nothing fits.
 func (c *Client) update(ctx context.Context) (*membership.Listing, error) {
 	for range maxSweeps {
 		next := *c.base
 		next.pages = map[int]groupsPage{}
 		update := c.base.listing.Update()
-		if err := c.readNewUsers(ctx, &next, update); err != nil {
-			return nil, err
-		}
-		cost, err := c.readGroups(ctx, &next, update)
+		cost, unknown, err := c.readGroups(ctx, &next, update)
 		if err != nil {
 			return nil, err
 		}
 		if !cost.steady {
 			continue
+		}
+		if err := c.readNewUsers(ctx, &next, update, unknown); err != nil {
+			return nil, err
 		}
 		if next.listing = update.Listing(); next.listing.Len() != next.users {
 			break // two of one name
@@ -146,8 +157,9 @@ func (c *Client) update(ctx context.Context) (*membership.Listing, error) {
 	return nil, errUnfit
 }
 
-// readNewUsers adds the users behind the newest one of the base.
-func (c *Client) readNewUsers(ctx context.Context, next *base, update *membership.Update) error {
+// readNewUsers adds the users behind the newest one of the base, who have to be all that
+// are unknown, and takes them off these.
+func (c *Client) readNewUsers(ctx context.Context, next *base, update *membership.Update, unknown map[string]bool) error {
 	known := false // whether the newest one was seen
 	s, err := sweep(ctx, c, "users", next.users-1, fetchFrom[userJSON](c, "users"), func(items []userJSON, _ int) error {
 		for _, u := range items {
@@ -162,11 +174,12 @@ func (c *Client) readNewUsers(ctx context.Context, next *base, update *membershi
 				continue
 			}
 			update.AddUser(u.user())
+			delete(unknown, u.Name)
 			next.users, next.newest = next.users+1, u.Name
 		}
 		return c.checkSize("users", update.Size())
 	})
-	if err == nil && (!known || !s.steady || s.total != next.users) {
+	if err == nil && (!known || !s.steady || s.total != next.users || len(unknown) > 0) {
 		err = errUnfit
 	}
 	return err
@@ -177,9 +190,10 @@ func (u userJSON) tellsLessThan(l *membership.Listing) bool {
 	return l.HasActivity && !u.LastActivity.present || l.HasServers && !u.Servers.present
 }
 
-// readGroups tells an update the members of all groups.
-func (c *Client) readGroups(ctx context.Context, next *base, update *membership.Update) (swept, error) {
-	groups := 0
+// readGroups tells an update the members of all groups. It gives the names of those that the
+// base doesn't know.
+func (c *Client) readGroups(ctx context.Context, next *base, update *membership.Update) (swept, map[string]bool, error) {
+	groups, unknown := 0, map[string]bool{}
 	s, err := sweep(ctx, c, "groups", 0, c.fetchGroups(next, update), func(items []membersJSON, _ int) error {
 		groups += len(items)
 		for _, g := range items {
@@ -189,18 +203,24 @@ func (c *Client) readGroups(ctx context.Context, next *base, update *membership.
 			switch {
 			case g.same:
 				update.KeepMembers(g.Name)
-			case !g.Users.present || g.Users.null || g.unknown > 0:
+			case !g.Users.present || g.Users.null:
 				return errUnfit
 			default:
 				update.SetMembers(g.Name, g.found)
+				for _, name := range g.unknown {
+					unknown[name] = true
+				}
 			}
+		}
+		if len(unknown) > maxNew {
+			return errUnfit
 		}
 		return c.checkSize("groups", update.Size())
 	})
 	if err == nil && s.steady && groups != s.total {
 		err = errUnfit // the total counts those too that the token may not read
 	}
-	return s, err
+	return s, unknown, err
 }
 
 // fetchGroups asks for pages of groups, and for those that the base knows only whether
@@ -212,6 +232,9 @@ func (c *Client) fetchGroups(next *base, update *membership.Update) fetch[member
 		p := page[membersJSON]{shrink: func(g *membersJSON) {
 			g.found, g.unknown = update.Find(g.Users.value)
 			g.Users.value = nil // a page has all members of 200 groups
+			if len(g.unknown) > maxNew {
+				g.unknown = slices.Clone(g.unknown[:maxNew+1])
+			}
 		}}
 		answer, err := c.ask(ctx, pageOf("groups", offset, limit, told.etag), p.decode)
 		if err != nil {

@@ -3,7 +3,7 @@ package membership
 import "slices"
 
 // Update makes the next listing of a hub from the last one, of what is told since:
-// the users who are new, and for each group its members or that they are the same.
+// for each group its members or that they are the same, and the users who are new.
 // Groups that aren't named are gone. The last listing stays as it is.
 type Update struct {
 	last, next *Listing
@@ -33,22 +33,25 @@ func (l *Listing) Update() *Update {
 	return &Update{last: l, next: &next, kept: make([]bool, len(l.groups))}
 }
 
-// AddUser adds a user who is new, before anybody is looked for: the user's own groups
-// don't count.
+// AddUser adds a user who is new, in the user's groups.
 func (u *Update) AddUser(added User) {
+	u.told = true
+	for _, group := range added.Groups {
+		u.joined = append(u.joined, joined{Member(len(u.next.users)), u.next.group(group)})
+	}
 	added.Groups = nil
 	u.next.Add(added)
-	u.told = true
 }
 
-// Member is a user of an Update.
+// Member is a user of the last listing.
 type Member uint32
 
-// Find gives the users of these names, and how many of the names are nobody's.
-func (u *Update) Find(names []string) (found []Member, unknown int) {
+// Find gives the users of the last listing who have these names, and those names that none
+// of them has.
+func (u *Update) Find(names []string) (found []Member, unknown []string) {
 	if u.users == nil {
-		u.users = make(map[string]Member, len(u.next.users))
-		for i, user := range u.next.users {
+		u.users = make(map[string]Member, len(u.last.users))
+		for i, user := range u.last.users {
 			u.users[user.name] = Member(i)
 		}
 	}
@@ -57,13 +60,13 @@ func (u *Update) Find(names []string) (found []Member, unknown int) {
 		if member, known := u.users[name]; known {
 			found = append(found, member)
 		} else {
-			unknown++
+			unknown = append(unknown, name)
 		}
 	}
 	return found, unknown
 }
 
-// SetMembers tells the members of a group.
+// SetMembers tells those members of a group who were in the last listing.
 func (u *Update) SetMembers(group string, members []Member) {
 	u.told = true
 	g := u.next.group(group)
