@@ -359,7 +359,6 @@ func (c *Client) readGroupNames(ctx context.Context, all *base) (err error) {
 		return c.checkSize("groups", size)
 	})
 	if err != nil {
-		c.costly = maxCostly
 		return err // all or none
 	}
 	c.groups = names

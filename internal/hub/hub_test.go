@@ -628,7 +628,7 @@ func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	recorder := httptest.NewRecorder()
 	m.ServeHTTP(recorder, r)
-	return recorder.Result(), nil
+	return recorder.Result(), r.Context().Err()
 }
 
 // slow is a hub that takes so long for each page.

@@ -318,13 +318,21 @@ func refuse(list string, status int) func(http.ResponseWriter, *http.Request) bo
 
 // Groups that fail in any way are left; why, is told.
 func TestGroupsThatFailAreLeft(t *testing.T) {
-	for _, status := range []int{http.StatusForbidden, http.StatusNotFound, http.StatusInternalServerError, http.StatusGatewayTimeout} {
+	for _, status := range []int{http.StatusForbidden, http.StatusNotFound, http.StatusInternalServerError, http.StatusGatewayTimeout, 0} {
 		synctest.Test(t, func(t *testing.T) {
 			h := readableHub(people(3)...)
 			asker := byGroups(t, h, func(o *hub.Options) { o.Source = hub.FromEither })
 			list(t, asker)
 			h.Intercept = refuse("/groups", status)
-			if status == http.StatusGatewayTimeout { // which may be over soon
+			if status == 0 {
+				h.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+					if strings.HasSuffix(r.URL.Path, "/groups") {
+						<-r.Context().Done()
+					}
+					return false
+				}
+			}
+			if status == 0 || status == http.StatusGatewayTimeout { // which may be over soon
 				failure(t, asker)
 				failure(t, asker)
 			}
@@ -634,6 +642,28 @@ func TestUsersThatChangeMeanwhile(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An empty page in the place of the newest user proves nothing.
+func TestTheNewestUserHasToBeSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := readableHub(people(3)...)
+		asker := byGroups(t, h)
+		list(t, asker)
+		h.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+			empty := r.URL.Query().Get("offset") == "2"
+			if empty {
+				w.Header().Set("Content-Type", "application/json")
+				fmt.Fprint(w, `{"items":[],"_pagination":{"total":3,"next":null}}`)
+			}
+			return empty
+		}
+		before := len(h.Requests())
+		list(t, asker)
+		if asked := h.asked(before); asked != "groups@0 users@2 users@0 user groups@0" {
+			t.Errorf("asked for %s", asked)
+		}
+	})
 }
 
 // newUser is somebody whose name nobody had.
