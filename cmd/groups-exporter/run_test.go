@@ -184,6 +184,42 @@ func TestServeOptions(t *testing.T) {
 	}
 }
 
+// refresher is an exporter of a made-up hub, which refreshes when it is told to.
+type refresher struct {
+	*exporter
+	t   *testing.T
+	log bytes.Buffer
+}
+
+func newRefresher(t *testing.T, h *fakehub.Hub, source hub.Source) *refresher {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	api, err := hub.APIURL(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &refresher{t: t}
+	e.exporter = newExporter(serveOptions{
+		source: source, usersInterval: time.Hour, publish: publishOptions{maxSeries: 100},
+		hub: hubOptions{api: api, token: hub.NewToken("x"), namespace: "n", timeout: time.Minute},
+	}, slog.New(slog.NewTextHandler(&e.log, nil)))
+	return e
+}
+
+// published refreshes, and returns the page.
+func (e *refresher) published() *exposition.Page {
+	e.t.Helper()
+	snapshot, err := e.refresh(e.t.Context())
+	if err == nil {
+		_, err = e.replace(snapshot)
+	}
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return e.page.Load()
+}
+
 // A list that changes whenever it is read is published, and counted.
 func TestAnInconsistentRefreshIsCounted(t *testing.T) {
 	h := &fakehub.Hub{MaxLimit: 2}
@@ -199,20 +235,9 @@ func TestAnInconsistentRefreshIsCounted(t *testing.T) {
 		}
 		return false
 	}
-	server := httptest.NewServer(h)
-	defer server.Close()
-	api, err := hub.APIURL(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	e := newExporter(serveOptions{publish: publishOptions{maxSeries: 100}, hub: hubOptions{api: api, token: hub.NewToken("x"), namespace: "n", timeout: time.Minute}}, slog.New(slog.NewTextHandler(&log, nil)))
-	snapshot, err := e.refresh(t.Context())
-	if err == nil {
-		_, err = e.replace(snapshot)
-	}
-	if err != nil || e.page.Load() == nil || !strings.Contains(log.String(), "somebody may be missing") {
-		t.Errorf("error %v, log %s", err, &log)
+	e := newRefresher(t, h, hub.FromUsers)
+	if page := e.published(); page == nil || !strings.Contains(e.log.String(), "somebody may be missing") {
+		t.Errorf("page %v, log %s", page, &e.log)
 	}
 	e.self.Gather()
 	var told strings.Builder
@@ -229,46 +254,25 @@ func TestAnUnchangedHubIsNotEncodedAgain(t *testing.T) {
 	h := &fakehub.Hub{}
 	h.SetUsers(fakehub.User{Name: "ada", Groups: []string{"bio"}}, fakehub.User{Name: "bob"})
 	h.Grant("x", "users", "groups")
-	server := httptest.NewServer(h)
-	defer server.Close()
-	api, err := hub.APIURL(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var log bytes.Buffer
-	e := newExporter(serveOptions{
-		source: hub.FromGroups, usersInterval: time.Hour, publish: publishOptions{maxSeries: 100},
-		hub: hubOptions{api: api, token: hub.NewToken("x"), namespace: "n", timeout: time.Minute},
-	}, slog.New(slog.NewTextHandler(&log, nil)))
-	refresh := func() *exposition.Page {
-		t.Helper()
-		snapshot, err := e.refresh(t.Context())
-		if err == nil {
-			_, err = e.replace(snapshot)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return e.page.Load()
-	}
-	refresh() // reads all users
-	first := refresh()
-	if refresh() != first {
+	e := newRefresher(t, h, hub.FromGroups)
+	e.published() // reads all users
+	first := e.published()
+	if e.published() != first {
 		t.Error("without news there is another page")
 	}
 	h.Update(func(users []fakehub.User) []fakehub.User {
 		return append(slices.Clone(users), fakehub.User{Name: "eve"})
 	})
-	second := refresh()
+	second := e.published()
 	if second == first || e.status.Load().Users != 3 {
 		t.Error("there is no other page with a new user")
 	}
 	e.drop()
-	if third := refresh(); third == nil || third.Size() != second.Size() {
+	if third := e.published(); third == nil || third.Size() != second.Size() {
 		t.Error("what was dropped is not published again")
 	}
-	if n := strings.Count(log.String(), `msg="memberships will be read" from=groups`); n != 1 {
-		t.Errorf("the log says %d times from where memberships come:\n%s", n, &log)
+	if n := strings.Count(e.log.String(), `msg="memberships will be read" from=groups`); n != 1 {
+		t.Errorf("the log says %d times from where memberships come:\n%s", n, &e.log)
 	}
 }
 
