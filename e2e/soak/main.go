@@ -104,7 +104,7 @@ func soak(ctx context.Context, length time.Duration, source string, seed uint64)
 
 // hub has another set of users whenever they are listed from the beginning, all in
 // one group that is named after it and says how many they are. It gives them another group
-// when groups are listed after the newest user alone.
+// when groups are listed next after the newest user alone.
 type hub struct {
 	fakehub.Hub
 	source     string
@@ -114,7 +114,8 @@ type hub struct {
 	calm       atomic.Bool
 	group      string       // which all are in
 	users      atomic.Int64 // how many it has
-	newest     atomic.Bool  // whether the newest of them was asked for just now
+	groups     atomic.Bool  // whether groups were the last list that was asked for
+	newest     atomic.Bool  // whether the newest user was, after groups
 	generation atomic.Int64
 	regrouped  atomic.Int64
 	faults     atomic.Int64
@@ -148,8 +149,10 @@ func (h *hub) intercept(w http.ResponseWriter, r *http.Request) bool {
 		if h.newest.Load() {
 			h.regroup()
 		}
+		h.groups.Store(true)
 	case strings.HasSuffix(r.URL.Path, "/users"):
-		h.newest.Store(offset == strconv.FormatInt(h.users.Load()-1, 10))
+		// Right after groups: the last page of all users may begin with the newest one too.
+		h.newest.Store(h.groups.Swap(false) && offset == strconv.FormatInt(h.users.Load()-1, 10))
 		if offset == "0" {
 			h.renew()
 		}
