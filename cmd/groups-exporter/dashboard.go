@@ -22,14 +22,31 @@ type dashboardOptions struct {
 	multipleName string
 	queries      usageQueries
 	attribution  usage.Attribution
+	pods         podsOption
+	clusters     clusterOption
 }
 
 func (o *dashboardOptions) addFlags(cmd *cobra.Command) {
 	o.queries, o.attribution = recordedQueries, usage.Full
 	addChoice(cmd, &o.queries, "queries", "take usage from the recording rules that 'rules' prints, or from queries that need no rules", recordedQueries, plainQueries)
 	addChoice(cmd, &o.attribution, "usage-attribution", "a user in several groups counts in each in full, or by share (needs serve --with share)", usage.Full, usage.Share)
+	o.pods.addFlag(cmd)
+	o.clusters.addFlag(cmd)
 	addMultipleName(cmd, &o.multipleName)
 	o.prefix.addFlag(cmd)
+}
+
+func (o *dashboardOptions) complete(getenv func(string) string) error {
+	if err := o.pods.check(); err != nil {
+		return err
+	}
+	if o.pods.value != "" && o.queries != plainQueries {
+		return usagef("--pods needs --queries plain: recorded usage is narrowed by the --pods of 'rules'")
+	}
+	if err := o.clusters.check(); err != nil {
+		return err
+	}
+	return o.prefix.complete(getenv)
 }
 
 func newDashboardCommand(getenv func(string) string) *cobra.Command {
@@ -38,9 +55,9 @@ func newDashboardCommand(getenv func(string) string) *cobra.Command {
 		Use:   "dashboard",
 		Short: "Print a Grafana dashboard: groups, and what they use",
 		Long: `Print a dashboard for Grafana 11 or later, as JSON to import: members and active
-users by group; memory, CPU, the requests for both, and storage by group, now
-and over time; how many users are in several groups; how fresh all that is. It
-lets one choose the data source, the hub and the group.
+users by group; memory, CPU, the requests for memory, CPU and GPUs, and storage
+by group, now and over time; how many users are in several groups; how fresh all
+of it is. Data source, hub and group are variables.
 
 This asks no hub, no Prometheus and no Grafana.
 
@@ -49,7 +66,7 @@ This asks no hub, no Prometheus and no Grafana.
   groups-exporter dashboard --queries plain --usage-attribution share`,
 		Args: needsNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.prefix.complete(getenv); err != nil {
+			if err := o.complete(getenv); err != nil {
 				return err
 			}
 			return interruptible(cmd.Context(), func() error { return runDashboard(cmd.OutOrStdout(), o) })
@@ -61,7 +78,7 @@ This asks no hub, no Prometheus and no Grafana.
 
 func runDashboard(out io.Writer, o dashboardOptions) error {
 	return dashboard.Write(out, dashboard.Options{
-		Prefix: o.prefix.value, MultipleName: o.multipleName,
+		Prefix: o.prefix.value, MultipleName: o.multipleName, Pods: o.pods.value, Clusters: o.clusters.labels,
 		Plain: o.queries == plainQueries, Share: o.attribution == usage.Share,
 	})
 }

@@ -84,10 +84,10 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 
 // complete fills in what serve's own flags leave open.
 func (p *pythonOptions) complete(o *usageOptions) {
-	if o.address == "" && p.prometheusHost+p.prometheusPort != "" {
-		o.address = "http://" + net.JoinHostPort(cmp.Or(p.prometheusHost, "localhost"), cmp.Or(p.prometheusPort, "9090"))
+	if o.prometheus.address == "" && p.prometheusHost+p.prometheusPort != "" {
+		o.prometheus.address = "http://" + net.JoinHostPort(cmp.Or(p.prometheusHost, "localhost"), cmp.Or(p.prometheusPort, "9090"))
 	}
-	if o.address == "" {
+	if o.prometheus.address == "" {
 		return
 	}
 	o.interval = cmp.Or(o.interval, p.usageInterval)

@@ -24,6 +24,8 @@ type rulesOptions struct {
 	prefix       prefixOption
 	multipleName string
 	namespace    string
+	pods         podsOption
+	clusters     clusterOption
 	only         ruleKind
 	interval     time.Duration
 }
@@ -32,8 +34,20 @@ func (o *rulesOptions) addFlags(cmd *cobra.Command) {
 	addChoice(cmd, &o.only, "only", "print only rules of this kind (else both)", recordingRules, alertRules)
 	cmd.Flags().StringVar(&o.namespace, "namespace", "", "only of the hub with this `name` in the label namespace (else of all)")
 	cmd.Flags().Var(duration{&o.interval}, "interval", "how often the rules are evaluated (else as Prometheus is configured)")
+	o.pods.addFlag(cmd)
+	o.clusters.addFlag(cmd)
 	addMultipleName(cmd, &o.multipleName)
 	o.prefix.addFlag(cmd)
+}
+
+func (o *rulesOptions) complete(getenv func(string) string) error {
+	if err := o.pods.check(); err != nil {
+		return err
+	}
+	if err := o.clusters.check(); err != nil {
+		return err
+	}
+	return o.prefix.complete(getenv)
 }
 
 func newRulesCommand(getenv func(string) string) *cobra.Command {
@@ -41,13 +55,15 @@ func newRulesCommand(getenv func(string) string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
 		Short: "Print Prometheus rules: usage by group, and alerts",
-		Long: `Print a rule file for Prometheus. It records, by namespace and group, memory,
-CPU, the requests for both, and the size of home directories: each in full,
-where a user in several groups counts in each, and by share, where the sum over
-the groups is the whole. The shares need serve --with share.
+		Long: `Print a rule file for Prometheus. It records memory, CPU, the requests for
+memory, CPU and GPUs, and the size of home directories, by user and by group.
+By group it records each in full, so that a user in several groups counts in
+each, and by share, so that the sum over the groups is the whole. The shares
+need serve --with share.
 
-It alerts when the exporter or the hub is down, when memberships are too old,
-when refreshes fail, when usage is too old, and when the token lacks a scope.
+The alerts fire when the exporter or the hub is down, when memberships or usage
+are too old, when refreshes fail, when the token lacks a scope, and when series
+are missing that usage is made of.
 
 This asks no hub and no Prometheus.
 
@@ -56,7 +72,7 @@ This asks no hub and no Prometheus.
   groups-exporter rules --only alerts | promtool check rules /dev/stdin`,
 		Args: needsNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.prefix.complete(getenv); err != nil {
+			if err := o.complete(getenv); err != nil {
 				return err
 			}
 			return interruptible(cmd.Context(), func() error { return runRules(cmd.OutOrStdout(), o) })
@@ -67,9 +83,9 @@ This asks no hub and no Prometheus.
 }
 
 func runRules(out io.Writer, o rulesOptions) error {
-	queries := promql.Queries{Prefix: o.prefix.value, MultipleName: o.multipleName}
+	queries := promql.Queries{Prefix: o.prefix.value, MultipleName: o.multipleName, Pods: o.pods.value, Clusters: o.clusters.labels}
 	if o.namespace != "" {
-		queries.Hubs = promql.Is(metrics.LabelNamespace, o.namespace)
+		queries.Hubs = []string{promql.Is(metrics.LabelNamespace, o.namespace)}
 	}
 	var groups []rules.Group
 	if o.only != alertRules {

@@ -149,15 +149,15 @@ func TestServeOptions(t *testing.T) {
 		{"Kubernetes", "", "JUPYTERHUB_API_URL= HUB_SERVICE_HOST=10.0.0.1 HUB_SERVICE_PORT=8081", func(o serveOptions) bool { return o.hub.api.String() == "http://10.0.0.1:8081/hub/api" }},
 		{"Kubernetes with IPv6", "", "JUPYTERHUB_API_URL= HUB_SERVICE_HOST=fd00::1", func(o serveOptions) bool { return o.hub.api.String() == "http://[fd00::1]:8081/hub/api" }},
 		{"the Prometheus of the Python exporter", "--prometheus_host support --prometheus_port 80 --update_metrics_interval 15 --update_dirsize_interval 7200", "", func(o serveOptions) bool {
-			return o.usage.address == "http://support:80" && o.usage.interval == 15*time.Second && o.usage.homeDirInterval == 2*time.Hour &&
+			return o.usage.prometheus.address == "http://support:80" && o.usage.interval == 15*time.Second && o.usage.homeDirInterval == 2*time.Hour &&
 				o.usage.attribution == usage.Full && o.staleness(o.usage.homeDirInterval) == 6*time.Hour && len(o.python.warnings()) == 0
 		}},
-		{"its port and host have defaults", "--prometheus_port 80", "", func(o serveOptions) bool { return o.usage.address == "http://localhost:80" }},
+		{"its port and host have defaults", "--prometheus_port 80", "", func(o serveOptions) bool { return o.usage.prometheus.address == "http://localhost:80" }},
 		{"as its chart renders them, unset", "--prometheus_host= --prometheus_port= --update_metrics_interval 15", "", func(o serveOptions) bool {
 			return o.usage.client == nil && len(o.python.warnings()) == 1
 		}},
 		{"ours are stronger", "--prometheus-url https://p/x --usage-interval 30s --prometheus_host h --update_metrics_interval 15", "", func(o serveOptions) bool {
-			return o.usage.address == "https://p/x" && o.usage.interval == 30*time.Second && o.usage.homeDirInterval == time.Hour
+			return o.usage.prometheus.address == "https://p/x" && o.usage.interval == 30*time.Second && o.usage.homeDirInterval == time.Hour
 		}},
 		{"the token's flag of the Python exporter", "--hub_api_token t2", "", func(o serveOptions) bool { return o.hub.token.Reveal() == "t2" && o.python.tokenOnLine }},
 	} {

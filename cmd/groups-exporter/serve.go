@@ -182,7 +182,7 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	log.Info("serving", "metrics", o.web.telemetryPath, "prefix", o.web.routePrefix, "auth", o.web.auth, "because", o.web.authReason)
 	log.Info("asking", "hub", o.hub.api.String(), "namespace", o.hub.namespace, "every", o.interval.String())
 	if o.usage.client != nil {
-		log.Info("asking", "prometheus", o.usage.address, "attribution", o.usage.attribution, "every", o.usage.interval.String(), "home_dirs_every", o.usage.homeDirInterval.String())
+		log.Info("asking", "prometheus", o.usage.prometheus.address, "attribution", o.usage.attribution, "every", o.usage.interval.String(), "home_dirs_every", o.usage.homeDirInterval.String())
 	}
 	for _, warning := range o.python.warnings() {
 		log.Warn(warning)

@@ -23,17 +23,18 @@ import (
 // schemaVersion is Grafana 11.0's; later ones migrate it.
 const schemaVersion = 39
 
-// The variables, and how queries use them.
+// The variables, as queries use them.
 const (
 	datasource = "${datasource}"
-	hubs       = metrics.LabelNamespace + `=~"$hub"`
-	groups     = metrics.LabelUsergroup + `=~"$group"`
+	hub        = metrics.LabelNamespace + `=~"$hub"`
+	group      = metrics.LabelUsergroup + `=~"$group"`
 )
 
 // Options say what the dashboard asks.
 type Options struct {
-	// Prefix and MultipleName are as promql.Queries take them.
-	Prefix, MultipleName string
+	// Prefix, MultipleName, Pods and Clusters are as promql.Queries take them.
+	Prefix, MultipleName, Pods string
+	Clusters                   []string
 	// Plain asks for usage by the queries themselves, without recording rules.
 	Plain bool
 	// Share counts a user in several groups by share, and not in full.
@@ -62,7 +63,8 @@ func Write(w io.Writer, o Options) error {
 
 //nolint:staticcheck // the builder that is not deprecated needs Grafana 12
 func (o Options) dashboard() *grafana.DashboardBuilder {
-	return grafana.NewDashboardBuilder("JupyterHub groups").
+	q := o.queries()
+	b := grafana.NewDashboardBuilder("JupyterHub groups").
 		Uid("groups-exporter").
 		Description("Who is in which group of a JupyterHub, and what the groups use. Made by groups-exporter dashboard.").
 		Tags([]string{"jupyterhub"}).
@@ -70,81 +72,121 @@ func (o Options) dashboard() *grafana.DashboardBuilder {
 		Refresh("5m").
 		Time("now-24h", "now").
 		Tooltip(grafana.DashboardCursorSyncCrosshair).
-		WithVariable(grafana.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus")).
-		WithVariable(variable("hub", "Hub", metrics.LabelNamespace, promql.Select(o.name(metrics.GroupMembers)))).
-		WithVariable(variable("group", "Group", metrics.LabelUsergroup, promql.Select(o.name(metrics.GroupMembers), hubs))).
+		WithVariable(grafana.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus"))
+	for i, label := range o.Clusters {
+		b.WithVariable(variable(label, label, label, promql.Select(o.name(metrics.GroupMembers), o.clusters()[:i]...)))
+	}
+	b.WithVariable(variable("hub", "Hub", metrics.LabelNamespace, promql.Select(o.name(metrics.GroupMembers), o.clusters()...))).
+		WithVariable(variable("group", "Group", metrics.LabelUsergroup, q.OfHubs(o.name(metrics.GroupMembers)))).
 		WithRow(grafana.NewRowBuilder("Groups")).
-		WithPanel(number("Users", "sum(max by (namespace) ("+promql.Select(metrics.Users, hubs)+"))")).
-		WithPanel(number("Groups", "count(group by (namespace, usergroup) ("+o.members()+"))")).
+		WithPanel(number("Users", "sum("+o.anyOf(q.OfHubs(metrics.Users))+")")).
+		WithPanel(number("Groups", "count(group by ("+q.Labels(metrics.LabelUsergroup)+") ("+o.members()+"))")).
 		WithPanel(number("Users in several groups", o.inSeveral())).
 		WithPanel(bars("Users in several groups, by number of groups", "{{groups}} groups", o.byNumberOfGroups())).
 		WithPanel(o.now()).
-		WithPanel(lines("Members", "", units.Short, byGroup, anyOf("namespace, usergroup", o.members()))).
-		WithPanel(lines("Active users", "Seen in the last 7 days. Needs serve --with activity.", units.Short, byGroup,
-			anyOf("namespace, usergroup", o.family(metrics.GroupActiveUsers, `period="7d"`)))).
-		WithRow(grafana.NewRowBuilder("Usage")).
-		WithPanel(o.usage("Memory", units.BytesIEC, metrics.Memory)).
-		WithPanel(o.usage("CPU", cores, metrics.CPU)).
-		WithPanel(o.usage("Memory requests", units.BytesIEC, metrics.MemoryRequests)).
-		WithPanel(o.usage("CPU requests", cores, metrics.CPURequests)).
-		WithPanel(o.usage("Home directories", units.BytesIEC, metrics.HomeDir).Span(24)).
+		WithPanel(lines("Members", "", units.Short, o.byGroup(), o.anyOf(o.members(), metrics.LabelUsergroup))).
+		WithPanel(lines("Active users", "Seen in the last 7 days. Needs serve --with activity.", units.Short, o.byGroup(),
+			o.anyOf(o.family(metrics.GroupActiveUsers, `period="7d"`), metrics.LabelUsergroup))).
+		WithRow(grafana.NewRowBuilder("Usage"))
+	for _, panel := range usagePanels() {
+		b.WithPanel(o.usage(panel.title, panel.unit, panel.resource))
+	}
+	return b.
 		WithRow(grafana.NewRowBuilder("Exporter")).
-		WithPanel(lines("Age of the memberships", "Since the last refresh that succeeded.", units.Seconds, byHub,
-			"time() - "+anyOf("namespace", promql.Select(metrics.LastRefreshSuccess, hubs)))).
-		WithPanel(lines("Hub up", "1 where the last refresh succeeded.", units.Short, byHub,
-			anyOf("namespace", promql.Select(metrics.HubUp, hubs)))).
-		WithPanel(lines("Failed refreshes in an hour", "", units.Short, byHub+" {{reason}}",
-			"sum by (namespace, reason) (increase("+promql.Select(metrics.RefreshFailures, hubs)+"[1h]))")).
-		WithPanel(lines("Requests to the hub", "By the answer's status, 0 where none came.", units.RequestsPerSecond, byHub+" {{code}}",
-			"sum by (namespace, code) (rate("+promql.Select(metrics.HubRequests, hubs)+"[$__rate_interval]))"))
+		WithPanel(lines("Age of the memberships", "Since the last refresh that succeeded.", units.Seconds, o.byHub(),
+			"time() - "+o.anyOf(q.OfHubs(metrics.LastRefreshSuccess)))).
+		WithPanel(lines("Hub up", "1 where the last refresh succeeded.", units.Short, o.byHub(), o.anyOf(q.OfHubs(metrics.HubUp)))).
+		WithPanel(lines("Failed refreshes in an hour", "", units.Short, o.byHub()+" {{reason}}",
+			"sum by ("+q.Labels(metrics.LabelReason)+") (increase("+q.OfHubs(metrics.RefreshFailures)+"[1h]))")).
+		WithPanel(lines("Requests to the hub", "By the answer's status, 0 where none came.", units.RequestsPerSecond, o.byHub()+" {{code}}",
+			"sum by ("+q.Labels(metrics.LabelCode)+") (rate("+q.OfHubs(metrics.HubRequests)+"[$__rate_interval]))"))
+}
+
+// usagePanel is a resource as the dashboard shows it.
+type usagePanel struct {
+	title, unit string
+	resource    metrics.Resource
+}
+
+func usagePanels() []usagePanel {
+	return []usagePanel{
+		{"Memory", units.BytesIEC, metrics.Memory},
+		{"CPU", cores, metrics.CPU},
+		{"Memory requests", units.BytesIEC, metrics.MemoryRequests},
+		{"CPU requests", cores, metrics.CPURequests},
+		{"GPU requests", units.Short, metrics.GPURequests},
+		{"GPU slice requests", units.Short, metrics.GPUSliceRequests},
+		{"Home directories", units.BytesIEC, metrics.HomeDir},
+	}
 }
 
 // Grafana has no unit of its own for cores: 100m is a tenth of one.
 const cores = "sishort"
 
-// The legends.
-const (
-	byHub   = "{{namespace}}"
-	byGroup = "{{usergroup}} ({{namespace}})"
-)
+// byHub is the legend of a hub.
+func (o Options) byHub() string {
+	legend := "{{namespace}}"
+	for _, label := range o.Clusters {
+		legend += " {{" + label + "}}"
+	}
+	return legend
+}
+
+// byGroup is the legend of a group.
+func (o Options) byGroup() string { return "{{usergroup}} (" + o.byHub() + ")" }
 
 func (o Options) name(family string) string { return metrics.Name(o.Prefix, family) }
 
 func (o Options) family(family string, matchers ...string) string {
-	return promql.Select(o.name(family), append([]string{hubs, groups}, matchers...)...)
+	return o.queries().OfHubs(o.name(family), append([]string{group}, matchers...)...)
 }
 
 func (o Options) members() string { return o.family(metrics.GroupMembers) }
 
-// anyOf is one of the same series that several exporters of a hub publish.
-func anyOf(labels, series string) string { return "max by (" + labels + ") (" + series + ")" }
+// anyOf returns one of the same series that several exporters of a hub publish.
+func (o Options) anyOf(series string, labels ...string) string {
+	return "max by (" + o.queries().Labels(labels...) + ") (" + series + ")"
+}
+
+// clusters returns the matchers of the variables for clusters.
+func (o Options) clusters() []string {
+	var matchers []string
+	for _, label := range o.Clusters {
+		matchers = append(matchers, label+`=~"$`+label+`"`)
+	}
+	return matchers
+}
 
 func (o Options) queries() promql.Queries {
-	return promql.Queries{Prefix: o.Prefix, Hubs: hubs, Groups: groups, MultipleName: o.MultipleName}
+	return promql.Queries{
+		Prefix: o.Prefix, Hubs: append([]string{hub}, o.clusters()...), Groups: []string{group},
+		Pods: o.Pods, Clusters: o.Clusters, MultipleName: o.MultipleName,
+	}
 }
 
 // groupsOfUsers counts the real groups of each user, where they are published.
 func (o Options) groupsOfUsers() string {
-	return fmt.Sprintf("count by (namespace, username) (group by (namespace, username, usergroup) (%s))",
-		promql.Select(o.name(metrics.UserGroupInfo), hubs, o.queries().NotMultiple()))
+	q := o.queries()
+	return fmt.Sprintf("count by (%s) (group by (%s) (%s))", q.Labels(metrics.LabelUsername),
+		q.Labels(metrics.LabelUsername, metrics.LabelUsergroup), q.OfHubs(o.name(metrics.UserGroupInfo), q.NotMultiple()))
 }
 
 // inSeveral counts the users in several groups, whatever of them is published.
 func (o Options) inSeveral() string {
 	return fmt.Sprintf("count(%s > 1)\nor\nsum(%s)\nor\nvector(0)", o.groupsOfUsers(),
-		anyOf("namespace", promql.Select(o.name(metrics.GroupMembers), hubs, o.queries().Multiple())))
+		o.anyOf(o.queries().OfHubs(o.name(metrics.GroupMembers), o.queries().Multiple())))
 }
 
 func (o Options) byNumberOfGroups() string {
-	return fmt.Sprintf("sum by (groups) (count_values by (namespace) (\"groups\", %s > 1))", o.groupsOfUsers())
+	return fmt.Sprintf("sum by (groups) (count_values by (%s) (\"groups\", %s > 1))", o.queries().Labels(), o.groupsOfUsers())
 }
 
 func (o Options) byUsage(resource metrics.Resource) string {
+	q := o.queries()
 	if !o.Plain {
 		// Without a name: the table would have a row for each.
-		return anyOf("namespace, usergroup", promql.Select(promql.RecordedByGroup(resource, o.Share), hubs, groups))
+		return o.anyOf(q.OfHubs(promql.RecordedByGroup(resource, o.Share), group), metrics.LabelUsergroup)
 	}
-	q := o.queries()
 	return q.ByGroup(q.ByUser(resource), o.Share)
 }
 
@@ -157,7 +199,10 @@ func (o Options) usage(title, unit string, resource metrics.Resource) *timeserie
 	if !o.Plain {
 		counted += " From the recording rules of groups-exporter rules."
 	}
-	panel := lines(title, counted, unit, byGroup, o.byUsage(resource))
+	panel := lines(title, counted, unit, o.byGroup(), o.byUsage(resource))
+	if resource == metrics.HomeDir {
+		panel.Span(24) // the last one, in a row of its own
+	}
 	if o.Share {
 		panel.Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal))
 	}
@@ -166,19 +211,21 @@ func (o Options) usage(title, unit string, resource metrics.Resource) *timeserie
 
 // now is a table of the groups as they are.
 func (o Options) now() *table.PanelBuilder {
-	columns := []struct{ title, unit, expr string }{
-		{"Members", units.Short, anyOf("namespace, usergroup", o.members())},
-		{"Active users, 7 days", units.Short, anyOf("namespace, usergroup", o.family(metrics.GroupActiveUsers, `period="7d"`))},
-		{"Running servers", units.Short, anyOf("namespace, usergroup", o.family(metrics.GroupRunningServers))},
-		{"Memory", units.BytesIEC, o.byUsage(metrics.Memory)},
-		{"CPU", cores, o.byUsage(metrics.CPU)},
-		{"Memory requests", units.BytesIEC, o.byUsage(metrics.MemoryRequests)},
-		{"CPU requests", cores, o.byUsage(metrics.CPURequests)},
-		{"Home directories", units.BytesIEC, o.byUsage(metrics.HomeDir)},
+	type column struct{ title, unit, expr string }
+	columns := []column{
+		{"Members", units.Short, o.anyOf(o.members(), metrics.LabelUsergroup)},
+		{"Active users, 7 days", units.Short, o.anyOf(o.family(metrics.GroupActiveUsers, `period="7d"`), metrics.LabelUsergroup)},
+		{"Running servers", units.Short, o.anyOf(o.family(metrics.GroupRunningServers), metrics.LabelUsergroup)},
+	}
+	for _, panel := range usagePanels() {
+		columns = append(columns, column{panel.title, panel.unit, o.byUsage(panel.resource)})
 	}
 	// Grafana calls a query's column "Value #" and the query's letter.
 	renamed := map[string]string{metrics.LabelNamespace: "Hub", metrics.LabelUsergroup: "Group"}
 	order := map[string]int{metrics.LabelNamespace: 0, metrics.LabelUsergroup: 1}
+	for _, label := range o.Clusters {
+		order[label] = len(order)
+	}
 	panel := table.NewPanelBuilder().Title("Groups now").Datasource(dataSource()).Height(10).Span(24).
 		Description("Active users and running servers need serve --with activity.")
 	for i, column := range columns {

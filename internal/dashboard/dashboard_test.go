@@ -100,12 +100,12 @@ func TestPanels(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	q := promql.Queries{Prefix: "lab", MultipleName: "several", Hubs: `namespace=~"$hub"`, Groups: `usergroup=~"$group"`}
+	q := promql.Queries{Prefix: "lab", MultipleName: "several", Hubs: []string{`namespace=~"$hub"`}, Groups: []string{`usergroup=~"$group"`}}
 	for _, o := range []dashboard.Options{{}, {Share: true}, {Plain: true}, {Plain: true, Share: true}} {
 		o.Prefix, o.MultipleName = q.Prefix, q.MultipleName
 		b, text := write(t, o)
 		for _, resource := range metrics.Resources() {
-			want := "max by (namespace, usergroup) (" + promql.Select(promql.RecordedByGroup(resource, o.Share), q.Hubs, q.Groups) + ")"
+			want := "max by (namespace, usergroup) (" + q.OfHubs(promql.RecordedByGroup(resource, o.Share), q.Groups...) + ")"
 			if o.Plain {
 				want = q.ByGroup(q.ByUser(resource), o.Share)
 			}

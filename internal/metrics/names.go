@@ -26,16 +26,18 @@ type Resource string
 
 // The resources.
 const (
-	Memory         Resource = "memory"
-	CPU            Resource = "cpu"
-	MemoryRequests Resource = "memory_requests"
-	CPURequests    Resource = "cpu_requests"
-	HomeDir        Resource = "home_dir"
+	Memory           Resource = "memory"
+	CPU              Resource = "cpu"
+	MemoryRequests   Resource = "memory_requests"
+	CPURequests      Resource = "cpu_requests"
+	GPURequests      Resource = "gpu_requests"
+	GPUSliceRequests Resource = "gpu_slice_requests"
+	HomeDir          Resource = "home_dir"
 )
 
 // Resources lists them all: directories, which change seldom, then those of pods.
 func Resources() []Resource {
-	return []Resource{HomeDir, Memory, CPU, MemoryRequests, CPURequests}
+	return []Resource{HomeDir, Memory, CPU, MemoryRequests, CPURequests, GPURequests, GPUSliceRequests}
 }
 
 // family gives the name of a resource's family behind the prefix, and its help.
@@ -51,6 +53,10 @@ func (r Resource) family() (name, help string) {
 		return "user_group_memory_requests_bytes", "Memory that the pods request."
 	case CPURequests:
 		return "user_group_cpu_requests_seconds", "CPU that the pods request, in cores."
+	case GPURequests:
+		return "user_group_gpu_requests", "Whole GPUs that the pods request."
+	case GPUSliceRequests:
+		return "user_group_gpu_slice_requests", "Parts of GPUs that the pods request: MIG devices, whatever their size, and shared GPUs."
 	default:
 		return "user_group_home_dir_bytes", "Size of the home directories."
 	}
@@ -71,6 +77,7 @@ const (
 	UsageInterval         = "groups_exporter_usage_interval_seconds"
 	LastUsageSuccess      = "groups_exporter_last_usage_success_timestamp_seconds"
 	UsageUnattributed     = "groups_exporter_usage_unattributed"
+	UsageSeriesMissing    = "groups_exporter_usage_series_missing"
 	buildInfoPrefix       = "groups_exporter" // of the family ..._build_info
 )
 
@@ -86,4 +93,5 @@ const (
 	LabelReason    = "reason"
 	LabelCode      = "code"
 	LabelResource  = "resource"
+	LabelSeries    = "series"
 )

@@ -59,7 +59,7 @@ func TestUsageFamiliesNames(t *testing.T) {
 	}
 	want := []string{
 		"jupyterhub_user_group_home_dir_bytes", "jupyterhub_user_group_memory_bytes", "jupyterhub_user_group_cpu_seconds",
-		"jupyterhub_user_group_memory_requests_bytes", "jupyterhub_user_group_cpu_requests_seconds",
+		"jupyterhub_user_group_memory_requests_bytes", "jupyterhub_user_group_cpu_requests_seconds", "jupyterhub_user_group_gpu_requests", "jupyterhub_user_group_gpu_slice_requests",
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

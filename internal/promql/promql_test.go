@@ -1,38 +1,33 @@
 package promql_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
-// Every selector in every query is of the given hubs, and parses.
+// Every query parses, and every selector in it has the matchers that it was given.
 func TestQueries(t *testing.T) {
 	for _, q := range []promql.Queries{
 		{},
-		{Hubs: promql.Is("namespace", "a\"b\\c\nd\tü")},
-		{Hubs: `namespace=~"$hub"`, Groups: `usergroup=~"$group"`, Prefix: "lab", MultipleName: `sev"eral`},
+		{Hubs: []string{promql.Is("namespace", "a\"b\\c\nd\tü")}},
+		{Hubs: []string{`namespace=~"$hub"`}, Groups: []string{`usergroup=~"$group"`}, Prefix: "lab", MultipleName: `sev"eral`},
+		{Hubs: []string{`namespace="prod"`, `cluster=~"e.*"`}, Pods: `jupyter-\d+|"dask"`, Clusters: []string{"cluster", "region"}},
 	} {
-		exprs := []string{q.Directories()}
-		for _, resource := range metrics.Resources() {
-			for _, usage := range []string{q.ByUser(resource), promql.Select(promql.RecordedByUser(resource), q.Hubs)} {
-				exprs = append(exprs, usage, q.ByGroup(usage, false), q.ByGroup(usage, true))
-			}
-		}
-		for _, text := range exprs {
+		for _, text := range all(q) {
 			expr, err := parser.NewParser(parser.Options{}).ParseExpr(text)
 			if err != nil {
 				t.Errorf("%v in\n%s", err, text)
 				continue
 			}
 			parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
-				if s, ok := node.(*parser.VectorSelector); ok && q.Hubs != "" && !strings.Contains(s.String(), "namespace=") {
-					t.Errorf("of all hubs: %s in\n%s", s, text)
-				}
+				checkNode(t, q, node)
 				return nil
 			})
 			if q.Prefix != "" && strings.Contains(text, "jupyterhub_") {
@@ -42,14 +37,79 @@ func TestQueries(t *testing.T) {
 	}
 }
 
+// all returns every query that can be written, of all resources.
+func all(q promql.Queries) []string {
+	exprs := []string{
+		q.Directories(), q.Owners(), q.PodUsers(q.Owners()), q.PodUsers(q.OfHubs(promql.RecordedOwners)), q.Gaps(),
+	}
+	if len(q.Clusters) == 0 {
+		exprs = append(exprs, q.MixedClusters())
+	}
+	for _, resource := range metrics.Resources() {
+		if resource != metrics.HomeDir {
+			exprs = append(exprs, q.ByOwner(resource), q.ByUserOf(resource, q.OfHubs(promql.RecordedPodUsers)))
+		}
+		for _, usage := range []string{q.ByUser(resource), q.OfHubs(promql.RecordedByUser(resource))} {
+			exprs = append(exprs, usage, q.ByGroup(usage, false), q.ByGroup(usage, true))
+		}
+	}
+	return exprs
+}
+
+// checkNode checks that a selector is of the queried hubs and pods, and that series of
+// different clusters meet nowhere.
+func checkNode(t *testing.T, q promql.Queries, node parser.Node) {
+	t.Helper()
+	var labels []string
+	switch n := node.(type) {
+	case *parser.VectorSelector:
+		if n.String() == promql.ContainerRequests {
+			return // Gaps looks for requests of any pod: those of one hub may all request nothing
+		}
+		matchers := q.Hubs
+		if strings.HasPrefix(n.Name, "container_") || strings.HasPrefix(n.Name, "kube_") {
+			if q.Pods != "" {
+				matchers = append(slices.Clone(matchers), promql.Is("pod", q.Pods))
+			}
+		}
+		for _, matcher := range matchers {
+			if name, _, _ := strings.Cut(matcher, "="); !slices.ContainsFunc(n.LabelMatchers, func(m *labelMatcher) bool { return m.Name == name }) {
+				t.Errorf("%s has no matcher %s", n, matcher)
+			}
+		}
+		return
+	case *parser.AggregateExpr:
+		if n.Without {
+			return
+		}
+		labels = n.Grouping
+	case *parser.BinaryExpr:
+		if n.VectorMatching == nil || !n.VectorMatching.On || len(n.VectorMatching.MatchingLabels) == 0 {
+			return
+		}
+		labels = n.VectorMatching.MatchingLabels
+	default:
+		return
+	}
+	for _, label := range append([]string{"namespace"}, q.Clusters...) {
+		if !slices.Contains(labels, label) {
+			t.Errorf("%s leaves out %s", node, label)
+		}
+	}
+}
+
+type labelMatcher = labels.Matcher
+
 // The names are a contract: dashboards and recorded series have them.
 func TestRecordedNames(t *testing.T) {
 	for resource, want := range map[metrics.Resource][3]string{
-		metrics.Memory:         {"namespace_username:container_memory_working_set_bytes:sum", "namespace_usergroup:container_memory_working_set_bytes:sum", "namespace_usergroup:container_memory_working_set_bytes:share_sum"},
-		metrics.CPU:            {"namespace_username:container_cpu_usage_seconds:rate5m", "namespace_usergroup:container_cpu_usage_seconds:rate5m", "namespace_usergroup:container_cpu_usage_seconds:share_rate5m"},
-		metrics.MemoryRequests: {"namespace_username_memory:kube_pod_container_resource_requests:sum", "namespace_usergroup_memory:kube_pod_container_resource_requests:sum", "namespace_usergroup_memory:kube_pod_container_resource_requests:share_sum"},
-		metrics.CPURequests:    {"namespace_username_cpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_cpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_cpu:kube_pod_container_resource_requests:share_sum"},
-		metrics.HomeDir:        {"namespace_username:dirsize_total_size_bytes:sum", "namespace_usergroup:dirsize_total_size_bytes:sum", "namespace_usergroup:dirsize_total_size_bytes:share_sum"},
+		metrics.Memory:           {"namespace_username:container_memory_working_set_bytes:sum", "namespace_usergroup:container_memory_working_set_bytes:sum", "namespace_usergroup:container_memory_working_set_bytes:share_sum"},
+		metrics.CPU:              {"namespace_username:container_cpu_usage_seconds:rate5m", "namespace_usergroup:container_cpu_usage_seconds:rate5m", "namespace_usergroup:container_cpu_usage_seconds:share_rate5m"},
+		metrics.MemoryRequests:   {"namespace_username_memory:kube_pod_container_resource_requests:sum", "namespace_usergroup_memory:kube_pod_container_resource_requests:sum", "namespace_usergroup_memory:kube_pod_container_resource_requests:share_sum"},
+		metrics.CPURequests:      {"namespace_username_cpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_cpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_cpu:kube_pod_container_resource_requests:share_sum"},
+		metrics.GPURequests:      {"namespace_username_gpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_gpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_gpu:kube_pod_container_resource_requests:share_sum"},
+		metrics.GPUSliceRequests: {"namespace_username_gpu_slice:kube_pod_container_resource_requests:sum", "namespace_usergroup_gpu_slice:kube_pod_container_resource_requests:sum", "namespace_usergroup_gpu_slice:kube_pod_container_resource_requests:share_sum"},
+		metrics.HomeDir:          {"namespace_username:dirsize_total_size_bytes:sum", "namespace_usergroup:dirsize_total_size_bytes:sum", "namespace_usergroup:dirsize_total_size_bytes:share_sum"},
 	} {
 		got := [3]string{promql.RecordedByUser(resource), promql.RecordedByGroup(resource, false), promql.RecordedByGroup(resource, true)}
 		if got != want {

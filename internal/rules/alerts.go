@@ -10,43 +10,53 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
-// Alerts tell that memberships are not published, or are not what they should be.
+// Alerts returns rules that alert when memberships or usage are missing, or aren't what
+// they should be.
 func Alerts(q promql.Queries) Group {
-	hubUp := promql.Select(metrics.HubUp, q.Hubs)
-	failures := func(reasons string) string { return promql.Select(metrics.RefreshFailures, q.Hubs, reasons) }
-	return Group{Name: "groups-exporter-alerts", Rules: []Rule{
+	hub := q.Labels()
+	resource := q.Labels(metrics.LabelResource)
+	alerts := []Rule{
 		alert("GroupsExporterDown", 10*time.Minute, "critical",
-			// One that was there in the last day and is no more; and where none is
-			// left at all, for as long as that lasts.
-			fmt.Sprintf("group by (namespace) (present_over_time(%[1]s[1d])) unless on (namespace) %[1]s\nor on ()\nabsent(%[1]s)", hubUp),
+			// An exporter that was up in the last day and is gone; and if none is left at
+			// all, for as long as that lasts.
+			fmt.Sprintf("group by (%[1]s) (present_over_time(%[2]s[1d])) unless on (%[1]s) %[2]s\nor on ()\nabsent(%[2]s)", hub, q.OfHubs(metrics.HubUp)),
 			"Prometheus gets no metrics of the exporter{{ with $labels.namespace }} of {{ . }}{{ end }}",
 			"Nothing is known of groups, and usage by group is not recorded. Does groups-exporter run, and does Prometheus scrape it?"),
 		alert("GroupsExporterHubDown", 15*time.Minute, "warning",
-			fmt.Sprintf("max by (namespace) (%s) == 0", hubUp),
+			fmt.Sprintf("max by (%s) (%s) == 0", hub, q.OfHubs(metrics.HubUp)),
 			"The hub of {{ $labels.namespace }} doesn't tell its users and groups",
 			"The last refresh failed, and every one for 15 minutes. Memberships stay as they were, until they are too old. The exporter's log says why, and so does "+metrics.RefreshFailures+" by reason."),
 		alert("GroupsExporterMembershipOld", 5*time.Minute, "warning",
-			fmt.Sprintf("time() - max by (namespace) (%s)\n> 3 * max by (namespace) (%s) + 300",
-				promql.Select(metrics.LastRefreshSuccess, q.Hubs), promql.Select(metrics.RefreshInterval, q.Hubs)),
+			fmt.Sprintf("time() - max by (%[1]s) (%[2]s)\n> 3 * max by (%[1]s) (%[3]s) + 300",
+				hub, q.OfHubs(metrics.LastRefreshSuccess), q.OfHubs(metrics.RefreshInterval)),
 			"The memberships of {{ $labels.namespace }} are {{ $value | humanizeDuration }} old",
 			"No refresh has succeeded for more than three intervals: who joined or left a group since then is counted where they were."),
 		alert("GroupsExporterRefreshesFailing", 15*time.Minute, "warning",
 			// Of one exporter: two that ask the same hub fail together.
-			fmt.Sprintf("max by (namespace) (sum without (reason) (increase(%s[1h]))) > 10", failures("")),
+			fmt.Sprintf("max by (%s) (sum without (reason) (increase(%s[1h]))) > 10", hub, q.OfHubs(metrics.RefreshFailures)),
 			"{{ $value | humanize }} refreshes from the hub of {{ $labels.namespace }} failed in the last hour",
 			"Some may have succeeded in between. The exporter's log says why, and so does "+metrics.RefreshFailures+" by reason."),
 		alert("GroupsExporterTokenLacksScope", 0, "warning",
-			fmt.Sprintf("sum by (namespace) (increase(%s[2h])) > 0\nand on (namespace)\nmax by (namespace) (%s) == 0",
-				failures(promql.Is(metrics.LabelReason, "scope")), hubUp),
+			fmt.Sprintf("sum by (%[1]s) (increase(%[2]s[2h])) > 0\nand on (%[1]s)\nmax by (%[1]s) (%[3]s) == 0",
+				hub, q.OfHubs(metrics.RefreshFailures, promql.Is(metrics.LabelReason, "scope")), q.OfHubs(metrics.HubUp)),
 			"The token for the hub of {{ $labels.namespace }} may not read what is needed",
 			"Its role needs the scopes list:users and read:users:groups (c.JupyterHub.load_roles). The exporter's log names the one that is missing."),
 		alert("GroupsExporterUsageOld", 15*time.Minute, "warning",
-			// Also where none has ever succeeded: there is no time of it then.
-			fmt.Sprintf("max by (namespace, resource) (%[1]s)\nunless on (namespace, resource)\ntime() - max by (namespace, resource) (%[2]s)\n< 3 * max by (namespace, resource) (%[1]s) + 300",
-				promql.Select(metrics.UsageInterval, q.Hubs), promql.Select(metrics.LastUsageSuccess, q.Hubs)),
+			// Also if none has ever succeeded: then there is no time of it.
+			fmt.Sprintf("max by (%[1]s) (%[2]s)\nunless on (%[1]s)\ntime() - max by (%[1]s) (%[3]s)\n< 3 * max by (%[1]s) (%[2]s) + 300",
+				resource, q.OfHubs(metrics.UsageInterval), q.OfHubs(metrics.LastUsageSuccess)),
 			"The {{ $labels.resource }} that the exporter publishes for {{ $labels.namespace }} is old",
 			"No query of it has succeeded for more than three intervals. When the last good answer is too old, its metric goes away. The exporter's log says why, and so does "+metrics.UsageFailures+" by reason."),
-	}}
+		alert("GroupsExporterUsageIncomplete", 15*time.Minute, "warning", q.Gaps(),
+			"Usage by group in {{ $labels.namespace }} is too low: {{ $labels.series }} is missing",
+			"Usage is made of this series, and Prometheus lacks it for some pods, or altogether. 'groups-exporter check --prometheus-url' says what to configure."),
+	}
+	if len(q.Clusters) == 0 {
+		alerts = append(alerts, alert("GroupsExporterClustersMixed", 15*time.Minute, "warning", q.MixedClusters(),
+			"Usage by group in {{ $labels.namespace }} adds up {{ $value }} clusters",
+			"This Prometheus holds pods of several clusters with the same namespace, and the rules can't tell them apart. Print the rules again with --cluster-label cluster."))
+	}
+	return Group{Name: "groups-exporter-alerts", Rules: alerts}
 }
 
 func alert(name string, after time.Duration, severity, expr, summary, description string) Rule {

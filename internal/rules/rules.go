@@ -44,17 +44,25 @@ func Write(w io.Writer, interval time.Duration, groups ...Group) error {
 	return encoder.Close()
 }
 
-// Recording is the usage of each resource by user, and from that by group, in full
-// and by the users' shares.
+// Recording returns rules that record whose each pod is, then the usage of each
+// resource by user, and from that by group, in full and by the users' shares. The order
+// matters: Prometheus evaluates a group's rules one after another.
 func Recording(q promql.Queries) Group {
 	g := Group{Name: "groups-exporter-usage"}
+	g.Rules = append(g.Rules,
+		Rule{Record: promql.RecordedOwners, Expr: q.Owners()},
+		Rule{Record: promql.RecordedPodUsers, Expr: q.PodUsers(q.OfHubs(promql.RecordedOwners))})
 	for _, resource := range metrics.Resources() {
+		usage := q.ByUser(resource)
+		if resource != metrics.HomeDir {
+			usage = q.ByUserOf(resource, q.OfHubs(promql.RecordedPodUsers))
+		}
 		byUser := promql.RecordedByUser(resource)
-		g.Rules = append(g.Rules, Rule{Record: byUser, Expr: q.ByUser(resource)})
+		g.Rules = append(g.Rules, Rule{Record: byUser, Expr: usage})
 		for _, share := range []bool{false, true} {
 			g.Rules = append(g.Rules, Rule{
 				Record: promql.RecordedByGroup(resource, share),
-				Expr:   q.ByGroup(promql.Select(byUser, q.Hubs), share),
+				Expr:   q.ByGroup(q.OfHubs(byUser), share),
 			})
 		}
 	}

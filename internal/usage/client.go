@@ -1,12 +1,14 @@
 package usage
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +31,7 @@ type Client struct {
 	api       v1.API
 	address   string
 	namespace string
+	queries   promql.Queries
 	timeout   time.Duration
 }
 
@@ -38,8 +41,10 @@ type Options struct {
 	URL *url.URL
 	// HTTP has the credentials, the authorities, the proxy.
 	HTTP config.HTTPClientConfig
-	// Namespace is that of the hub's pods and directories.
+	// Namespace is that of the hub's pods and directories, or empty for all.
 	Namespace string
+	// Queries select series beside that.
+	Queries promql.Queries
 	// Timeout bounds one query, at the server too.
 	Timeout   time.Duration
 	UserAgent string
@@ -71,36 +76,61 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{api: v1.NewAPI(checked{asked}), address: o.URL.String(), namespace: o.Namespace, timeout: o.Timeout}, nil
+	return &Client{api: v1.NewAPI(checked{asked}), address: o.URL.String(), namespace: o.Namespace, queries: o.Queries, timeout: o.Timeout}, nil
 }
 
-// Read asks what is used of a resource now. Its error is an *Error.
+// Read queries what is used of a resource now. Its error is an *Error.
 func (c *Client) Read(ctx context.Context, resource metrics.Resource) (*Answer, error) {
-	queries := promql.Queries{Hubs: promql.Is(metrics.LabelNamespace, c.namespace)}
-	query, name := queries.ByUser(resource), model.LabelName(metrics.LabelUsername)
-	if resource == metrics.HomeDir {
-		// Join tells whose they are: Prometheus need not know the users.
+	// Join finds the users: Prometheus need not have the memberships.
+	query, name := "", model.LabelName("")
+	if queries := c.ofNamespace(); resource == metrics.HomeDir {
 		query, name = queries.Directories(), promql.Directory
+	} else {
+		query, name = queries.ByOwner(resource), promql.Owner
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	value, warnings, _, err := c.api.Query(ctx, query, time.Now(), v1.WithTimeout(c.timeout))
-	if err != nil {
-		return nil, c.error(err)
-	}
-	if len(warnings) > 0 {
-		// So Thanos and others tell that a store didn't answer: the sums would be too low.
-		return nil, &Error{Reason: Partial, URL: c.address, Problem: strings.Join(warnings, "; ")}
+	if err := c.failure(err, warnings); err != nil {
+		return nil, err
 	}
 	vector, ok := value.(model.Vector)
 	if !ok {
-		return nil, &Error{Reason: Format, URL: c.address, Problem: "it is no vector"}
+		return nil, c.malformed("it is no vector")
 	}
-	answer := newAnswer(resource)
+	values := make(map[string]float64, len(vector))
 	for _, sample := range vector {
-		answer.add(string(sample.Metric[name]), float64(sample.Value))
+		if sample.Histogram != nil || sample.Timestamp == 0 {
+			return nil, c.malformed("a sample has no value")
+		}
+		values[string(sample.Metric[name])] += float64(sample.Value)
 	}
-	return answer, nil
+	return newAnswer(resource, values), nil
+}
+
+// ofNamespace returns the queries of the hub in the client's namespace.
+func (c *Client) ofNamespace() promql.Queries {
+	queries := c.queries
+	if c.namespace != "" {
+		queries.Hubs = append(slices.Clone(queries.Hubs), promql.Is(metrics.LabelNamespace, c.namespace))
+	}
+	return queries
+}
+
+// failure returns the error of an answer, and of one with warnings: with a warning,
+// Thanos and others say that a part is missing, and then the sums are too low.
+func (c *Client) failure(err error, warnings v1.Warnings) error {
+	if err != nil {
+		return c.error(err)
+	}
+	if len(warnings) > 0 {
+		return &Error{Reason: Partial, URL: c.address, Problem: strings.Join(warnings, "; ")}
+	}
+	return nil
+}
+
+func (c *Client) malformed(problem string) *Error {
+	return &Error{Reason: Format, URL: c.address, Problem: problem}
 }
 
 // bounded cuts off an answer that is too large, before it is all in memory.
@@ -114,23 +144,43 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// checked turns a status that is not of Prometheus' API into an Error.
+// checked refuses partial answers, and turns a status that isn't one of Prometheus' API
+// into an Error.
 type checked struct{ api.Client }
 
 func (c checked) Do(ctx context.Context, r *http.Request) (*http.Response, []byte, error) {
+	// A cluster of VictoriaMetrics then fails if a part of it is down. Others ignore it.
+	query := r.URL.Query()
+	query.Set("deny_partial_response", "1")
+	r.URL.RawQuery = query.Encode()
 	response, body, err := c.Client.Do(ctx, r)
 	if err != nil {
 		return response, body, err
 	}
 	switch response.StatusCode {
-	case http.StatusOK, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		return response, body, nil // after the last two it asks again, with GET for POST
+	case http.StatusOK:
+		if isPartial(body) {
+			return response, body, &Error{Reason: Partial, Problem: "it says isPartial"}
+		}
+		return response, body, nil
+	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return response, body, nil // the API client then repeats a POST as a GET
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
 		if json.Valid(body) {
 			return response, body, nil // it says what is wrong with the query
 		}
 	}
 	return response, body, &Error{Reason: Status, Status: response.StatusCode}
+}
+
+// isPartial reports whether a cluster of VictoriaMetrics answered without some of its
+// storage nodes. It says so beside the data, and not in a warning.
+func isPartial(body []byte) bool {
+	if !bytes.Contains(body, []byte("isPartial")) {
+		return false
+	}
+	var answer struct{ IsPartial bool }
+	return json.Unmarshal(body, &answer) == nil && answer.IsPartial
 }
 
 // error tells what went wrong between us and Prometheus.

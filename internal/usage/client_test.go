@@ -46,6 +46,9 @@ func prometheus(t *testing.T, answer http.HandlerFunc) string {
 func TestRead(t *testing.T) {
 	queries := map[string]bool{}
 	address := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("deny_partial_response") != "1" {
+			t.Error("a partial answer would do")
+		}
 		if r.URL.Path != "/below/api/v1/query" || r.UserAgent() != "groups-exporter/test" || r.FormValue("timeout") != "1m0s" {
 			t.Errorf("%s from %q, %v", r.URL, r.UserAgent(), r.Form)
 		}
@@ -54,7 +57,7 @@ func TestRead(t *testing.T) {
 		if !strings.Contains(query, `namespace="n\"s"`) {
 			t.Errorf("not of the namespace alone: %s", query)
 		}
-		label := "username"
+		label := "owner"
 		if strings.Contains(query, "dirsize") {
 			label = "directory"
 		}
@@ -63,7 +66,9 @@ func TestRead(t *testing.T) {
 			{"metric": {%[1]q: "c"}, "value": [1, "-0"]},
 			{"metric": {%[1]q: "d"}, "value": [1, "NaN"]},
 			{"metric": {%[1]q: "e"}, "value": [1, "-Inf"]},
-			{"metric": {}, "value": [1, "2"]}]}}`, label)
+			{"metric": {}, "value": [1, "2"]},
+			{"metric": {%[1]q: "f", "cluster": "east"}, "value": [1, "1e308"]},
+			{"metric": {%[1]q: "f", "cluster": "west"}, "value": [1, "1e308"]}]}}`, label)
 	})
 	c := client(t, address+"/below/", time.Minute)
 	for _, resource := range metrics.Resources() {
@@ -71,7 +76,7 @@ func TestRead(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", resource, err)
 		}
-		want := &usage.Answer{Resource: resource, Values: map[string]float64{"a\nb@ü": 1.5, "c": 0, "": 2}, NotFinite: 2}
+		want := &usage.Answer{Resource: resource, Values: map[string]float64{"a\nb@ü": 1.5, "c": 0, "": 2}, NotFinite: 3}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", resource, diff)
 		}
@@ -112,6 +117,9 @@ func TestReadFails(t *testing.T) {
 		{"a query that isn't understood", answers(400, "application/json", `{"status": "error", "errorType": "bad_data", "error": "parse error"}`), usage.Query, "can't answer the query: parse error"},
 		{"the server's own timeout", answers(503, "application/json", `{"status": "error", "errorType": "timeout", "error": "query timed out"}`), usage.Status, "answered 503 Service Unavailable"},
 		{"a part of it", answers(200, "application/json", `{"status": "success", "warnings": ["store-1: unavailable", "store-2: slow"], "data": {"resultType": "vector", "result": []}}`), usage.Partial, "may not be whole: store-1: unavailable; store-2: slow"},
+		{"a part of it, as VictoriaMetrics says", answers(200, "application/json", `{"status": "success", "isPartial": true, "data": {"resultType": "vector", "result": []}}`), usage.Partial, "may not be whole: it says isPartial"},
+		{"a sample without a value", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}}]}}`), usage.Format, "a sample has no value"},
+		{"a histogram", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "histogram": [1, {"count": "1", "sum": "2", "buckets": []}]}]}}`), usage.Format, "a sample has no value"},
 		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			fmt.Fprint(w, `{"status":`)

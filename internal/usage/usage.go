@@ -5,6 +5,7 @@ package usage
 
 import (
 	"iter"
+	"maps"
 	"math"
 
 	"github.com/groups-exporter/groups-exporter/internal/membership"
@@ -24,23 +25,24 @@ const (
 // Answer is what Prometheus tells of a resource, whoever the users of the hub are.
 type Answer struct {
 	Resource metrics.Resource
-	// Values are by user's name, and those of HomeDir by directory.
+	// Values are by owner of pods, which is a user's name or a form of it. Those of
+	// HomeDir are by directory.
 	Values map[string]float64
 	// NotFinite counts the values that were left out because they are no numbers, or
 	// infinite.
 	NotFinite int
 }
 
-func newAnswer(resource metrics.Resource) *Answer {
-	return &Answer{Resource: resource, Values: map[string]float64{}}
-}
-
-func (a *Answer) add(name string, value float64) {
-	if math.IsNaN(value) || math.IsInf(value, 0) {
-		a.NotFinite++
-		return
+// newAnswer returns an answer with the values that are finite.
+func newAnswer(resource metrics.Resource, values map[string]float64) *Answer {
+	a := &Answer{Resource: resource, Values: values}
+	for name, value := range values {
+		if math.IsNaN(value) || math.IsInf(value, 0) {
+			delete(values, name)
+			a.NotFinite++
+		}
 	}
-	a.Values[name] += value
+	return a
 }
 
 // Usage is what the users in a snapshot use of a resource.
@@ -55,40 +57,31 @@ type Usage struct {
 // Join gives the values of an answer to the users in a snapshot.
 func Join(a *Answer, snapshot *membership.Snapshot) *Usage {
 	u := &Usage{Resource: a.Resource, snapshot: snapshot, byUser: make(map[string]float64, len(a.Values))}
-	if a.Resource == metrics.HomeDir {
-		for directory, user := range owners(a.Values, snapshot) {
-			u.byUser[user] += a.Values[directory]
-			u.Unknown--
+	unknown := maps.Clone(a.Values)
+	for _, form := range formsOf(a.Resource) {
+		if len(unknown) == 0 {
+			break // forms of 100,000 names take a while
 		}
-	} else {
 		for user := range snapshot.Users() {
-			if value, ok := a.Values[user]; ok {
-				u.byUser[user] = value
-				u.Unknown--
+			name := form(user)
+			if value, ok := unknown[name]; ok {
+				u.byUser[user] += value
+				delete(unknown, name)
 			}
 		}
 	}
-	u.Unknown += len(a.Values)
+	u.Unknown = len(unknown)
 	return u
 }
 
-// owners tells whose the directories are. They are named by the safe form of a
-// user's name or by its escaped form. Where both can be, as in the recording rule,
-// the directory is that of the user whose safe form it is.
-func owners(directories map[string]float64, snapshot *membership.Snapshot) map[string]string {
-	found := make(map[string]string, len(directories))
-	for _, form := range []func(string) string{slug.Safe, slug.Escape} {
-		for user := range snapshot.Users() {
-			directory := form(user)
-			if _, ok := directories[directory]; !ok {
-				continue
-			}
-			if _, taken := found[directory]; !taken {
-				found[directory] = user
-			}
-		}
+// formsOf returns the forms of users' names that an answer has, as in the recording
+// rules: if two users could be meant, the first of these decides.
+func formsOf(resource metrics.Resource) []func(string) string {
+	if resource == metrics.HomeDir {
+		return []func(string) string{slug.Safe, slug.Escape}
 	}
-	return found
+	asIs := func(name string) string { return name }
+	return []func(string) string{asIs, slug.Label, slug.Safe, slug.Escape}
 }
 
 // Rows yields what counts in which group. The pseudo-group for users in several

@@ -10,6 +10,7 @@ import (
 
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/slug"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
@@ -46,6 +47,36 @@ func TestRows(t *testing.T) {
 		if joined.Unknown != 2 {
 			t.Errorf("%s: %d unknown users, want 2", c.what, joined.Unknown)
 		}
+	}
+}
+
+// What pods say of their user is the user's name, or a form of it. If the same text is
+// the name of one user and a form of another's, it is the first one's.
+func TestOwners(t *testing.T) {
+	snapshot := membership.New("hub", membership.NewListing(time.Now(),
+		membership.User{Name: "ada@x.org"},
+		membership.User{Name: "Bob.Smith"},
+		membership.User{Name: "a-very-long-name@of-a-very-long-domain.example"},
+		membership.User{Name: "has-2dhyphen"},
+		membership.User{Name: "has-hyphen"},
+	), membership.Rules{})
+	long := slug.Label("a-very-long-name@of-a-very-long-domain.example")
+	joined := usage.Join(&usage.Answer{Resource: metrics.Memory, Values: map[string]float64{
+		"ada@x.org": 1, "ada-40x-2eorg": 2, "ada-x-org---210e59f6": 4, // annotation, kubespawner 6, a Dask worker
+		"Bob.Smith": 8, "-42ob-2e-53mith": 16,
+		long:           32,
+		"has-2dhyphen": 64,
+		"ghost":        128, "": 256,
+	}}, snapshot)
+	want := []metrics.UsageRow{
+		{User: "Bob.Smith", Group: "none", Value: 24}, {User: "a-very-long-name@of-a-very-long-domain.example", Group: "none", Value: 32},
+		{User: "ada@x.org", Group: "none", Value: 7}, {User: "has-2dhyphen", Group: "none", Value: 64},
+	}
+	if diff := cmp.Diff(want, slices.Collect(joined.Rows(usage.Full))); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if joined.Unknown != 2 {
+		t.Errorf("%d owners are unknown, want 2", joined.Unknown)
 	}
 }
 

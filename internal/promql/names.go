@@ -1,0 +1,44 @@
+package promql
+
+import "github.com/groups-exporter/groups-exporter/internal/metrics"
+
+// The names of the series that record Owners and PodUsers.
+const (
+	RecordedOwners   = "namespace_pod_owner:kube_pod_annotations:group"
+	RecordedPodUsers = "namespace_pod_username:kube_pod_annotations:group"
+)
+
+// RecordedByUser returns the name of the series that record ByUser.
+func RecordedByUser(resource metrics.Resource) string {
+	return recorded("namespace_username", resource, "")
+}
+
+// RecordedByGroup returns the name of the series that record ByGroup.
+func RecordedByGroup(resource metrics.Resource, share bool) string {
+	if share {
+		return recorded("namespace_usergroup", resource, "share_")
+	}
+	return recorded("namespace_usergroup", resource, "")
+}
+
+// recorded returns a name of the form level:metric:operation. All requests are series
+// of one metric, whose label resource is gone, so the level says which resource it is.
+func recorded(level string, resource metrics.Resource, prefix string) string {
+	switch resource {
+	case metrics.Memory:
+		return level + ":" + ContainerMemory + ":" + prefix + "sum"
+	case metrics.CPU:
+		return level + ":container_cpu_usage_seconds:" + prefix + "rate5m"
+	case metrics.HomeDir:
+		return level + ":" + DirectorySize + ":" + prefix + "sum"
+	case metrics.MemoryRequests:
+		level += "_memory"
+	case metrics.CPURequests:
+		level += "_cpu"
+	case metrics.GPURequests:
+		level += "_gpu"
+	default:
+		level += "_gpu_slice"
+	}
+	return level + ":" + ContainerRequests + ":" + prefix + "sum"
+}

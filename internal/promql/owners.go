@@ -1,0 +1,83 @@
+package promql
+
+import "github.com/groups-exporter/groups-exporter/internal/metrics"
+
+// The labels in which kube-state-metrics exports the pod annotation and the pod label
+// hub.jupyter.org/username. kubespawner writes the user's name into the annotation and
+// a form of it into the label. What else makes pods for a user, like Dask Gateway, is
+// configured by hand and may write a form into the annotation too.
+const (
+	UserAnnotation = "annotation_hub_jupyter_org_username"
+	UserLabel      = "label_hub_jupyter_org_username"
+)
+
+// Labels of results that are no user's name yet.
+const (
+	// Owner is the user to whom a pod belongs: the user's name, or a form of it.
+	Owner = "owner"
+	// Directory is the name of a directory, as prometheus-dirsize-exporter has it.
+	Directory = "directory"
+)
+
+// lookback is how long a pod that has ended keeps its owner. The rate of its CPU goes
+// on for as long, and a restart of kube-state-metrics is bridged.
+const lookback = "[5m]"
+
+// Owners returns the owner of each pod that has one: series of value 1 with the labels
+// namespace, pod and owner. The annotation decides, or the label if there is no
+// annotation. If another pod of the same name ended a moment ago, the current one
+// decides.
+func (q Queries) Owners() string {
+	series := q.PodOwners()
+	annotations, labels := series[0], series[1]
+	return q.best([]string{"pod"}, Owner,
+		copyLabel("4 * "+annotations+" or 3 * last_over_time("+annotations+lookback+")", UserAnnotation, Owner),
+		copyLabel("2 * "+labels+" or last_over_time("+labels+lookback+")", UserLabel, Owner))
+}
+
+// PodUsers returns the user of each pod that has an owner: series of value 1 with the
+// labels namespace, pod and username. The owners are an expression like Owners. An
+// owner that is neither the name of a user nor a form of one is taken for a name.
+func (q Queries) PodUsers(owners string) string {
+	return call("group by ("+q.Labels("pod", metrics.LabelUsername)+")",
+		owners,
+		"* on ("+q.Labels(Owner)+") group_left (username)",
+		q.namedByForm(),
+		"or on ("+q.Labels("pod")+")",
+		copyLabel(owners, Owner, metrics.LabelUsername))
+}
+
+// namedByForm returns users by the forms of their names that differ from the name:
+// series of value 1 with the labels namespace, owner and username. Such a form ends in
+// a hash, or has a hyphen before each escaped byte. A name that looks like a form is
+// in the result as itself, so that its pods go to nobody else.
+func (q Queries) namedByForm() string {
+	const hashed = `=~".+---[0-9a-f]{8}"`
+	return q.best([]string{Owner}, metrics.LabelUsername,
+		"4 * "+q.usersBy(metrics.UserGroupInfo, metrics.LabelUsername, Owner, `=~"[a-z0-9-]*-[0-9a-f][a-z0-9-]*"`),
+		"3 * "+q.usersBy(metrics.UserInfo, metrics.LabelLabel, Owner, hashed),
+		"2 * "+q.usersBy(metrics.UserGroupInfo, metrics.LabelSafe, Owner, hashed),
+		q.usersBy(metrics.UserGroupInfo, metrics.LabelEscaped, Owner, `=~".*-.*"`))
+}
+
+// directoryUsers returns users by the names that their directories may have: series of
+// value 1 with the labels namespace, directory and username. If a directory's name is
+// the safe form of one user's name and the escaped form of another's, the first owns it.
+func (q Queries) directoryUsers() string {
+	return q.best([]string{Directory}, metrics.LabelUsername,
+		"2 * "+q.usersBy(metrics.UserGroupInfo, metrics.LabelSafe, Directory, ""),
+		q.usersBy(metrics.UserGroupInfo, metrics.LabelEscaped, Directory, ""))
+}
+
+// usersBy returns the users of a membership metric, with a form of their names copied
+// to a label: series of value 1 with the labels namespace, username, form and label.
+func (q Queries) usersBy(family, form, label, matcher string) string {
+	if matcher != "" {
+		matcher = form + matcher
+	}
+	labels := []string{metrics.LabelUsername}
+	if form != metrics.LabelUsername {
+		labels = append(labels, form)
+	}
+	return copyLabel(call("group by ("+q.Labels(labels...)+")", q.OfHubs(metrics.Name(q.Prefix, family), matcher)), form, label)
+}

@@ -1,0 +1,83 @@
+package promql
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+)
+
+// Source is a kind of series that usage is made of.
+type Source struct {
+	// Metric is the metric's name.
+	Metric string
+	// Selectors select the series, in all namespaces. One of them is enough.
+	Selectors []string
+	// Of are the resources that need it.
+	Of []metrics.Resource
+	// Optional is set if a cluster may well be without it.
+	Optional bool
+}
+
+// Sources returns all series that usage is made of.
+func (q Queries) Sources() []Source {
+	ofPods := []metrics.Resource{
+		metrics.Memory, metrics.CPU, metrics.MemoryRequests, metrics.CPURequests, metrics.GPURequests, metrics.GPUSliceRequests,
+	}
+	requests := func(optional bool, resource metrics.Resource) Source {
+		return Source{ContainerRequests, []string{q.pods(ContainerRequests, requested(resource))}, []metrics.Resource{resource}, optional}
+	}
+	return []Source{
+		{PodAnnotations, q.PodOwners(), ofPods, false},
+		{ContainerMemory, []string{q.pods(ContainerMemory, `pod!=""`)}, ofPods[:1], false},
+		{ContainerCPU, []string{q.pods(ContainerCPU, `pod!=""`)}, ofPods[1:2], false},
+		requests(false, metrics.MemoryRequests),
+		requests(false, metrics.CPURequests),
+		requests(true, metrics.GPURequests),
+		requests(true, metrics.GPUSliceRequests),
+		{PodPhase, []string{q.pods(PodPhase)}, ofPods[2:], false},
+		{DirectorySize, []string{q.OfHubs(DirectorySize)}, []metrics.Resource{metrics.HomeDir}, true},
+	}
+}
+
+// PodOwners returns the selectors of the series that say whose a pod is.
+func (q Queries) PodOwners(matchers ...string) []string {
+	return []string{
+		q.pods(PodAnnotations, append(matchers, UserAnnotation+`!=""`)...),
+		q.pods(PodLabels, append(matchers, UserLabel+`!=""`)...),
+	}
+}
+
+// Gaps returns what is missing now of the usage of hubs: how many pods lack a series,
+// or 1 if a whole kind of series is gone, with the labels namespace and series. It has
+// no result if nothing is missing.
+func (q Queries) Gaps() string {
+	pod, hub := "("+q.Labels("pod")+")", "("+q.Labels()+")"
+	owned := "(" + strings.Join(q.PodOwners(), " or ") + ")"
+	gap := func(series, operation string, lines ...string) string {
+		return fmt.Sprintf(`label_replace(%s, "%s", "%s", "", "")`, call(operation+" by "+hub, lines...), metrics.LabelSeries, series)
+	}
+	running := q.pods(PodPhase, `phase="Running"`) + " == 1"
+	withoutUsage := func(series string) string {
+		return gap(series, "count", call("group by "+pod, owned, "and on "+pod, running, "unless on "+pod, q.pods(series)))
+	}
+	homes := q.OfHubs(RecordedByGroup(metrics.HomeDir, false))
+	gaps := []string{
+		gap(PodAnnotations, "count", call("group by "+pod, q.pods(ContainerMemory, `pod=~"jupyter-.*"`), "unless on "+pod, owned)),
+		withoutUsage(ContainerMemory),
+		withoutUsage(ContainerCPU),
+		gap(ContainerRequests, "group", owned, "unless on ()", ContainerRequests),
+		gap(DirectorySize, "group", "last_over_time("+homes+"[1d])", "unless on "+hub, homes),
+	}
+	return strings.TrimSpace(call("", strings.Join(gaps, "\nor\n"))) + "\nand on " + hub + " " + q.OfHubs(metrics.HubUp) +
+		"\nor\nmax by (" + q.Labels(metrics.LabelSeries) + ") (" + q.OfHubs(metrics.UsageSeriesMissing) + ") == 1"
+}
+
+// MixedClusters returns how many clusters have pods with owners in the namespace of a
+// hub, for each namespace with more than one. No label tells the clusters apart, so
+// usage of all of them counts for each hub.
+func (q Queries) MixedClusters() string {
+	return call("count by ("+q.Labels()+")",
+		call("group by ("+q.Labels("cluster")+")", strings.Join(q.PodOwners(`cluster!=""`), "\nor\n"))) +
+		" > 1\nand on (" + q.Labels() + ") " + q.OfHubs(metrics.HubUp)
+}

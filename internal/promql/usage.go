@@ -1,0 +1,145 @@
+package promql
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+)
+
+// The metrics of the kubelet's cAdvisor, of kube-state-metrics and of
+// prometheus-dirsize-exporter that usage is made of.
+const (
+	ContainerMemory   = "container_memory_working_set_bytes"
+	ContainerCPU      = "container_cpu_usage_seconds_total"
+	ContainerRequests = "kube_pod_container_resource_requests"
+	PodAnnotations    = "kube_pod_annotations"
+	PodLabels         = "kube_pod_labels"
+	PodPhase          = "kube_pod_status_phase"
+	DirectorySize     = "dirsize_total_size_bytes"
+)
+
+// Which series of cAdvisor are containers, and which are a pod as a whole. The pause
+// container is neither: it has a name and no container, or is called POD.
+const (
+	isContainer = `container!="",container!="POD"`
+	isPod       = `container="",name="",pod!=""`
+)
+
+// ByUser returns what each user uses of a resource, with the labels namespace and
+// username.
+func (q Queries) ByUser(resource metrics.Resource) string {
+	if resource == metrics.HomeDir {
+		return q.ofDirectories()
+	}
+	return q.ByUserOf(resource, q.PodUsers(q.Owners()))
+}
+
+// ByUserOf is ByUser with the users of the pods from an expression, which may be the
+// name of the series that record PodUsers. It is for the resources that pods use.
+func (q Queries) ByUserOf(resource metrics.Resource, podUsers string) string {
+	return q.sumPods(resource, podUsers, metrics.LabelUsername)
+}
+
+// ByOwner returns what the pods of each owner use of a resource, with the labels
+// namespace and owner. Prometheus needs no memberships for that.
+func (q Queries) ByOwner(resource metrics.Resource) string {
+	return q.sumPods(resource, q.Owners(), Owner)
+}
+
+// sumPods sums what pods use by a label of the series that say whose the pods are.
+func (q Queries) sumPods(resource metrics.Resource, whose, label string) string {
+	return call("sum by ("+q.Labels(label)+")",
+		strings.TrimSpace(call("", q.ofPods(resource))),
+		"* on ("+q.Labels("pod")+") group_left ("+label+")",
+		whose)
+}
+
+// ofPods returns what each pod uses of a resource, with the labels namespace and pod.
+func (q Queries) ofPods(resource metrics.Resource) string {
+	switch resource {
+	case metrics.Memory:
+		return q.memory()
+	case metrics.CPU:
+		return q.cpu()
+	default:
+		return q.requests(requested(resource))
+	}
+}
+
+// memory counts the containers of a pod where they are told apart, and else the pod as
+// a whole. If several series are of one container, the largest counts: the container
+// was restarted, or the kubelet is scraped twice.
+func (q Queries) memory() string {
+	return firstOf(
+		q.sumOfLargest(q.pods(ContainerMemory, isContainer), "container"),
+		q.sumOfLargest(q.pods(ContainerMemory, isPod)))
+}
+
+// cpu counts the same series as memory. A pod that is restarted has two series for
+// some minutes, one at its end and one at its beginning, and both count. Only the
+// labels id or name distinguish them from the same series scraped twice, if Prometheus
+// keeps these labels.
+func (q Queries) cpu() string {
+	rate := func(kind, identity string) string {
+		return "rate(" + q.pods(ContainerCPU, kind, identity) + "[5m])"
+	}
+	return firstOf(
+		q.sumOfLargest(rate(isContainer, `id!=""`), "container", "id"),
+		q.sumOfLargest(rate(isContainer, `id="",name!=""`), "container", "name"),
+		q.sumOfLargest(rate(isContainer, `id="",name=""`), "container"),
+		q.sumOfLargest(rate(isPod, `id!=""`), "id"),
+		q.sumOfLargest(rate(isPod, `id=""`)))
+}
+
+// requests counts what the containers of a pod request, until the pod has ended:
+// kube-state-metrics exports it until the pod is deleted.
+func (q Queries) requests(resource string) string {
+	return q.sumOfLargest(fmt.Sprintf("%s\nunless on (%s)\n%s == 1",
+		q.pods(ContainerRequests, resource), q.Labels("pod", "uid"), q.pods(PodPhase, `phase=~"Failed|Succeeded"`)),
+		"container", "resource")
+}
+
+// requested returns the matcher for a requested resource. kube-state-metrics writes
+// the resource nvidia.com/mig-1g.5gb as nvidia_com_mig_1g_5gb.
+func requested(resource metrics.Resource) string {
+	switch resource {
+	case metrics.MemoryRequests:
+		return `resource="memory"`
+	case metrics.CPURequests:
+		return `resource="cpu"`
+	case metrics.GPURequests:
+		return `resource=~"(amd|nvidia)_com_gpu|gpu_intel_com_(i915|xe)"`
+	default:
+		return `resource=~"nvidia_com_(gpu_shared|mig_.+)"`
+	}
+}
+
+// sumOfLargest sums a vector by pod, after it has taken the largest of the series that
+// agree in the labels.
+func (q Queries) sumOfLargest(vector string, labels ...string) string {
+	largest := call("max by ("+q.Labels(append([]string{"pod"}, labels...)...)+")", vector)
+	if len(labels) == 0 {
+		return largest
+	}
+	return call("sum by ("+q.Labels("pod")+")", largest)
+}
+
+// firstOf returns for each pod the value from the first of the vectors that has one.
+// All of them have the labels namespace and pod.
+func firstOf(vectors ...string) string { return strings.Join(vectors, "\nor\n") }
+
+// Directories returns the size of each directory, with the labels namespace and
+// directory. If several exporters measure the same directory, the largest counts.
+func (q Queries) Directories() string {
+	return "max by (" + q.Labels(Directory) + ") (" + q.OfHubs(DirectorySize) + ")"
+}
+
+// ofDirectories sums the directories of each user. A directory is named by the safe
+// form of the user's name or by the escaped form, and a user may have both.
+func (q Queries) ofDirectories() string {
+	return call("sum by ("+q.Labels(metrics.LabelUsername)+")",
+		q.Directories(),
+		"* on ("+q.Labels(Directory)+") group_left (username)",
+		q.directoryUsers())
+}

@@ -1,0 +1,93 @@
+package usage
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+)
+
+// recent is the time in which a series has to have been there, so that a quiet night
+// is no finding.
+const recent = 24 * time.Hour
+
+// Found is what Prometheus has of a kind of series that usage is made of.
+type Found struct {
+	promql.Source
+	// OK reports whether there are such series in the hub's namespace.
+	OK bool
+	// Elsewhere lists the namespaces that have them, if the hub's hasn't.
+	Elsewhere []string
+}
+
+// Sources is what Prometheus has of all series that usage is made of.
+type Sources struct {
+	Found []Found
+	// Renamed lists the namespaces of pods that are in the label exported_namespace,
+	// which Prometheus makes without honor_labels.
+	Renamed []string
+	// Clusters lists the values of the label cluster, if the pods in the hub's namespace
+	// are of more than one.
+	Clusters []string
+}
+
+// Missing returns the kinds of series that aren't there and should be.
+func (s *Sources) Missing() []Found {
+	return slices.DeleteFunc(slices.Clone(s.Found), func(f Found) bool { return f.OK || f.Optional })
+}
+
+// Sources looks up which series Prometheus has had in the last day. It reads the index
+// alone and evaluates nothing. Its error is an *Error.
+func (c *Client) Sources(ctx context.Context) (*Sources, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	s := &Sources{}
+	for _, source := range c.queries.Sources() {
+		namespaces, err := c.values(ctx, metrics.LabelNamespace, source.Selectors)
+		if err != nil {
+			return nil, err
+		}
+		found := Found{Source: source, OK: slices.Contains(namespaces, c.namespace)}
+		if c.namespace == "" {
+			found.OK = len(namespaces) > 0
+		} else if !found.OK {
+			found.Elsewhere = namespaces
+		}
+		s.Found = append(s.Found, found)
+	}
+	var err error
+	if s.Renamed, err = c.values(ctx, "exported_namespace", c.queries.PodOwners()); err != nil {
+		return nil, err
+	}
+	if c.namespace == "" {
+		return s, nil // one name in several clusters can't be seen
+	}
+	if s.Clusters, err = c.values(ctx, "cluster", c.ofNamespace().PodOwners()); err != nil {
+		return nil, err
+	}
+	if len(s.Clusters) < 2 {
+		s.Clusters = nil
+	}
+	return s, nil
+}
+
+// values returns the values that a label has had in series of any of the selectors,
+// sorted.
+func (c *Client) values(ctx context.Context, label string, selectors []string) ([]string, error) {
+	now := time.Now()
+	values, warnings, _, err := c.api.LabelValues(ctx, label, selectors, now.Add(-recent), now)
+	if err := c.failure(err, warnings); err != nil {
+		return nil, err
+	}
+	values = slices.DeleteFunc(values, func(v model.LabelValue) bool { return v == "" })
+	names := make([]string, 0, len(values))
+	for _, value := range values {
+		names = append(names, string(value))
+	}
+	slices.Sort(names)
+	return names, nil
+}
