@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/groups-exporter/groups-exporter/internal/hub"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 // outputText is for eyes, and for a terminal of any width.
@@ -25,12 +26,16 @@ const outputText output = "text"
 const fullPage = 200
 
 type checkOptions struct {
-	hub    hubOptions
-	with   []extra
-	output output
+	hub        hubOptions
+	prometheus prometheusOptions
+	with       []extra
+	output     output
 
 	// What complete makes of the environment.
-	service string // our name as a service of the hub, if we are one
+	service   string        // our name as a service of the hub, if we are one
+	onlyUsage bool          // there is a Prometheus to check, and no hub
+	namespace string        // of the hub's pods, or empty for all
+	client    *usage.Client // of the Prometheus, or nil
 }
 
 func (o *checkOptions) addFlags(cmd *cobra.Command) {
@@ -39,9 +44,10 @@ func (o *checkOptions) addFlags(cmd *cobra.Command) {
 	outputs := []output{outputText, outputJSON}
 	cmd.Flags().VarP(choice[output]{&o.output, outputs}, "output", "o", "`form` of the output: "+strings.Join(words(outputs), ", "))
 	completeWords(cmd, "output", words(outputs))
+	o.prometheus.addFlags(cmd, "check the series that usage is made of, in")
 	o.hub.addFlags(cmd)
 	// Taken, so that serve's arguments work here, but they don't matter.
-	for _, name := range []string{"namespace", "multi-group", "allow-group", "deny-group", "none-name", "multiple-name"} {
+	for _, name := range []string{"multi-group", "allow-group", "deny-group", "none-name", "multiple-name"} {
 		if err := cmd.Flags().MarkHidden(name); err != nil {
 			panic(err) // it was just added
 		}
@@ -50,6 +56,14 @@ func (o *checkOptions) addFlags(cmd *cobra.Command) {
 
 func (o *checkOptions) complete(getenv func(string) string) error {
 	o.service = getenv("JUPYTERHUB_SERVICE_NAME")
+	o.namespace = o.hub.knownNamespace(getenv)
+	var err error
+	if o.client, err = o.prometheus.client(o.namespace); err != nil {
+		return err
+	}
+	if o.onlyUsage = o.client != nil && !o.hub.isKnown(getenv); o.onlyUsage {
+		return nil
+	}
 	return o.hub.complete(getenv)
 }
 
@@ -57,10 +71,14 @@ func newCheckCommand(getenv func(string) string) *cobra.Command {
 	var o checkOptions
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Tell whether the token may read what is needed",
+		Short: "Check the token's scopes, and the series that usage is made of",
 		Long: `Ask the hub what it is and what the token may do, in at most four small
 requests. Print what can be published, what the token lacks, and the smallest
 role for it: for jupyterhub_config.py, and for Zero to JupyterHub.
+
+With --prometheus-url, also print which of the series that usage is made of that
+Prometheus has had in the last day, and how to get those that are missing. This
+works without a hub.
 
 The exit code is 0 where all that is asked for can be published: who is in which
 group, and with --with activity also active users and running servers by group.
@@ -68,8 +86,11 @@ A scope with a filter, like list:users!group=bio, doesn't do: it shows a part of
 the hub only.
 
 ` + exitCodes,
-		Example: `  groups-exporter check --hub-url http://127.0.0.1:8081 --hub-token-file token`,
-		Args:    needsNoArgs,
+		Example: `  groups-exporter check --hub-url http://127.0.0.1:8081 --hub-token-file token
+
+  # before anything is installed: what does Prometheus know of the pods in prod?
+  groups-exporter check --prometheus-url http://127.0.0.1:9090 --namespace prod`,
+		Args: needsNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.complete(getenv); err != nil {
 				return err
@@ -84,24 +105,72 @@ the hub only.
 }
 
 func runCheck(ctx context.Context, out io.Writer, o checkOptions) error {
-	found, err := o.hub.source(hub.Options{}).client.Inspect(ctx)
-	if err != nil {
-		return err
+	var r checkReport
+	if !o.onlyUsage {
+		found, err := o.hub.source(hub.Options{}).client.Inspect(ctx)
+		if err != nil {
+			return err
+		}
+		r.hubReport = o.report(found)
 	}
-	r := o.report(found)
+	if o.client != nil {
+		var err error
+		if r.Prometheus, err = checkPrometheus(ctx, o.client, &o.prometheus, o.namespace); err != nil {
+			return err
+		}
+	}
+	write := r.writeText
 	if o.output == outputJSON {
-		err = writeJSON(out, r)
-	} else {
-		err = r.writeText(out)
+		write = func(out io.Writer) error { return writeJSON(out, r) }
 	}
-	if err != nil {
+	if err := write(out); err != nil {
 		return err
 	}
 	return r.verdict()
 }
 
-// checkReport is what programs read, and what the text is made of.
+// checkReport is what is known of a hub and of a Prometheus. One of them may be nil.
 type checkReport struct {
+	*hubReport
+	Prometheus *prometheusReport `json:"prometheus,omitempty"`
+}
+
+func (r *checkReport) writeText(out io.Writer) error {
+	width := terminalWidth(out)
+	sign := marks{"ok        ", "missing   ", "optional  ", "warning   "}
+	if width > 0 {
+		sign = marks{"✓ ", "✗ ", "– ", "! "}
+	}
+	var text bytes.Buffer
+	if r.hubReport != nil {
+		r.hubReport.writeText(&text, width, sign)
+	}
+	if r.hubReport != nil && r.Prometheus != nil {
+		text.WriteString("\n")
+	}
+	if r.Prometheus != nil {
+		r.Prometheus.writeText(&text, width, sign)
+	}
+	_, err := text.WriteTo(out)
+	return err
+}
+
+func (r *checkReport) verdict() error {
+	var ofHub, ofPrometheus error
+	if r.hubReport != nil {
+		ofHub = r.hubReport.verdict()
+	}
+	if r.Prometheus != nil {
+		ofPrometheus = r.Prometheus.verdict()
+	}
+	if ofHub != nil && ofPrometheus != nil {
+		return fmt.Errorf("%w; %w", ofHub, ofPrometheus)
+	}
+	return cmp.Or(ofHub, ofPrometheus)
+}
+
+// hubReport is what check says of a hub.
+type hubReport struct {
 	Hub       string       `json:"hub"`
 	Version   string       `json:"version"`
 	Token     checkToken   `json:"token"`
@@ -143,9 +212,9 @@ type capability struct {
 }
 
 // report puts together what is known. It decides all that is said.
-func (o *checkOptions) report(found *hub.Inspection) *checkReport {
+func (o *checkOptions) report(found *hub.Inspection) *hubReport {
 	activity := slices.Contains(o.with, withActivity)
-	r := &checkReport{
+	r := &hubReport{
 		Hub: o.hub.api.String(), Version: found.Version, Token: checkToken{found.Kind, found.Name},
 		Can: []capability{
 			{What: "memberships", Needs: []string{"list:users", "read:users:groups"}, asked: true},
@@ -191,7 +260,7 @@ func (o *checkOptions) report(found *hub.Inspection) *checkReport {
 }
 
 // warn says what an operator should know although it may work.
-func (r *checkReport) warn() []string {
+func (r *hubReport) warn() []string {
 	warnings := []string{}
 	if !r.found.HasPages() {
 		return append(warnings, r.tooOld())
@@ -225,7 +294,7 @@ func (r *checkReport) warn() []string {
 	return warnings
 }
 
-func (r *checkReport) tooOld() string {
+func (r *hubReport) tooOld() string {
 	return fmt.Sprintf("JupyterHub %s has neither pages nor scopes: groups-exporter needs 2.0 or later", r.Version)
 }
 
@@ -265,7 +334,7 @@ func lackOf(missing, partly []string) string {
 }
 
 // verdict is the error of a check that didn't go well.
-func (r *checkReport) verdict() error {
+func (r *hubReport) verdict() error {
 	if !r.found.HasPages() {
 		return errors.New(r.tooOld())
 	}
@@ -305,14 +374,8 @@ func (e *lackingError) Unwrap() error {
 // marks are how lines begin: with words in a pipe, and with signs on a terminal.
 type marks struct{ ok, missing, optional, warning string }
 
-func (r *checkReport) writeText(out io.Writer) error {
-	width := terminalWidth(out)
-	sign := marks{"ok        ", "missing   ", "optional  ", "warning   "}
-	if width > 0 {
-		sign = marks{"✓ ", "✗ ", "– ", "! "}
-	}
-	var text bytes.Buffer
-	line := func(mark, what, note string) { writeLine(&text, width, mark, what, note) }
+func (r *hubReport) writeText(text *bytes.Buffer, width int, sign marks) {
+	line := func(mark, what, note string) { writeLine(text, width, mark, what, note) }
 	line("hub      ", r.Hub, "")
 	line("version  ", printable(r.Version), "")
 	line("token    ", strings.TrimSpace(oneLine(r.Token.Kind)+" "+printable(r.Token.Name)), "")
@@ -342,12 +405,10 @@ func (r *checkReport) writeText(out io.Writer) error {
 	}
 	if r.found.HasPages() {
 		text.WriteString("\n# The smallest role, in jupyterhub_config.py:\n")
-		r.writePython(&text)
+		r.writePython(text)
 		text.WriteString("\n# The same in the values of Zero to JupyterHub:\n")
-		r.writeYAML(&text)
+		r.writeYAML(text)
 	}
-	_, err := text.WriteTo(out)
-	return err
 }
 
 func count(n *int) string {
@@ -358,7 +419,7 @@ func count(n *int) string {
 }
 
 // cost says what a refresh takes, "" where there can be none.
-func (r *checkReport) cost() string {
+func (r *hubReport) cost() string {
 	requests := r.found.Requests()
 	if requests == 0 {
 		return ""
@@ -408,7 +469,7 @@ func wrap(text string, width int) []string {
 
 // writePython and writeYAML write the role for a hub's configuration. Its name is ours;
 // it may be for a service that is named otherwise.
-func (r *checkReport) writePython(w io.Writer) {
+func (r *hubReport) writePython(w io.Writer) {
 	comment := ""
 	if r.service == "" {
 		comment = "  # has to be one of c.JupyterHub.services" // else the hub doesn't start
@@ -426,7 +487,7 @@ func (r *checkReport) writePython(w io.Writer) {
 `, r.optional(`"%s",`))
 }
 
-func (r *checkReport) writeYAML(w io.Writer) {
+func (r *hubReport) writeYAML(w io.Writer) {
 	name := yamlString(r.serviceName())
 	fmt.Fprintln(w, "hub:")
 	if r.service == "" {
@@ -445,7 +506,7 @@ func (r *checkReport) writeYAML(w io.Writer) {
 }
 
 // optional are lines of comment with the scopes that add something, in a form.
-func (r *checkReport) optional(form string) string {
+func (r *hubReport) optional(form string) string {
 	lines := fmt.Sprintf("        # "+form+"  # optional: "+groupsWithoutMembers+"\n", "list:groups")
 	if slices.ContainsFunc(r.Can, func(can capability) bool { return can.What == cheaperRefreshes }) {
 		lines += fmt.Sprintf("        # "+form+"  # optional: with it, "+cheaperRefreshes+"\n", "read:groups")
@@ -453,7 +514,7 @@ func (r *checkReport) optional(form string) string {
 	return lines
 }
 
-func (r *checkReport) serviceName() string { return cmp.Or(r.service, "groups-exporter") }
+func (r *hubReport) serviceName() string { return cmp.Or(r.service, "groups-exporter") }
 
 // yamlString writes a text as YAML, on one line.
 func yamlString(text string) string {

@@ -103,6 +103,7 @@ func runDump(ctx context.Context, out, errOut io.Writer, o dumpOptions) error {
 	if err != nil {
 		return err
 	}
+	o.usage.sayWhatIsMissing(ctx, errOut, snapshot.Namespace())
 	families := []iter.Seq[*dto.MetricFamily]{metrics.Families(o.publish.metrics(), snapshot)}
 	for _, u := range used {
 		families = append(families, o.usage.family(o.publish.metrics(), snapshot, u))

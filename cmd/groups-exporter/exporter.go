@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -37,9 +38,9 @@ type exporter struct {
 	resources []metrics.Resource            // those that Prometheus is asked for
 
 	// Of the hub's poller alone.
-	began    time.Time       // when the refresh under way, or the last one, did
-	noticed  map[string]bool // the notices of the last refresh: what was said is not said again
-	byGroups bool            // whether the next refresh reads groups, and of users the new ones
+	began    time.Time // when the refresh under way, or the last one, did
+	noticed  notices   // of the last refresh
+	byGroups bool      // whether the next refresh reads groups, and of users the new ones
 
 	// mu guards what the pollers share.
 	mu       sync.Mutex
@@ -56,7 +57,7 @@ const memberships = 0
 func newExporter(o serveOptions, log *slog.Logger) *exporter {
 	e := &exporter{
 		publish: o.publish, usage: o.usage, log: log,
-		answers: map[metrics.Resource]*usage.Answer{},
+		answers: map[metrics.Resource]*usage.Answer{}, noticed: notices{},
 	}
 	e.status.Store(&server.Status{Version: versionNumber(), Hub: o.hub.api.String(), Namespace: o.hub.namespace})
 	self := metrics.NewSelf()
@@ -118,7 +119,40 @@ func (e *exporter) run(ctx context.Context, o serveOptions) {
 		}
 		running.Go(func() { poller.Run(ctx) })
 	}
+	if e.usage.client != nil {
+		running.Go(func() { e.lookUpSources(ctx, o.staleness(sourcesInterval)) })
+	}
 	running.Wait()
+}
+
+// sourcesInterval is how often serve looks up which series Prometheus has.
+const sourcesInterval = 10 * time.Minute
+
+// lookUpSources looks up again and again which of the series that usage is made of
+// Prometheus has, and says what is missing.
+func (e *exporter) lookUpSources(ctx context.Context, staleness time.Duration) {
+	namespace := e.status.Load().Namespace
+	warned := notices{}
+	poller := server.Poller[*usage.Sources]{
+		Refresh: func(ctx context.Context) (*usage.Sources, error) {
+			sources, err := e.usage.client.Sources(ctx)
+			return sources, withHint(err)
+		},
+		Publish: func(sources *usage.Sources) ([]any, error) {
+			missing := sources.Missing()
+			for _, found := range sources.Found {
+				if !found.Optional {
+					e.record.SeriesMissing(found.Metric, slices.ContainsFunc(missing, func(m usage.Found) bool { return m.Metric == found.Metric }))
+				}
+			}
+			e.self.Gather()
+			warned.log(e.log, sourceNotices(sources, namespace))
+			return []any{"series", len(sources.Found), "missing", len(missing)}, nil
+		},
+		Drop:     func() { e.record.SeriesUnknown(); e.self.Gather() },
+		Interval: sourcesInterval, MaxStaleness: staleness, Log: e.log.With("lookup", "series of usage"),
+	}
+	poller.Run(ctx)
 }
 
 // refresh asks the hub.
@@ -139,7 +173,7 @@ func (e *exporter) refresh(ctx context.Context) (*membership.Snapshot, error) {
 		}
 		e.log.Info("memberships will be read", "from", from)
 	}
-	e.notice(append(e.source.notices(snapshot, result), e.publish.notices(snapshot)...))
+	e.noticed.log(e.log, append(e.source.notices(snapshot, result), e.publish.notices(snapshot)...))
 	return snapshot, nil
 }
 
@@ -316,16 +350,19 @@ func (e *exporter) families(layer int) iter.Seq[*dto.MetricFamily] {
 	return e.usage.family(e.publish.metrics(), e.snapshot, used)
 }
 
-// notice logs what the refresh before did not say already.
-func (e *exporter) notice(notices []string) {
-	now := map[string]bool{}
-	for _, notice := range notices {
-		now[notice] = true
-		if !e.noticed[notice] {
-			e.log.Warn(notice)
+// notices are what was logged last, so that it isn't logged again.
+type notices map[string]bool
+
+// log logs the notices that are new.
+func (n notices) log(log *slog.Logger, texts []string) {
+	before := maps.Clone(n)
+	clear(n)
+	for _, text := range texts {
+		n[text] = true
+		if !before[text] {
+			log.Warn(text)
 		}
 	}
-	e.noticed = now
 }
 
 func (e *exporter) handler(o serveOptions) *server.Handler {

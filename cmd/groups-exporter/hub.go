@@ -65,8 +65,7 @@ func (o *hubOptions) complete(getenv func(string) string) error {
 	if err := o.completeAddress(getenv); err != nil {
 		return err
 	}
-	pod, _ := os.ReadFile(podNamespaceFile)
-	o.namespace = cmp.Or(o.namespace, getenv("NAMESPACE"), strings.TrimSpace(string(pod)), "default")
+	o.namespace = cmp.Or(o.knownNamespace(getenv), "default")
 	if err := o.checkRules(); err != nil {
 		return err
 	}
@@ -74,6 +73,18 @@ func (o *hubOptions) complete(getenv func(string) string) error {
 		return err
 	}
 	return o.completeTLS(getenv)
+}
+
+// knownNamespace returns the namespace that a flag, the environment or Kubernetes names,
+// or "".
+func (o *hubOptions) knownNamespace(getenv func(string) string) string {
+	pod, _ := os.ReadFile(podNamespaceFile)
+	return cmp.Or(o.namespace, getenv("NAMESPACE"), strings.TrimSpace(string(pod)))
+}
+
+// isKnown reports whether a flag or the environment names a hub.
+func (o *hubOptions) isKnown(getenv func(string) string) bool {
+	return cmp.Or(o.address, getenv("JUPYTERHUB_API_URL"), getenv("HUB_SERVICE_HOST")) != ""
 }
 
 // checkRules says what can't be published.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"testing"
@@ -152,13 +154,18 @@ func startPrometheus(ts *testscript.TestScript, _ bool, args []string) {
 		var metrics map[string]map[string]string
 		data, err := os.ReadFile(file)
 		if err == nil {
-			err = json.Unmarshal(data, &metrics)
+			err = errors.Join(json.Unmarshal(data, &metrics), r.ParseForm())
 		}
 		if user, password, _ := r.BasicAuth(); err != nil || user+password != "" && user+password != "adasecret" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
+		if strings.HasSuffix(r.URL.Path, "/values") {
+			fmt.Fprintf(w, `{"status": "success", "data": %s}`, labelValues(metrics["labels"], path.Base(path.Dir(r.URL.Path)), r.Form["match[]"]))
+			return
+		}
+		delete(metrics, "labels")
 		result := []string{}
 		for metric, values := range metrics {
 			if !strings.Contains(r.FormValue("query"), metric) {
@@ -170,13 +177,30 @@ func startPrometheus(ts *testscript.TestScript, _ bool, args []string) {
 				return
 			}
 			for name, value := range values {
-				result = append(result, fmt.Sprintf(`{"metric": {"username": %[1]q, "directory": %[1]q}, "value": [1, %[2]q]}`, name, value))
+				result = append(result, fmt.Sprintf(`{"metric": {"owner": %[1]q, "directory": %[1]q}, "value": [1, %[2]q]}`, name, value))
 			}
 		}
 		fmt.Fprintf(w, `{"status": "success", "data": {"resultType": "vector", "result": [%s]}}`, strings.Join(result, ","))
 	}))
 	ts.Defer(server.Close)
 	ts.Setenv("PROMETHEUS", server.URL)
+}
+
+// labelValues returns the values of a label as JSON, by what the file says of the label
+// and of the metrics in the selectors. By default, the namespace hub has every metric.
+func labelValues(told map[string]string, label string, selectors []string) string {
+	for _, selector := range selectors {
+		metric, _, _ := strings.Cut(selector, "{")
+		for _, name := range []string{label + " " + selector, label + " " + metric} {
+			if values, ok := told[name]; ok {
+				return values
+			}
+		}
+	}
+	if label == "namespace" {
+		return `["hub"]`
+	}
+	return `[]`
 }
 
 func serve(ts *testscript.TestScript, handler http.Handler) {

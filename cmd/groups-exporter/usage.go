@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"io"
 	"iter"
 	"time"
 
@@ -89,4 +90,19 @@ func (o *usageOptions) readAll(ctx context.Context, snapshot *membership.Snapsho
 		all = append(all, usage.Join(answer, snapshot))
 	}
 	return all, nil
+}
+
+// sayWhatIsMissing writes what is wrong with the series that usage was made of.
+func (o *usageOptions) sayWhatIsMissing(ctx context.Context, errOut io.Writer, namespace string) {
+	if o.client == nil {
+		return
+	}
+	sources, err := o.client.Sources(ctx)
+	if err != nil {
+		say(errOut, "which series Prometheus has is unknown, so usage may be too low: "+err.Error(), hint(err))
+		return
+	}
+	for _, notice := range sourceNotices(sources, namespace) {
+		say(errOut, notice, "")
+	}
 }

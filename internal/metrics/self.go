@@ -28,6 +28,7 @@ type Self struct {
 	usageSuccess  *prometheus.GaugeVec
 	usageFailures *prometheus.CounterVec
 	unattributed  *prometheus.GaugeVec
+	seriesMissing *prometheus.GaugeVec
 }
 
 // NewSelf makes all families about the exporter, with those of the Go runtime
@@ -57,10 +58,11 @@ func NewSelf() *Self {
 		usageSuccess:  gauge(LastUsageSuccess, "When Prometheus last answered what the hub's users use of a resource.", LabelResource),
 		usageFailures: counter(UsageFailures, "Queries of usage that failed, by reason.", LabelResource, LabelReason),
 		unattributed:  gauge(UsageUnattributed, "Results of the last query of usage that count for no group, by reason.", LabelResource, LabelReason),
+		seriesMissing: gauge(UsageSeriesMissing, "Whether Prometheus lacks a series that usage is made of.", LabelSeries),
 	}
 	s.Registry.MustRegister(
 		s.hubUp, s.interval, s.lastSuccess, s.users, s.memberships, s.failures, s.inconsistent, s.requests, s.duration,
-		s.usageInterval, s.usageSuccess, s.usageFailures, s.unattributed,
+		s.usageInterval, s.usageSuccess, s.usageFailures, s.unattributed, s.seriesMissing,
 		version.NewCollector(buildInfoPrefix), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return s
@@ -145,4 +147,18 @@ func (h Hub) Unattributed(resource Resource, unknown, notFinite int) {
 // UsageDropped records that the answer grew too old and counts no longer.
 func (h Hub) UsageDropped(resource Resource) {
 	h.self.unattributed.DeletePartialMatch(prometheus.Labels{LabelNamespace: h.namespace, LabelResource: string(resource)})
+}
+
+// SeriesMissing records whether Prometheus lacks a series that usage is made of.
+func (h Hub) SeriesMissing(series string, missing bool) {
+	value := 0.0
+	if missing {
+		value = 1
+	}
+	h.self.seriesMissing.WithLabelValues(h.namespace, series).Set(value)
+}
+
+// SeriesUnknown records that it is no longer known which series Prometheus has.
+func (h Hub) SeriesUnknown() {
+	h.self.seriesMissing.DeletePartialMatch(prometheus.Labels{LabelNamespace: h.namespace})
 }

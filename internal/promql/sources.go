@@ -11,33 +11,37 @@ import (
 type Source struct {
 	// Metric is the metric's name.
 	Metric string
-	// Selectors select the series, in all namespaces. One of them is enough.
+	// Selectors select the series in all namespaces. One of them is enough.
 	Selectors []string
 	// Of are the resources that need it.
 	Of []metrics.Resource
-	// Optional is set if a cluster may well be without it.
+	// Anywhere is set if it is enough that some namespace has such series: the pods of
+	// a hub may all be without requests.
+	Anywhere bool
+	// Optional is set if a whole cluster may be without it.
 	Optional bool
 }
 
-// Sources returns all series that usage is made of.
+// Sources returns the kinds of series that usage is made of.
 func (q Queries) Sources() []Source {
 	ofPods := []metrics.Resource{
 		metrics.Memory, metrics.CPU, metrics.MemoryRequests, metrics.CPURequests, metrics.GPURequests, metrics.GPUSliceRequests,
 	}
-	requests := func(optional bool, resource metrics.Resource) Source {
-		return Source{ContainerRequests, []string{q.pods(ContainerRequests, requested(resource))}, []metrics.Resource{resource}, optional}
+	sources := []Source{
+		{Metric: PodAnnotations, Selectors: q.PodOwners(), Of: ofPods},
+		{Metric: ContainerMemory, Selectors: []string{q.pods(ContainerMemory, `pod!=""`)}, Of: ofPods[:1]},
+		{Metric: ContainerCPU, Selectors: []string{q.pods(ContainerCPU, `pod!=""`)}, Of: ofPods[1:2]},
+		{Metric: PodPhase, Selectors: []string{q.pods(PodPhase)}, Of: ofPods[2:]},
 	}
-	return []Source{
-		{PodAnnotations, q.PodOwners(), ofPods, false},
-		{ContainerMemory, []string{q.pods(ContainerMemory, `pod!=""`)}, ofPods[:1], false},
-		{ContainerCPU, []string{q.pods(ContainerCPU, `pod!=""`)}, ofPods[1:2], false},
-		requests(false, metrics.MemoryRequests),
-		requests(false, metrics.CPURequests),
-		requests(true, metrics.GPURequests),
-		requests(true, metrics.GPUSliceRequests),
-		{PodPhase, []string{q.pods(PodPhase)}, ofPods[2:], false},
-		{DirectorySize, []string{q.OfHubs(DirectorySize)}, []metrics.Resource{metrics.HomeDir}, true},
+	for _, resource := range ofPods[2:] {
+		sources = append(sources, Source{
+			Metric: ContainerRequests, Selectors: []string{q.pods(ContainerRequests, requested(resource))}, Of: []metrics.Resource{resource},
+			Anywhere: true, Optional: resource == metrics.GPURequests || resource == metrics.GPUSliceRequests,
+		})
 	}
+	return append(sources, Source{
+		Metric: DirectorySize, Selectors: []string{q.OfHubs(DirectorySize)}, Of: []metrics.Resource{metrics.HomeDir}, Optional: true,
+	})
 }
 
 // PodOwners returns the selectors of the series that say whose a pod is.

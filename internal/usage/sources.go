@@ -52,7 +52,7 @@ func (c *Client) Sources(ctx context.Context) (*Sources, error) {
 			return nil, err
 		}
 		found := Found{Source: source, OK: slices.Contains(namespaces, c.namespace)}
-		if c.namespace == "" {
+		if c.namespace == "" || source.Anywhere {
 			found.OK = len(namespaces) > 0
 		} else if !found.OK {
 			found.Elsewhere = namespaces

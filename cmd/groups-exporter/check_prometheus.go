@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+
+	"github.com/groups-exporter/groups-exporter/internal/usage"
+)
+
+// prometheusReport is what check says of a Prometheus.
+type prometheusReport struct {
+	URL       string         `json:"url"`
+	Namespace string         `json:"namespace"` // empty for all
+	Series    []seriesReport `json:"series"`
+	Clusters  []string       `json:"clusters"`
+	Warnings  []string       `json:"warnings"`
+}
+
+// seriesReport is what check says of a kind of series that usage is made of.
+type seriesReport struct {
+	Metric   string   `json:"metric"`
+	Needed   []string `json:"needed_for"`
+	Optional bool     `json:"optional"`
+	OK       bool     `json:"ok"`
+	Remedy   string   `json:"remedy"` // empty if OK
+
+	purpose string
+}
+
+// checkPrometheus looks up what a Prometheus has for the hub in a namespace, or for
+// all hubs if it is empty.
+func checkPrometheus(ctx context.Context, client *usage.Client, o *prometheusOptions, namespace string) (*prometheusReport, error) {
+	sources, err := client.Sources(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &prometheusReport{
+		URL: o.address, Namespace: namespace,
+		Clusters: append([]string{}, sources.Clusters...),
+		Warnings: append([]string{}, sourceWarnings(sources, namespace)...),
+	}
+	for _, found := range sources.Found {
+		series := seriesReport{Metric: found.Metric, Optional: found.Optional, OK: found.OK}
+		for _, resource := range found.Of {
+			series.Needed = append(series.Needed, string(resource))
+		}
+		series.purpose, _ = sourceWords(found.Source)
+		if !found.OK {
+			series.Remedy = remedy(found, sources, namespace)
+		}
+		r.Series = append(r.Series, series)
+	}
+	return r, nil
+}
+
+// writeText writes the report line by line, with a mark before each.
+func (r *prometheusReport) writeText(out io.Writer, width int, sign marks) {
+	line := func(mark, what, note string) { writeLine(out, width, mark, what, note) }
+	line("prometheus  ", printable(r.URL), "")
+	if r.Namespace != "" {
+		line("namespace   ", printable(r.Namespace), "")
+	}
+	line("", "", "")
+	for _, series := range r.Series {
+		mark, note := sign.missing, series.Metric+": "+oneLine(series.Remedy)
+		switch {
+		case series.OK:
+			mark, note = sign.ok, series.Metric
+		case series.Optional:
+			mark = sign.optional
+		}
+		line(mark, series.purpose, note)
+	}
+	if len(r.Warnings) > 0 {
+		line("", "", "")
+	}
+	for _, notice := range r.Warnings {
+		line(sign.warning, oneLine(notice), "")
+	}
+}
+
+// verdict returns an error if usage would be wrong.
+func (r *prometheusReport) verdict() error {
+	var missing []string
+	for _, series := range r.Series {
+		if !series.OK && !series.Optional && !slices.Contains(missing, series.Metric) {
+			missing = append(missing, series.Metric)
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		return errors.New("usage can't be counted: Prometheus has had no " + some(missing) + " in the last day")
+	case len(r.Clusters) > 0:
+		return errors.New("usage can't be counted: Prometheus has pods of several clusters in one namespace")
+	}
+	return nil
+}

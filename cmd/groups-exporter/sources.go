@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
+)
+
+// resourceWord returns a resource as people call it.
+func resourceWord(resource metrics.Resource) string {
+	switch resource {
+	case metrics.Memory:
+		return "memory"
+	case metrics.CPU:
+		return "CPU"
+	case metrics.MemoryRequests:
+		return "memory requests"
+	case metrics.CPURequests:
+		return "CPU requests"
+	case metrics.GPURequests:
+		return "GPU requests"
+	case metrics.GPUSliceRequests:
+		return "GPU slice requests"
+	default:
+		return "home directories"
+	}
+}
+
+// sourceWords returns what a source is for, and how Prometheus gets it.
+func sourceWords(source promql.Source) (purpose, remedy string) {
+	purpose = resourceWord(source.Of[0])
+	switch source.Metric {
+	case promql.PodAnnotations:
+		return "whose the pods are", "start kube-state-metrics with --metric-annotations-allowlist=pods=[hub.jupyter.org/username]"
+	case promql.ContainerMemory, promql.ContainerCPU:
+		return purpose, "let Prometheus scrape /metrics/cadvisor of the kubelets"
+	case promql.PodPhase:
+		return "which pods have ended", "let Prometheus keep this metric of kube-state-metrics"
+	case promql.ContainerRequests:
+		if source.Optional {
+			return purpose, "no pod has any"
+		}
+		return purpose, "let Prometheus scrape kube-state-metrics"
+	default:
+		return purpose, "run prometheus-dirsize-exporter, and add the label namespace in its scrape job"
+	}
+}
+
+// remedy returns why the hub's namespace lacks a source, or what to do about it.
+func remedy(found usage.Found, sources *usage.Sources, namespace string) string {
+	_, remedy := sourceWords(found.Source)
+	switch {
+	case slices.Contains(sources.Renamed, namespace) && strings.HasPrefix(found.Metric, "kube_"):
+		return "set honor_labels: true in the scrape job of kube-state-metrics, or the pods' namespace ends up in exported_namespace"
+	case len(found.Elsewhere) > 0:
+		return "Prometheus has it for " + some(found.Elsewhere) + " only"
+	default:
+		return remedy
+	}
+}
+
+// sourceNotices returns what is wrong with the series that Prometheus has for the hub
+// in a namespace, one notice for each source.
+func sourceNotices(sources *usage.Sources, namespace string) []string {
+	var notices []string
+	for _, found := range sources.Missing() {
+		purpose, _ := sourceWords(found.Source)
+		notices = append(notices, fmt.Sprintf("usage is incomplete: in the last day Prometheus had no %s (%s) for the namespace %q: %s",
+			found.Metric, purpose, namespace, remedy(found, sources, namespace)))
+	}
+	return append(notices, sourceWarnings(sources, namespace)...)
+}
+
+// sourceWarnings returns what is wrong with the sources as a whole.
+func sourceWarnings(sources *usage.Sources, namespace string) []string {
+	var warnings []string
+	for _, found := range sources.Found {
+		if found.Metric == promql.PodAnnotations && len(found.Elsewhere) > 0 {
+			warnings = append(warnings, fmt.Sprintf("pods of users are in %s and not in %q: --namespace has to be the namespace of the hub's pods", some(found.Elsewhere), namespace))
+		}
+	}
+	if len(sources.Clusters) > 0 {
+		warnings = append(warnings, fmt.Sprintf("pods of several clusters are in the namespace %q (%s), and all of them count: choose a cluster with --prometheus-matcher 'cluster=%q'; for 'rules' and 'dashboard', use --cluster-label cluster",
+			namespace, some(sources.Clusters), sources.Clusters[0]))
+	}
+	return warnings
+}
