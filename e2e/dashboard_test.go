@@ -28,7 +28,7 @@ type panel struct {
 
 // The panels that show usage, by title.
 var usagePanels = map[string]resource{
-	"Memory": memory, "CPU": cpu, "Memory requests": memoryRequests, "CPU requests": cpuRequests, "Home directories": homes,
+	"Memory": memory, "CPU": cpu, "Memory requests": memoryRequests, "CPU requests": cpuRequests, "GPU requests": gpuRequests, "GPU slice requests": gpuSliceRequests, "Home directories": homes,
 }
 
 // dashboards checks that each query of the dashboard has a result, and that usage is right: of all, and of one group.

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
 // Prometheus' own engine evaluates the rules on made-up series: each file of testdata/rules begins with the command
@@ -119,6 +121,7 @@ func TestRulesPageShowsRules(t *testing.T) {
 	t.Parallel()
 	queries := queriesOf(t, joinsPage)
 	explained := []string{
+		promql.RecordedOwners, promql.RecordedPodUsers,
 		"namespace_username:container_memory_working_set_bytes:sum",
 		"namespace_usergroup:container_memory_working_set_bytes:sum",
 		"namespace_username:dirsize_total_size_bytes:sum",

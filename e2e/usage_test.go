@@ -81,7 +81,7 @@ const theirQuery = `sum(
 
 func upstreamQuery(each, multiple *prometheus) {
 	query := strings.NewReplacer("$hub_name", ".*", "$user_group", ".*").Replace(theirQuery)
-	multiple.answers(query, memory, memory.byGroup(inMultiple))
+	multiple.answers(query, memory, memory.byGroupOf(inMultiple, pod.elsewhere))
 	each.until("the query is refused", 30*time.Second, func() error {
 		const refusal = "many-to-many matching not allowed"
 		_, err := each.query(query)
@@ -111,10 +111,10 @@ func panels(p *prometheus) {
   ) by (namespace, annotation_hub_jupyter_org_username, usergroup)
 ) by (namespace, usergroup)`
 	}
-	p.answers(ofPods(`container_memory_working_set_bytes{name!="", pod=~"jupyter-.*"}`), memory, memory.byGroup(inEach))
-	p.answers(ofPods(`irate(container_cpu_usage_seconds_total{name!="", pod=~"jupyter-.*"}[5m])`), cpu, cpu.byGroup(inEach))
+	p.answers(ofPods(`container_memory_working_set_bytes{name!="", pod=~"jupyter-.*"}`), memory, memory.byGroupOf(inEach, pod.elsewhere))
+	p.answers(ofPods(`irate(container_cpu_usage_seconds_total{name!="", pod=~"jupyter-.*"}[5m])`), cpu, cpu.byGroupOf(inEach, pod.elsewhere))
 	for word, r := range map[string]resource{"memory": memoryRequests, "cpu": cpuRequests} {
-		p.answers(ofPods(`kube_pod_container_resource_requests{resource="`+word+`", pod=~"jupyter-.*"}`), r, r.byGroup(inEach))
+		p.answers(ofPods(`kube_pod_container_resource_requests{resource="`+word+`", pod=~"jupyter-.*"}`), r, r.byGroupOf(inEach, pod.elsewhere))
 	}
 
 	// Theirs gives a directory to everybody with a form of that name: the one of has-2dhyphen also to has-hyphen.
@@ -212,7 +212,7 @@ func (e exporter) published(exposition string, how counting, named bool) error {
 	}
 	for _, r := range resources {
 		want, got := map[[3]string]float64{}, map[[3]string]float64{}
-		for key, used := range r.byUser(how) {
+		for key, used := range r.byUser(how, all) {
 			if !named {
 				key[2] = ""
 			}

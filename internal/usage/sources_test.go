@@ -1,0 +1,100 @@
+package usage_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/common/config"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
+)
+
+// Series of the hub's namespace in another cluster don't count, and what the hub's
+// namespace lacks is looked for in the others.
+func TestSources(t *testing.T) {
+	labels := map[string]string{
+		"namespace kube_pod_annotations":                 `["prod", "staging"]`,
+		"namespace kube_pod_container_resource_requests": `["kube-system"]`,
+		"namespace container_memory_working_set_bytes":   `["staging"]`,
+		"exported_namespace kube_pod_annotations":        `["lab", ""]`,
+		"cluster kube_pod_annotations":                   `["east", "west"]`,
+	}
+	address := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
+		if err := r.ParseForm(); err != nil || r.Form.Get("deny_partial_response") != "1" || r.Form.Get("start") == "" {
+			t.Errorf("%s: %v", r.URL, err)
+		}
+		label := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/api/v1/label/"), "/values")
+		selectors := r.Form["match[]"]
+		for _, selector := range selectors {
+			if !strings.Contains(selector, `cluster="east"`) || strings.Contains(selector, `namespace=`) != (label == "cluster") {
+				t.Errorf("%s of %s", label, selector)
+			}
+		}
+		metric, _, _ := strings.Cut(selectors[0], "{")
+		values := labels[label+" "+metric]
+		if values == "" {
+			values = "[]"
+		}
+		fmt.Fprintf(w, `{"status": "success", "data": %s}`, values)
+	})
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := usage.New(usage.Options{
+		URL: u, HTTP: config.DefaultHTTPClientConfig, Namespace: "prod", Timeout: time.Minute,
+		Queries: promql.Queries{Hubs: []string{`cluster="east"`}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := c.Sources(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"lab"}, sources.Renamed); diff != "" {
+		t.Errorf("renamed namespaces, -want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"east", "west"}, sources.Clusters); diff != "" {
+		t.Errorf("clusters, -want +got:\n%s", diff)
+	}
+	var missing []string
+	for _, found := range sources.Missing() {
+		missing = append(missing, found.Metric)
+		if want := map[string][]string{promql.ContainerMemory: {"staging"}}[found.Metric]; !slices.Equal(found.Elsewhere, want) {
+			t.Errorf("%s is in %q too, want %q", found.Metric, found.Elsewhere, want)
+		}
+	}
+	if diff := cmp.Diff([]string{promql.ContainerMemory, promql.ContainerCPU, promql.PodPhase}, missing); diff != "" {
+		t.Errorf("missing, -want +got:\n%s", diff)
+	}
+	// Each resource is made of something that is looked up.
+	needed := map[metrics.Resource]bool{}
+	for _, found := range sources.Found {
+		for _, resource := range found.Of {
+			needed[resource] = true
+		}
+	}
+	for _, resource := range metrics.Resources() {
+		if !needed[resource] {
+			t.Errorf("nothing is looked up for %s", resource)
+		}
+	}
+}
+
+func TestSourcesFail(t *testing.T) {
+	address := prometheus(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"status": "success", "warnings": ["store-1: unavailable"], "data": []}`)
+	})
+	if sources, err := client(t, address, time.Minute).Sources(t.Context()); sources != nil || reasonOf(err) != usage.Partial {
+		t.Errorf("sources %v, error %v, want one for %s", sources, err, usage.Partial)
+	}
+}
