@@ -172,6 +172,7 @@ func TestEveryMetricIsInTheReference(t *testing.T) {
 	h.UsageRead(metrics.Memory, time.Now())
 	h.UsageFailed(metrics.Memory, "query")
 	h.Unattributed(metrics.Memory, 0, 0)
+	h.SeriesMissing("kube_pod_annotations", true)
 	families, err := self.Registry.Gather()
 	if err != nil {
 		t.Fatal(err)
