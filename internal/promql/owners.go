@@ -19,20 +19,44 @@ const (
 	Directory = "directory"
 )
 
-// lookback is how long a pod that has ended keeps its owner. The rate of its CPU goes
-// on for as long, and a restart of kube-state-metrics is bridged.
+// lookback is how long a pod that has ended keeps its owner for the rate of its CPU,
+// which goes on for as long.
 const lookback = "[5m]"
 
 // Owners returns the owner of each pod that has one: series of value 1 with the labels
 // namespace, pod and owner. The annotation decides, or the label if there is no
-// annotation. If another pod of the same name ended a moment ago, the current one
-// decides.
+// annotation.
 func (q Queries) Owners() string {
-	series := q.PodOwners()
-	annotations, labels := series[0], series[1]
+	annotations, labels := q.podOwners()
+	return q.best([]string{"pod"}, Owner,
+		copyLabel("2 * "+annotations, UserAnnotation, Owner),
+		copyLabel(labels, UserLabel, Owner))
+}
+
+// RecentOwners is Owners with the pods that ended a moment ago. If another pod of the
+// same name exists by now, that one decides.
+func (q Queries) RecentOwners() string {
+	annotations, labels := q.podOwners()
 	return q.best([]string{"pod"}, Owner,
 		copyLabel("4 * "+annotations+" or 3 * last_over_time("+annotations+lookback+")", UserAnnotation, Owner),
 		copyLabel("2 * "+labels+" or last_over_time("+labels+lookback+")", UserLabel, Owner))
+}
+
+// ownersFor returns the owners that the usage of a resource is joined with. Memory is
+// not counted once a pod has ended: the series of cAdvisor may have timestamps of their
+// own, and then Prometheus keeps them for five minutes too long.
+func (q Queries) ownersFor(resource metrics.Resource) string {
+	if resource == metrics.CPU {
+		return q.RecentOwners()
+	}
+	return q.Owners()
+}
+
+// podOwners returns the selectors of the series that say whose a pod is: annotations
+// and labels.
+func (q Queries) podOwners(matchers ...string) (annotations, labels string) {
+	return q.pods(PodAnnotations, append(matchers, UserAnnotation+`!=""`)...),
+		q.pods(PodLabels, append(matchers, UserLabel+`!=""`)...)
 }
 
 // PodUsers returns the user of each pod that has an owner: series of value 1 with the

@@ -40,7 +40,7 @@ func TestQueries(t *testing.T) {
 // all returns every query that can be written, of all resources.
 func all(q promql.Queries) []string {
 	exprs := []string{
-		q.Directories(), q.Owners(), q.PodUsers(q.Owners()), q.PodUsers(q.OfHubs(promql.RecordedOwners)), q.Gaps(),
+		q.Directories(), q.Owners(), q.RecentOwners(), q.PodUsers(q.Owners()), q.PodUsers(q.OfHubs(promql.RecordedOwners)), q.Gaps(),
 	}
 	if len(q.Clusters) == 0 {
 		exprs = append(exprs, q.MixedClusters())

@@ -46,28 +46,35 @@ func (q Queries) Sources() []Source {
 
 // PodOwners returns the selectors of the series that say whose a pod is.
 func (q Queries) PodOwners(matchers ...string) []string {
-	return []string{
-		q.pods(PodAnnotations, append(matchers, UserAnnotation+`!=""`)...),
-		q.pods(PodLabels, append(matchers, UserLabel+`!=""`)...),
-	}
+	annotations, labels := q.podOwners(matchers...)
+	return []string{annotations, labels}
 }
 
 // Gaps returns what is missing now of the usage of hubs: how many pods lack a series,
 // or 1 if a whole kind of series is gone, with the labels namespace and series. It has
-// no result if nothing is missing.
+// no result if nothing is missing. Each series of a pod begins and ends at a moment of
+// its own, so a pod lacks one only if it was there five minutes ago, and hasn't had the
+// series for ten.
 func (q Queries) Gaps() string {
+	const then, recent = " offset 5m", "[10m]"
 	pod, hub := "("+q.Labels("pod")+")", "("+q.Labels()+")"
-	owned := "(" + strings.Join(q.PodOwners(), " or ") + ")"
+	annotations, labels := q.podOwners()
+	owned := "(" + annotations + " or " + labels + ")"
 	gap := func(series, operation string, lines ...string) string {
 		return fmt.Sprintf(`label_replace(%s, "%s", "%s", "", "")`, call(operation+" by "+hub, lines...), metrics.LabelSeries, series)
 	}
-	running := q.pods(PodPhase, `phase="Running"`) + " == 1"
+	without := func(pods, present string) string {
+		return call("group by "+pod, pods, "unless on "+pod, present)
+	}
+	seen := func(selector string) string { return "present_over_time(" + selector + recent + ")" }
+	running := q.pods(PodPhase, `phase="Running"`) + then + " == 1"
 	withoutUsage := func(series string) string {
-		return gap(series, "count", call("group by "+pod, owned, "and on "+pod, running, "unless on "+pod, q.pods(series)))
+		return gap(series, "count", without(owned+"\nand on "+pod+"\n"+running, seen(q.pods(series, `pod!=""`))))
 	}
 	homes := q.OfHubs(RecordedByGroup(metrics.HomeDir, false))
 	gaps := []string{
-		gap(PodAnnotations, "count", call("group by "+pod, q.pods(ContainerMemory, `pod=~"jupyter-.*"`), "unless on "+pod, owned)),
+		gap(PodAnnotations, "count", without(
+			q.pods(ContainerMemory, `pod=~"jupyter-.*"`)+then, "("+seen(annotations)+" or "+seen(labels)+")")),
 		withoutUsage(ContainerMemory),
 		withoutUsage(ContainerCPU),
 		gap(ContainerRequests, "group", owned, "unless on ()", ContainerRequests),

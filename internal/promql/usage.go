@@ -32,19 +32,24 @@ func (q Queries) ByUser(resource metrics.Resource) string {
 	if resource == metrics.HomeDir {
 		return q.ofDirectories()
 	}
-	return q.ByUserOf(resource, q.PodUsers(q.Owners()))
+	return q.sumPods(resource, q.PodUsers(q.ownersFor(resource)), metrics.LabelUsername)
 }
 
-// ByUserOf is ByUser with the users of the pods from an expression, which may be the
-// name of the series that record PodUsers. It is for the resources that pods use.
+// ByUserOf is ByUser with the users of the pods from an expression: PodUsers of
+// RecentOwners, or the name of the series that record it. It is for the resources that
+// pods use.
 func (q Queries) ByUserOf(resource metrics.Resource, podUsers string) string {
+	if resource == metrics.Memory {
+		annotations, labels := q.podOwners()
+		podUsers += "\nand on (" + q.Labels("pod") + ") (" + annotations + " or " + labels + ")"
+	}
 	return q.sumPods(resource, podUsers, metrics.LabelUsername)
 }
 
 // ByOwner returns what the pods of each owner use of a resource, with the labels
 // namespace and owner. Prometheus needs no memberships for that.
 func (q Queries) ByOwner(resource metrics.Resource) string {
-	return q.sumPods(resource, q.Owners(), Owner)
+	return q.sumPods(resource, q.ownersFor(resource), Owner)
 }
 
 // sumPods sums what pods use by a label of the series that say whose the pods are.

@@ -50,7 +50,7 @@ func Write(w io.Writer, interval time.Duration, groups ...Group) error {
 func Recording(q promql.Queries) Group {
 	g := Group{Name: "groups-exporter-usage"}
 	g.Rules = append(g.Rules,
-		Rule{Record: promql.RecordedOwners, Expr: q.Owners()},
+		Rule{Record: promql.RecordedOwners, Expr: q.RecentOwners()},
 		Rule{Record: promql.RecordedPodUsers, Expr: q.PodUsers(q.OfHubs(promql.RecordedOwners))})
 	for _, resource := range metrics.Resources() {
 		usage := q.ByUser(resource)
