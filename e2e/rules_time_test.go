@@ -1,0 +1,143 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Over time, the recorded series add up to what servers have used: memory and CPU, by user and by group, for servers that
+// live for minutes or for hours. Each uses one core and 100 bytes. Halfway its user moves to another group.
+func TestRulesOverTime(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		scrape time.Duration
+		// How much of the real CPU is recorded, by the length of a session. A short one loses a bit: nothing scrapes
+		// what a container does at its end.
+		cpu map[time.Duration]float64
+	}{
+		{15 * time.Second, map[time.Duration]float64{
+			3 * time.Minute: 0.99, 10 * time.Minute: 0.995, 30 * time.Minute: 0.995, time.Hour: 0.995, 4 * time.Hour: 0.995,
+		}},
+		{time.Minute, map[time.Duration]float64{
+			3 * time.Minute: 0.96, 10 * time.Minute: 0.985, 30 * time.Minute: 0.995, time.Hour: 0.995, 4 * time.Hour: 0.995,
+		}},
+	} {
+		t.Run(test.scrape.String(), func(t *testing.T) {
+			t.Parallel()
+			o := overTime{scrape: test.scrape}
+			for length, least := range test.cpu {
+				o.addSessions(length, least)
+			}
+			dir := write(t, map[string]string{"rules.yml": succeed(t, environment(), "rules"), "test.yml": o.test()})
+			promtool(t, "test", "rules", filepath.Join(dir, "test.yml"))
+		})
+	}
+}
+
+// overTime is a test of rules in which sessions of several lengths run side by side.
+type overTime struct {
+	scrape        time.Duration
+	series, exprs strings.Builder
+}
+
+// The first session begins then, so that the rules have been evaluated before. The last has ended by the end.
+const (
+	firstSession = 10 * time.Minute
+	lastSession  = 5 * time.Hour
+)
+
+// addSessions adds sessions of a length, each with a user of its own. They begin at moments between two scrapes: the last
+// scrape sees more or less of a session.
+func (o *overTime) addSessions(length time.Duration, least float64) {
+	const phases = 4
+	for phase := range phases {
+		o.addSession(length, phase, firstSession+time.Duration(2*phase+1)*o.scrape/(2*phases))
+	}
+	minutes := length.Minutes() * phases
+	name := fmt.Sprintf("%.0f", length.Minutes())
+	const memory, cpu = "container_memory_working_set_bytes:%ssum", "container_cpu_usage_seconds:%srate5m"
+	for _, by := range []struct {
+		level, sum string
+		part       float64 // of the user's usage
+	}{
+		{"namespace_username:%s{username=~\"u" + name + "-.*\"}", "", 1},
+		{"namespace_usergroup:%s{usergroup=\"all" + name + "\"}", "", 1},
+		{"namespace_usergroup:%s{usergroup=~\"(before|after)" + name + "\"}", "", 1},
+		{"namespace_usergroup:%s{usergroup=\"all" + name + "\"}", "share_", 0.5},
+		{"namespace_usergroup:%s{usergroup=~\"(before|after)" + name + "\"}", "share_", 0.5},
+	} {
+		// The rules are evaluated once a minute.
+		o.expect(fmt.Sprintf(by.level, fmt.Sprintf(memory, by.sum)), by.part*minutes*100, 0.99, 1.01)
+		o.expect(fmt.Sprintf(by.level, fmt.Sprintf(cpu, by.sum)), by.part*minutes, least, 1.01)
+	}
+	if length >= time.Hour {
+		o.expect("namespace_usergroup:container_cpu_usage_seconds:rate5m{usergroup=\"before"+name+"\"}", minutes/2, 0.9, 1.1)
+		o.expect("namespace_usergroup:container_memory_working_set_bytes:sum{usergroup=\"before"+name+"\"}", minutes*100/2, 0.9, 1.1)
+	}
+}
+
+// expect expects that the sum of a recorded series over time is a part of the whole.
+func (o *overTime) expect(selector string, whole, least, most float64) {
+	fmt.Fprintf(&o.exprs, `
+  - eval_time: %[1]s
+    expr: sum(sum_over_time(%[2]s[%[1]s])) / %[3]g >= bool %[4]g
+    exp_samples: [{labels: '{}', value: 1}]
+  - eval_time: %[1]s
+    expr: sum(sum_over_time(%[2]s[%[1]s])) / %[3]g <= bool %[5]g
+    exp_samples: [{labels: '{}', value: 1}]`, lastSession, selector, whole, least, most)
+}
+
+// addSession adds the series of a server and its user.
+func (o *overTime) addSession(length time.Duration, phase int, begin time.Duration) {
+	user := fmt.Sprintf("u%.0f-%d", length.Minutes(), phase)
+	pod := fmt.Sprintf(`namespace="prod",pod="jupyter-%s"`, user)
+	end := begin + length
+	first, gone := o.scrapeAt(begin), o.scrapeAt(end)
+	middle := o.scrapeAt(begin + length/2)
+	cpu := func(share float64) string {
+		return fmt.Sprintf("%g+%gx%d", share*(time.Duration(first)*o.scrape-begin).Seconds(), share*o.scrape.Seconds(), gone-first-1)
+	}
+	// cAdvisor's series have timestamps of their own, unless Prometheus ignores them: then their end is marked.
+	cadvisorEnd := []string{"", " stale"}[phase%2]
+	add := func(metric, labels string, from int, values, end string) {
+		fmt.Fprintf(&o.series, "\n  - {series: '%s{%s}', values: '_x%d %s%s'}", metric, labels, from, values, end)
+	}
+	one := func(metric, labels, value string, from, to int, end string) {
+		add(metric, labels, from, fmt.Sprintf("%sx%d", value, to-from-1), end)
+	}
+	one("kube_pod_annotations", pod+fmt.Sprintf(",uid=%q,annotation_hub_jupyter_org_username=%[1]q", user), "1", first, gone, " stale")
+	one("container_memory_working_set_bytes", pod+`,container="notebook",name="c",id="/`+user+`/c"`, "100", first, gone, cadvisorEnd)
+	one("container_memory_working_set_bytes", pod+`,id="/`+user+`"`, "110", first, gone, cadvisorEnd)
+	add("container_cpu_usage_seconds_total", pod+`,container="notebook",name="c",id="/`+user+`/c"`, first, cpu(1), cadvisorEnd)
+	add("container_cpu_usage_seconds_total", pod+`,id="/`+user+`"`, first, cpu(1.1), cadvisorEnd)
+
+	last := int(lastSession / o.scrape)
+	for _, m := range []struct {
+		group    string
+		from, to int
+	}{{"all", 1, last}, {"before", 1, middle}, {"after", middle, last}} {
+		labels := fmt.Sprintf(`namespace="prod",usergroup="%s%.0f",username=%q`, m.group, length.Minutes(), user)
+		one("jupyterhub_user_group_info", labels, "1", m.from, m.to, " stale")
+		one("jupyterhub_user_group_share", labels, "0.5", m.from, m.to, " stale")
+	}
+}
+
+// scrapeAt returns the number of the first scrape at or after a moment.
+func (o *overTime) scrapeAt(moment time.Duration) int {
+	return int((moment + o.scrape - 1) / o.scrape)
+}
+
+func (o *overTime) test() string {
+	return fmt.Sprintf(`rule_files: [rules.yml]
+evaluation_interval: 1m
+tests:
+- interval: %s
+  input_series:%s
+  promql_expr_test:%s
+`, o.scrape, &o.series, &o.exprs)
+}
