@@ -84,17 +84,20 @@ func (q Queries) memory() string {
 // cpu counts the same series as memory. A pod that is restarted has two series for
 // some minutes, one at its end and one at its beginning, and both count. Only the
 // labels id or name distinguish them from the same series scraped twice, if Prometheus
-// keeps these labels.
+// keeps these labels. Without them, a pod and its pause container are one series, whose
+// samples come from two counters in turn, and each step up would count as usage. Such a
+// series has many resets. That of a pod alone has one, if the pod is created again.
 func (q Queries) cpu() string {
 	rate := func(kind, identity string) string {
 		return "rate(" + q.pods(ContainerCPU, kind, identity) + "[5m])"
 	}
+	notMixed := rate(isPod, `id=""`) + " and resets(" + q.pods(ContainerCPU, isPod, `id=""`) + "[5m]) <= 1"
 	return firstOf(
 		q.sumOfLargest(rate(isContainer, `id!=""`), "container", "id"),
 		q.sumOfLargest(rate(isContainer, `id="",name!=""`), "container", "name"),
 		q.sumOfLargest(rate(isContainer, `id="",name=""`), "container"),
 		q.sumOfLargest(rate(isPod, `id!=""`), "id"),
-		q.sumOfLargest(rate(isPod, `id=""`)))
+		q.sumOfLargest(notMixed))
 }
 
 // requests counts what the containers of a pod request, until the pod has ended:
