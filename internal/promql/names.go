@@ -2,7 +2,7 @@ package promql
 
 import "github.com/groups-exporter/groups-exporter/internal/metrics"
 
-// The names of the series that record RecentOwners and their PodUsers.
+// The names of the series that record Owners and PodUsers.
 const (
 	RecordedOwners   = "namespace_pod_owner:kube_pod_annotations:group"
 	RecordedPodUsers = "namespace_pod_username:kube_pod_annotations:group"

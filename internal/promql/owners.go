@@ -23,40 +23,48 @@ const (
 // which goes on for as long.
 const lookback = "[5m]"
 
+// PodOwners returns the selectors of the series that say whose a pod is.
+func (q Queries) PodOwners(matchers ...string) (annotations, labels string) {
+	return q.pods(PodAnnotations, append(matchers, UserAnnotation+`!=""`)...),
+		q.pods(PodLabels, append(matchers, UserLabel+`!=""`)...)
+}
+
 // Owners returns the owner of each pod that has one: series of value 1 with the labels
 // namespace, pod and owner. The annotation decides, or the label if there is no
 // annotation.
 func (q Queries) Owners() string {
-	annotations, labels := q.podOwners()
+	annotations, labels := q.PodOwners()
 	return q.best([]string{"pod"}, Owner,
 		copyLabel("2 * "+annotations, UserAnnotation, Owner),
 		copyLabel(labels, UserLabel, Owner))
 }
 
-// RecentOwners is Owners with the pods that ended a moment ago. If another pod of the
+// recentOwners is Owners with the pods that ended a moment ago. If another pod of the
 // same name exists by now, that one decides.
-func (q Queries) RecentOwners() string {
-	annotations, labels := q.podOwners()
+func (q Queries) recentOwners() string {
+	annotations, labels := q.PodOwners()
 	return q.best([]string{"pod"}, Owner,
 		copyLabel("4 * "+annotations+" or 3 * last_over_time("+annotations+lookback+")", UserAnnotation, Owner),
 		copyLabel("2 * "+labels+" or last_over_time("+labels+lookback+")", UserLabel, Owner))
 }
 
-// ownersFor returns the owners that the usage of a resource is joined with. Memory is
-// not counted once a pod has ended: the series of cAdvisor may have timestamps of their
-// own, and then Prometheus keeps them for five minutes too long.
+// ownersFor returns the owners that the usage of a resource is joined with. Pods that
+// have ended count for CPU only: the kubelet's series have timestamps of their own, so
+// Prometheus keeps their last value for five minutes after the pod's end.
 func (q Queries) ownersFor(resource metrics.Resource) string {
 	if resource == metrics.CPU {
-		return q.RecentOwners()
+		return q.recentOwners()
 	}
 	return q.Owners()
 }
 
-// podOwners returns the selectors of the series that say whose a pod is: annotations
-// and labels.
-func (q Queries) podOwners(matchers ...string) (annotations, labels string) {
-	return q.pods(PodAnnotations, append(matchers, UserAnnotation+`!=""`)...),
-		q.pods(PodLabels, append(matchers, UserLabel+`!=""`)...)
+// recordedUsersFor is ownersFor with users that rules have recorded.
+func (q Queries) recordedUsersFor(resource metrics.Resource) string {
+	recorded := q.OfHubs(RecordedPodUsers)
+	if resource == metrics.CPU {
+		return q.best([]string{"pod"}, metrics.LabelUsername, "2 * "+recorded, "last_over_time("+recorded+lookback+")")
+	}
+	return recorded
 }
 
 // PodUsers returns the user of each pod that has an owner: series of value 1 with the

@@ -40,14 +40,14 @@ func TestQueries(t *testing.T) {
 // all returns every query that can be written, of all resources.
 func all(q promql.Queries) []string {
 	exprs := []string{
-		q.Directories(), q.Owners(), q.RecentOwners(), q.PodUsers(q.Owners()), q.PodUsers(q.OfHubs(promql.RecordedOwners)), q.Gaps(),
+		q.Directories(), q.Owners(), q.PodUsers(q.Owners()), q.PodUsers(q.OfHubs(promql.RecordedOwners)), q.Gaps(),
 	}
 	if len(q.Clusters) == 0 {
 		exprs = append(exprs, q.MixedClusters())
 	}
 	for _, resource := range metrics.Resources() {
 		if resource != metrics.HomeDir {
-			exprs = append(exprs, q.ByOwner(resource), q.ByUserOf(resource, q.OfHubs(promql.RecordedPodUsers)))
+			exprs = append(exprs, q.ByOwner(resource), q.ByRecordedUser(resource))
 		}
 		for _, usage := range []string{q.ByUser(resource), q.OfHubs(promql.RecordedByUser(resource))} {
 			exprs = append(exprs, usage, q.ByGroup(usage, false), q.ByGroup(usage, true))

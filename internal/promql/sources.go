@@ -27,8 +27,9 @@ func (q Queries) Sources() []Source {
 	ofPods := []metrics.Resource{
 		metrics.Memory, metrics.CPU, metrics.MemoryRequests, metrics.CPURequests, metrics.GPURequests, metrics.GPUSliceRequests,
 	}
+	annotations, labels := q.PodOwners()
 	sources := []Source{
-		{Metric: PodAnnotations, Selectors: q.PodOwners(), Of: ofPods},
+		{Metric: PodAnnotations, Selectors: []string{annotations, labels}, Of: ofPods},
 		{Metric: ContainerMemory, Selectors: []string{q.pods(ContainerMemory, `pod!=""`)}, Of: ofPods[:1]},
 		{Metric: ContainerCPU, Selectors: []string{q.pods(ContainerCPU, `pod!=""`)}, Of: ofPods[1:2]},
 		{Metric: PodPhase, Selectors: []string{q.pods(PodPhase)}, Of: ofPods[2:]},
@@ -44,12 +45,6 @@ func (q Queries) Sources() []Source {
 	})
 }
 
-// PodOwners returns the selectors of the series that say whose a pod is.
-func (q Queries) PodOwners(matchers ...string) []string {
-	annotations, labels := q.podOwners(matchers...)
-	return []string{annotations, labels}
-}
-
 // Gaps returns what is missing now of the usage of hubs: how many pods lack a series,
 // or 1 if a whole kind of series is gone, with the labels namespace and series. It has
 // no result if nothing is missing. Each series of a pod begins and ends at a moment of
@@ -58,7 +53,7 @@ func (q Queries) PodOwners(matchers ...string) []string {
 func (q Queries) Gaps() string {
 	const then, recent = " offset 5m", "[10m]"
 	pod, hub := "("+q.Labels("pod")+")", "("+q.Labels()+")"
-	annotations, labels := q.podOwners()
+	annotations, labels := q.PodOwners()
 	owned := "(" + annotations + " or " + labels + ")"
 	gap := func(series, operation string, lines ...string) string {
 		return fmt.Sprintf(`label_replace(%s, "%s", "%s", "", "")`, call(operation+" by "+hub, lines...), metrics.LabelSeries, series)
@@ -88,7 +83,7 @@ func (q Queries) Gaps() string {
 // hub, for each namespace with more than one. No label tells the clusters apart, so
 // usage of all of them counts for each hub.
 func (q Queries) MixedClusters() string {
-	return call("count by ("+q.Labels()+")",
-		call("group by ("+q.Labels("cluster")+")", strings.Join(q.PodOwners(`cluster!=""`), "\nor\n"))) +
+	annotations, labels := q.PodOwners(`cluster!=""`)
+	return call("count by ("+q.Labels()+")", call("group by ("+q.Labels("cluster")+")", annotations, "or", labels)) +
 		" > 1\nand on (" + q.Labels() + ") " + q.OfHubs(metrics.HubUp)
 }

@@ -35,15 +35,10 @@ func (q Queries) ByUser(resource metrics.Resource) string {
 	return q.sumPods(resource, q.PodUsers(q.ownersFor(resource)), metrics.LabelUsername)
 }
 
-// ByUserOf is ByUser with the users of the pods from an expression: PodUsers of
-// RecentOwners, or the name of the series that record it. It is for the resources that
-// pods use.
-func (q Queries) ByUserOf(resource metrics.Resource, podUsers string) string {
-	if resource == metrics.Memory {
-		annotations, labels := q.podOwners()
-		podUsers += "\nand on (" + q.Labels("pod") + ") (" + annotations + " or " + labels + ")"
-	}
-	return q.sumPods(resource, podUsers, metrics.LabelUsername)
+// ByRecordedUser is ByUser with the users of the pods that rules have recorded. It is for
+// the resources that pods use.
+func (q Queries) ByRecordedUser(resource metrics.Resource) string {
+	return q.sumPods(resource, q.recordedUsersFor(resource), metrics.LabelUsername)
 }
 
 // ByOwner returns what the pods of each owner use of a resource, with the labels

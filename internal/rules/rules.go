@@ -50,12 +50,12 @@ func Write(w io.Writer, interval time.Duration, groups ...Group) error {
 func Recording(q promql.Queries) Group {
 	g := Group{Name: "groups-exporter-usage"}
 	g.Rules = append(g.Rules,
-		Rule{Record: promql.RecordedOwners, Expr: q.RecentOwners()},
+		Rule{Record: promql.RecordedOwners, Expr: q.Owners()},
 		Rule{Record: promql.RecordedPodUsers, Expr: q.PodUsers(q.OfHubs(promql.RecordedOwners))})
 	for _, resource := range metrics.Resources() {
 		usage := q.ByUser(resource)
 		if resource != metrics.HomeDir {
-			usage = q.ByUserOf(resource, q.OfHubs(promql.RecordedPodUsers))
+			usage = q.ByRecordedUser(resource)
 		}
 		byUser := promql.RecordedByUser(resource)
 		g.Rules = append(g.Rules, Rule{Record: byUser, Expr: usage})

@@ -59,14 +59,16 @@ func (c *Client) Sources(ctx context.Context) (*Sources, error) {
 		}
 		s.Found = append(s.Found, found)
 	}
+	annotations, labels := c.queries.PodOwners()
 	var err error
-	if s.Renamed, err = c.values(ctx, "exported_namespace", c.queries.PodOwners()); err != nil {
+	if s.Renamed, err = c.values(ctx, "exported_namespace", []string{annotations, labels}); err != nil {
 		return nil, err
 	}
 	if c.namespace == "" {
 		return s, nil // one name in several clusters can't be seen
 	}
-	if s.Clusters, err = c.values(ctx, "cluster", c.ofNamespace().PodOwners()); err != nil {
+	annotations, labels = c.ofNamespace().PodOwners()
+	if s.Clusters, err = c.values(ctx, "cluster", []string{annotations, labels}); err != nil {
 		return nil, err
 	}
 	if len(s.Clusters) < 2 {
