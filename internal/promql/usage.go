@@ -49,13 +49,18 @@ func (q Queries) ByOwner(resource metrics.Resource) string {
 
 // sumPods sums what pods use by a label of the series that say whose the pods are.
 func (q Queries) sumPods(resource metrics.Resource, whose, label string) string {
-	return call("sum by ("+q.Labels(label)+")",
+	sum := call("sum by ("+q.Labels(label)+")",
 		strings.TrimSpace(call("", q.ofPods(resource))),
 		"* on ("+q.Labels("pod")+") group_left ("+label+")",
 		whose)
+	if resource == metrics.CPU {
+		sum += "\n/ 300" // seconds in five minutes
+	}
+	return sum
 }
 
-// ofPods returns what each pod uses of a resource, with the labels namespace and pod.
+// ofPods returns what each pod uses of a resource, with the labels namespace and pod:
+// of CPU, seconds in five minutes.
 func (q Queries) ofPods(resource metrics.Resource) string {
 	switch resource {
 	case metrics.Memory:
@@ -76,22 +81,26 @@ func (q Queries) memory() string {
 		q.sumOfLargest(q.pods(ContainerMemory, isPod)))
 }
 
-// cpu counts the same series as memory. A pod that is restarted has two series for
-// some minutes, one at its end and one at its beginning, and both count. Only the
-// labels id or name distinguish them from the same series scraped twice, if Prometheus
-// keeps these labels. Without them, a pod and its pause container are one series, whose
-// samples come from two counters in turn, and each step up would count as usage. Such a
-// series has many resets. That of a pod alone has one, if the pod is created again.
+// cpu counts the same series as memory, in seconds over five minutes. A pod that is
+// restarted has two series for some minutes, one at its end and one at its beginning,
+// and both count. Only the labels id or name distinguish them from the same series
+// scraped twice, if Prometheus keeps these labels. Without them, a pod and its pause
+// container are one series, whose samples come from two counters in turn, and each step
+// up would count as usage. Such a series has many resets. That of a pod alone has one,
+// if the pod is created again.
+//
+// An increase is a rate times 300 in Prometheus, but not in VictoriaMetrics: there, a
+// rate stays the same until the last sample of a series has left the window.
 func (q Queries) cpu() string {
-	rate := func(kind, identity string) string {
-		return "rate(" + q.pods(ContainerCPU, kind, identity) + "[5m])"
+	increase := func(kind, identity string) string {
+		return "increase(" + q.pods(ContainerCPU, kind, identity) + "[5m])"
 	}
-	notMixed := rate(isPod, `id=""`) + " and resets(" + q.pods(ContainerCPU, isPod, `id=""`) + "[5m]) <= 1"
+	notMixed := increase(isPod, `id=""`) + " and resets(" + q.pods(ContainerCPU, isPod, `id=""`) + "[5m]) <= 1"
 	return firstOf(
-		q.sumOfLargest(rate(isContainer, `id!=""`), "container", "id"),
-		q.sumOfLargest(rate(isContainer, `id="",name!=""`), "container", "name"),
-		q.sumOfLargest(rate(isContainer, `id="",name=""`), "container"),
-		q.sumOfLargest(rate(isPod, `id!=""`), "id"),
+		q.sumOfLargest(increase(isContainer, `id!=""`), "container", "id"),
+		q.sumOfLargest(increase(isContainer, `id="",name!=""`), "container", "name"),
+		q.sumOfLargest(increase(isContainer, `id="",name=""`), "container"),
+		q.sumOfLargest(increase(isPod, `id!=""`), "id"),
 		q.sumOfLargest(notMixed))
 }
 
