@@ -60,7 +60,7 @@ func TestKubelet(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
 					expositions := map[string]string{"": read(t, "testdata/kubelet/pods.prom")}
-					for _, file := range strings.Fields(kubelet.files) {
+					for file := range strings.FieldsSeq(kubelet.files) {
 						for _, job := range jobs {
 							expositions[file+job] = read(t, filepath.Join("testdata/kubelet", kubelet.dir, file+".prom"))
 						}
