@@ -1,7 +1,6 @@
 package promql
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
@@ -74,11 +73,21 @@ func (q Queries) ofPods(resource metrics.Resource) string {
 
 // memory counts the containers of a pod where they are told apart, and else the pod as
 // a whole. If several series are of one container, the largest counts: the container
-// was restarted, or the kubelet is scraped twice.
+// was restarted, or the kubelet is scraped twice. The kubelet's series have timestamps
+// of their own, so Prometheus keeps the last memory of an init container, or of a pod
+// that has ended, for five minutes: what has ended doesn't count.
 func (q Queries) memory() string {
+	terminated := "(" + q.pods("kube_pod_container_status_terminated") + " == 1 or " + q.pods("kube_pod_init_container_status_terminated") + " == 1)"
 	return firstOf(
-		q.sumOfLargest(q.pods(ContainerMemory, isContainer), "container"),
-		q.sumOfLargest(q.pods(ContainerMemory, isPod)))
+		q.sumOfLargest(unless(q.pods(ContainerMemory, isContainer), q.Labels("pod", "container"), terminated), "container"),
+		q.sumOfLargest(unless(q.pods(ContainerMemory, isPod), q.Labels("pod"), q.ended())))
+}
+
+// ended returns the phases of pods that have ended.
+func (q Queries) ended() string { return q.pods(PodPhase, `phase=~"Failed|Succeeded"`) + " == 1" }
+
+func unless(vector, on, without string) string {
+	return vector + "\nunless on (" + on + ")\n" + without
 }
 
 // cpu counts the same series as memory, in seconds over five minutes. A pod that is
@@ -107,9 +116,7 @@ func (q Queries) cpu() string {
 // requests counts what the containers of a pod request, until the pod has ended:
 // kube-state-metrics exports it until the pod is deleted.
 func (q Queries) requests(resource string) string {
-	return q.sumOfLargest(fmt.Sprintf("%s\nunless on (%s)\n%s == 1",
-		q.pods(ContainerRequests, resource), q.Labels("pod", "uid"), q.pods(PodPhase, `phase=~"Failed|Succeeded"`)),
-		"container", "resource")
+	return q.sumOfLargest(unless(q.pods(ContainerRequests, resource), q.Labels("pod", "uid"), q.ended()), "container", "resource")
 }
 
 // requested returns the matcher for a requested resource. kube-state-metrics writes
