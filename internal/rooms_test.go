@@ -22,6 +22,7 @@ func rooms() map[string][]string {
 		"slug":       {},
 		"fakehub":    {},
 		"remote":     {},
+		"clock":      {},
 		"hub":        {"membership", "remote", "github.com/cenkalti/backoff/"},
 		"metrics":    {"membership", "slug", "github.com/prometheus/client_golang/", "github.com/prometheus/client_model/"},
 		"exposition": {"github.com/prometheus/client_model/", "github.com/prometheus/common/expfmt", "github.com/klauspost/compress/"},
@@ -30,7 +31,7 @@ func rooms() map[string][]string {
 		"dashboard":  {"metrics", "promql", "github.com/grafana/grafana-foundation-sdk/"},
 		"usage":      {"membership", "slug", "metrics", "promql", "remote", "github.com/prometheus/client_golang/api", "github.com/prometheus/common/"},
 		"auth":       {"github.com/hashicorp/golang-lru/", "golang.org/x/sync/"},
-		"server":     {"exposition", "github.com/prometheus/exporter-toolkit/web", "github.com/prometheus/client_golang/", "github.com/prometheus/common/expfmt"},
+		"server":     {"exposition", "github.com/prometheus/exporter-toolkit/web", "github.com/prometheus/client_golang/", "github.com/prometheus/common/expfmt", "golang.org/x/time/rate"},
 	}
 }
 
