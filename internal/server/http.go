@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
@@ -27,8 +26,12 @@ const (
 	drainTime = 5 * time.Second
 	// A page of 270,000 series is 60 MB of text: two minutes are 0.5 MB/s.
 	writeTimeout = 2 * time.Minute
-	// maxScrapes bounds those under way: each holds a connection and some 100 KiB.
-	maxScrapes = 64
+	// A request is one packet, unless somebody takes their time on purpose.
+	readHeaderTimeout = 5 * time.Second
+	// maxHeaderBytes has room for the cookies that a hub's proxy forwards. net/http adds 4 KiB.
+	maxHeaderBytes = 16 << 10
+	// maxStreams limits concurrent requests on one HTTP/2 connection.
+	maxStreams = 8
 )
 
 // Handler answers scrapes, probes and browsers.
@@ -51,8 +54,6 @@ type Handler struct {
 	// Pprof serves Go's profiles below /debug/pprof/.
 	Pprof bool
 	Log   *slog.Logger
-
-	scrapes atomic.Int32 // under way
 }
 
 // Refusal is what a caller gets who may not read.
@@ -95,7 +96,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only "+methods, http.StatusMethodNotAllowed)
 		return
 	}
-	serve(w, r)
+	steady(serve)(w, r)
 }
 
 // checked asks who comes before it serves. At the bare prefix no answer is 5xx: a
@@ -160,13 +161,6 @@ func profile(w http.ResponseWriter, r *http.Request) {
 // metrics answers a scrape. It never fails: a hub takes an answer of 5xx at the
 // prefix for a service that is down.
 func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) {
-	// A client that doesn't read holds its place for up to writeTimeout.
-	defer h.scrapes.Add(-1)
-	if h.scrapes.Add(1) > maxScrapes {
-		w.Header().Set("Retry-After", "1")
-		http.Error(w, "too many scrapes at the same time", http.StatusTooManyRequests)
-		return
-	}
 	// In this order the exporter never tells of users who aren't on the page yet.
 	self := h.Self()
 	page := h.Page()
@@ -218,12 +212,17 @@ func writeText(w http.ResponseWriter, text string) {
 func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, webConfig string, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		MaxHeaderBytes:    maxHeaderBytes,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, WriteByteTimeout: pieceTimeout,
+			// Nobody has a body to send; these are the least that HTTP/2 allows.
+			MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10,
+		},
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -238,7 +237,7 @@ func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, 
 		}
 		stopped <- err
 	}()
-	err := web.ServeMultiple(listeners, server, &web.FlagConfig{WebConfigFile: &webConfig}, log)
+	err := web.ServeMultiple(limit(listeners, log), server, &web.FlagConfig{WebConfigFile: &webConfig}, log)
 	if !errors.Is(err, http.ErrServerClosed) {
 		cancel()
 		return errors.Join(err, <-stopped) // the other listeners stop with it

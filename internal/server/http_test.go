@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -244,43 +243,6 @@ func TestPprof(t *testing.T) {
 		if got := s.get(path).StatusCode; got != want {
 			t.Errorf("%s: %d, want %d", path, got, want)
 		}
-	}
-}
-
-// unread is a client that has its answer's headers and reads no more.
-type unread struct {
-	httptest.ResponseRecorder
-	writing chan<- struct{}
-	gone    <-chan struct{}
-}
-
-func (u *unread) Write([]byte) (int, error) {
-	u.writing <- struct{}{}
-	<-u.gone
-	return 0, io.ErrClosedPipe
-}
-
-func TestScrapesAtTheSameTimeAreBounded(t *testing.T) {
-	s := newSite(t)
-	s.publish(t)
-	writing, gone := make(chan struct{}), make(chan struct{})
-	var clients sync.WaitGroup
-	for range 64 {
-		clients.Go(func() {
-			s.ServeHTTP(&unread{writing: writing, gone: gone, ResponseRecorder: *httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-		})
-		<-writing
-	}
-	if response := s.get("/metrics"); response.StatusCode != http.StatusTooManyRequests || response.Header.Get("Retry-After") == "" {
-		t.Errorf("one more: %d", response.StatusCode)
-	}
-	if got := s.get("/-/healthy").StatusCode; got != 200 {
-		t.Errorf("/-/healthy: %d", got)
-	}
-	close(gone)
-	clients.Wait()
-	if got := s.get("/metrics").StatusCode; got != 200 {
-		t.Errorf("when they are gone: %d", got)
 	}
 }
 

@@ -1,0 +1,207 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/server"
+)
+
+// start serves a handler on loopback until the test ends, and returns the address.
+func start(t *testing.T, handler http.Handler, webConfig string, log *slog.Logger) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Serve(ctx, []net.Listener{listener}, handler, webConfig, log) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-stopped; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return listener.Addr().String()
+}
+
+// lockedBuffer is a log that can be read while it is written.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(line []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(line)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// dialFrom connects from an address of loopback and sends a text.
+func dialFrom(t *testing.T, from, to, text string) net.Conn {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	c, err := dialer.DialContext(t.Context(), "tcp", to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_, _ = io.WriteString(c, text) // it may be closed already
+	return c
+}
+
+// isOpen reports whether the other end holds a connection open.
+func isOpen(c net.Conn) bool {
+	_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	_, err := io.Copy(io.Discard, c)
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+const healthRequest = "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+
+func answers(t *testing.T, c net.Conn) bool {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	return response.StatusCode == http.StatusOK && body(t, response) == "ok\n"
+}
+
+// Whoever opens more connections than there may be loses their own, and keeps nobody out.
+func TestConnectionsAreLimited(t *testing.T) {
+	const most, many = 128, 400
+	var log lockedBuffer
+	address := start(t, newSite(t), "", slog.New(slog.NewTextHandler(&log, nil)))
+	prometheus := dialFrom(t, "127.0.0.2", address, healthRequest)
+	if !answers(t, prometheus) {
+		t.Fatal("no answer before the attack")
+	}
+	header := "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-Padding: "+strings.Repeat("x", 1000)+"\r\n", 15)
+	var before, during runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	var half []net.Conn
+	for range many {
+		half = append(half, dialFrom(t, "127.0.0.1", address, header))
+	}
+	if _, err := io.WriteString(prometheus, healthRequest); err != nil || !answers(t, prometheus) {
+		t.Error("a connection from another host was closed")
+	}
+	if !answers(t, dialFrom(t, "127.0.0.1", address, healthRequest)) {
+		t.Error("the host with unfinished requests gets no answer")
+	}
+	var open atomic.Int32
+	var running sync.WaitGroup
+	for _, c := range half {
+		running.Go(func() {
+			if isOpen(c) {
+				open.Add(1)
+			}
+		})
+	}
+	running.Wait()
+	if n := open.Load(); n == 0 || n >= most {
+		t.Errorf("%d of %d unfinished requests are open, want less than %d", n, many, most)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&during)
+	if grown := int64(during.HeapAlloc) - int64(before.HeapAlloc); grown > most*64<<10 {
+		t.Errorf("they take %d bytes", grown)
+	}
+	if text := log.String(); strings.Count(text, "too many open connections") != 1 {
+		t.Errorf("not logged once:\n%s", text)
+	}
+}
+
+func TestALongHeaderIsRefused(t *testing.T) {
+	address := start(t, newSite(t), "", slog.New(slog.DiscardHandler))
+	for size, want := range map[int]int{12 << 10: http.StatusOK, 24 << 10: http.StatusRequestHeaderFieldsTooLarge} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/-/healthy", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Cookie", strings.Repeat("x", size))
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%d bytes: %d, want %d", size, response.StatusCode, want)
+		}
+	}
+}
+
+// One connection of HTTP/2 isn't a way around the limit.
+func TestStreamsAreLimited(t *testing.T) {
+	const most, requests = 8, 20
+	release, entered := make(chan struct{}), make(chan string, requests)
+	certificate := httptest.NewUnstartedServer(nil)
+	certificate.StartTLS()
+	defer certificate.Close()
+	config := writeTLSConfig(t, certificate.TLS.Certificates[0], "")
+	address := start(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		entered <- r.Proto + " " + r.RemoteAddr
+		<-release
+	}), config, slog.New(slog.DiscardHandler))
+	client := http.Client{Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	defer client.CloseIdleConnections()
+	var running sync.WaitGroup
+	for range requests {
+		running.Go(func() {
+			response, err := client.Get("https://" + address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			response.Body.Close()
+		})
+	}
+	streams := map[string]int{}
+	for range requests {
+		streams[<-entered]++
+	}
+	close(release)
+	running.Wait()
+	for connection, n := range streams {
+		if !strings.HasPrefix(connection, "HTTP/2.0 ") || n > most {
+			t.Errorf("%d requests at the same time on one connection: %s", n, connection)
+		}
+	}
+}
+
+// writeTLSConfig writes a configuration for the web with a certificate and what else it has, and returns its path.
+func writeTLSConfig(t *testing.T, certificate tls.Certificate, more string) string {
+	t.Helper()
+	certFile, keyFile := writePair(t, certificate)
+	path := filepath.Join(t.TempDir(), "web.yml")
+	if err := os.WriteFile(path, []byte("tls_server_config: {cert_file: "+certFile+", key_file: "+keyFile+"}\n"+more), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
