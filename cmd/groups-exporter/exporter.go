@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -29,13 +28,14 @@ type exporter struct {
 	source    *source
 	publish   publishOptions
 	usage     usageOptions
-	self      *server.Self
+	published *server.Published
 	record    metrics.Hub
 	log       *slog.Logger
-	page      atomic.Pointer[exposition.Page]
-	status    atomic.Pointer[server.Status] // changed by the hub's poller alone
-	reloads   []chan struct{}               // one for each source that is asked
-	resources []metrics.Resource            // those that Prometheus is asked for
+	reloads   []chan struct{}    // one for each source that is asked
+	resources []metrics.Resource // those that Prometheus is asked for
+	hub       *server.Poller[*membership.Snapshot]
+	usages    []*server.Poller[*usage.Answer] // one for each resource
+	sources   *server.Poller[*usage.Sources]  // nil where no Prometheus is queried
 
 	// Of the hub's poller alone.
 	began    time.Time // when the refresh under way, or the last one, did
@@ -59,7 +59,6 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 		publish: o.publish, usage: o.usage, log: log,
 		answers: map[metrics.Resource]*usage.Answer{}, noticed: notices{},
 	}
-	e.status.Store(&server.Status{Version: versionNumber(), Hub: o.hub.api.String(), Namespace: o.hub.namespace})
 	self := metrics.NewSelf()
 	e.record = self.Hub(o.hub.namespace, o.interval, append(words(hub.Reasons()), reasonMaxSeries, reasonOther)...)
 	e.source = o.hub.source(hub.Options{
@@ -76,83 +75,120 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 	for _, resource := range e.resources {
 		e.record.Usage(resource, o.usage.intervalOf(resource), append(words(usage.Reasons()), reasonMaxSeries, reasonOther)...)
 	}
-	e.self = server.NewSelf(self.Registry, log)
+	status := server.Status{Version: versionNumber(), Hub: o.hub.api.String(), Namespace: o.hub.namespace}
+	e.published = server.NewPublished(self.Registry, status, log)
+	e.addPollers(o)
 	return e
+}
+
+// addPollers makes a poller for the hub, and one for each resource.
+func (e *exporter) addPollers(o serveOptions) {
+	e.hub = &server.Poller[*membership.Snapshot]{
+		Refresh: e.refresh, Publish: e.replace, RetryAfter: hub.RetryAfter, Report: e.report, Now: e.reloads[0],
+		Drop: func() {
+			e.drop()
+			e.refreshNow(0) // after a suspend the next refresh may be minutes away
+		},
+		Interval: o.interval, MaxStaleness: o.staleness(o.interval), Log: e.log,
+	}
+	for i, resource := range e.resources {
+		interval := o.usage.intervalOf(resource)
+		e.usages = append(e.usages, &server.Poller[*usage.Answer]{
+			Refresh: func(ctx context.Context) (*usage.Answer, error) {
+				answer, err := e.usage.client.Read(ctx, resource)
+				return answer, withHint(err)
+			},
+			Publish: e.replaceUsage, Now: e.reloads[i+1],
+			Drop: func() {
+				e.dropUsage(resource)
+				e.refreshNow(i + 1)
+			},
+			Report: func(err error, _ time.Time) {
+				if err != nil {
+					e.published.Update(func(*server.State) { e.record.UsageFailed(resource, reasonOf(err)) })
+				}
+			},
+			Interval: interval, MaxStaleness: o.staleness(interval), Log: e.log.With("resource", resource),
+		})
+	}
+	if o.usage.client != nil {
+		e.sources = e.sourcesPoller(o.hub.namespace, o.staleness(sourcesInterval))
+	}
 }
 
 // reload asks the hub, and Prometheus, at once. Where they are being asked already,
 // they are asked once more after that: what changed a moment ago may not be in it.
 func (e *exporter) reload() {
-	for _, reload := range e.reloads {
-		select {
-		case reload <- struct{}{}:
-		default:
-		}
+	for source := range e.reloads {
+		e.refreshNow(source)
+	}
+}
+
+// refreshNow asks a source at once: 0 is the hub, the resources follow.
+func (e *exporter) refreshNow(source int) {
+	select {
+	case e.reloads[source] <- struct{}{}:
+	default:
 	}
 }
 
 // run polls the hub, and Prometheus for each resource, until ctx ends. A source
 // that fails or hangs leaves the others alone.
-func (e *exporter) run(ctx context.Context, o serveOptions) {
+func (e *exporter) run(ctx context.Context) {
 	var running sync.WaitGroup
-	hubPoller := server.Poller[*membership.Snapshot]{
-		Refresh: e.refresh, Publish: e.replace, Drop: e.drop, RetryAfter: hub.RetryAfter, Report: e.report, Now: e.reloads[0],
-		Interval: o.interval, MaxStaleness: o.staleness(o.interval), Log: e.log,
-	}
-	running.Go(func() { hubPoller.Run(ctx) })
-	running.Go(func() { e.self.Run(ctx) })
-	for i, resource := range e.resources {
-		interval := o.usage.intervalOf(resource)
-		poller := server.Poller[*usage.Answer]{
-			Refresh: func(ctx context.Context) (*usage.Answer, error) {
-				answer, err := e.usage.client.Read(ctx, resource)
-				return answer, withHint(err)
-			},
-			Publish: e.replaceUsage, Drop: func() { e.dropUsage(resource) }, Now: e.reloads[i+1],
-			Report: func(err error, _ time.Time) {
-				if err != nil {
-					e.record.UsageFailed(resource, reasonOf(err))
-					e.self.Gather()
-				}
-			},
-			Interval: interval, MaxStaleness: o.staleness(interval), Log: e.log.With("resource", resource),
-		}
+	running.Go(func() { e.hub.Run(ctx) })
+	running.Go(func() { e.published.Run(ctx) })
+	for _, poller := range e.usages {
 		running.Go(func() { poller.Run(ctx) })
 	}
-	if e.usage.client != nil {
-		running.Go(func() { e.lookUpSources(ctx, o.staleness(sourcesInterval)) })
+	if e.sources != nil {
+		running.Go(func() { e.sources.Run(ctx) })
 	}
 	running.Wait()
+}
+
+// state returns what to show now. It drops what has grown too old first.
+func (e *exporter) state() *server.State {
+	e.hub.Expire()
+	for _, poller := range e.usages {
+		poller.Expire()
+	}
+	if e.sources != nil {
+		e.sources.Expire()
+	}
+	return e.published.State()
 }
 
 // sourcesInterval is how often serve looks up which series Prometheus has.
 const sourcesInterval = 10 * time.Minute
 
-// lookUpSources looks up again and again which of the series that usage is made of
-// Prometheus has, and says what is missing.
-func (e *exporter) lookUpSources(ctx context.Context, staleness time.Duration) {
-	namespace := e.status.Load().Namespace
+// sourcesPoller returns the poller that looks up which of the series that usage is made
+// of Prometheus has, and reports what is missing.
+func (e *exporter) sourcesPoller(namespace string, maxStaleness time.Duration) *server.Poller[*usage.Sources] {
 	warned := notices{}
-	poller := server.Poller[*usage.Sources]{
+	return &server.Poller[*usage.Sources]{
 		Refresh: func(ctx context.Context) (*usage.Sources, error) {
 			sources, err := e.usage.client.Sources(ctx)
 			return sources, withHint(err)
 		},
 		Publish: func(sources *usage.Sources) ([]any, error) {
-			missing := sources.Missing()
-			for _, found := range sources.Found {
-				if !found.Optional {
-					e.record.SeriesMissing(found.Metric, slices.ContainsFunc(missing, func(m usage.Found) bool { return m.Metric == found.Metric }))
-				}
+			missing := map[string]bool{}
+			for _, found := range sources.Missing() {
+				missing[found.Metric] = true
 			}
-			e.self.Gather()
+			e.published.Update(func(*server.State) {
+				for _, found := range sources.Found {
+					if !found.Optional {
+						e.record.SeriesMissing(found.Metric, missing[found.Metric])
+					}
+				}
+			})
 			warned.log(e.log, sourceNotices(sources, namespace))
 			return []any{"series", len(sources.Found), "missing", len(missing)}, nil
 		},
-		Drop:     func() { e.record.SeriesUnknown(); e.self.Gather() },
-		Interval: sourcesInterval, MaxStaleness: staleness, Log: e.log.With("lookup", "series of usage"),
+		Drop:     func() { e.published.Update(func(*server.State) { e.record.SeriesUnknown() }) },
+		Interval: sourcesInterval, MaxStaleness: maxStaleness, Log: e.log.With("lookup", "series of usage"),
 	}
-	poller.Run(ctx)
 }
 
 // refresh asks the hub.
@@ -189,8 +225,10 @@ func withHint(err error) error {
 func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	record := func() {}
 	if snapshot != e.snapshot {
-		if err := e.encodeSnapshot(snapshot); err != nil {
+		var err error
+		if record, err = e.encodeSnapshot(snapshot); err != nil {
 			return nil, withHint(err)
 		}
 	}
@@ -199,26 +237,30 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	}
 	defer debug.FreeOSMemory() // what the refresh took, which the next one takes in minutes
 	now := time.Now()
-	e.record.Refreshed(now, time.Since(e.began), snapshot)
-	e.self.Gather() // before it is ready
-	e.change(func(s *server.Status) {
-		s.Refreshed, s.Published, s.Users, s.Groups = now, true, snapshot.Len(), nil
+	e.published.Update(func(s *server.State) {
+		record()
+		e.record.Refreshed(now, time.Since(e.began), snapshot)
+		s.Page = e.page()
+		s.Status.Refreshed, s.Status.Error, s.Status.Published = now, "", true
+		s.Status.Users, s.Status.Groups = snapshot.Len(), nil
 		for _, g := range snapshot.Groups() {
-			s.Groups = append(s.Groups, server.GroupStatus{Name: g.Name, Members: g.Members})
+			s.Status.Groups = append(s.Status.Groups, server.GroupStatus{Name: g.Name, Members: g.Members})
 		}
 	})
 	return []any{"users", snapshot.Len(), "memberships", snapshot.Memberships()}, nil
 }
 
-// encodeSnapshot makes the page of a snapshot and what Prometheus told.
-func (e *exporter) encodeSnapshot(snapshot *membership.Snapshot) error {
+// encodeSnapshot makes the page of a snapshot and what Prometheus told. It returns
+// what to record when the page is published.
+func (e *exporter) encodeSnapshot(snapshot *membership.Snapshot) (record func(), err error) {
 	before, answers := e.snapshot, e.answers
 	e.snapshot = snapshot
-	err := e.encode(memberships)
+	record, err = e.encode(memberships)
 	if errors.As(err, new(exposition.TooManySeries)) && len(answers) > 0 {
 		// Memberships go first: usage makes room for them, until it is told again.
 		e.answers = map[metrics.Resource]*usage.Answer{}
-		if err = e.encode(memberships); err == nil {
+		_, err = e.encode(memberships)
+		record = func() {
 			for resource := range answers {
 				e.record.UsageFailed(resource, reasonMaxSeries)
 				e.record.UsageDropped(resource)
@@ -228,7 +270,7 @@ func (e *exporter) encodeSnapshot(snapshot *membership.Snapshot) error {
 	if err != nil {
 		e.snapshot, e.answers = before, answers
 	}
-	return err
+	return record, err
 }
 
 // drop takes away what the hub told, and with it all that was joined to it.
@@ -237,31 +279,22 @@ func (e *exporter) drop() {
 	defer e.mu.Unlock()
 	e.snapshot = nil
 	clear(e.pages)
-	e.change(func(s *server.Status) { s.Published, s.Users, s.Groups = false, 0, nil })
-	e.page.Store(nil)
-	e.record.Dropped()
-	e.self.Gather()
+	e.published.Update(func(s *server.State) {
+		e.record.Dropped()
+		s.Page = nil
+		s.Status.Published, s.Status.Users, s.Status.Groups = false, 0, nil
+	})
 }
 
 // report keeps what became of a refresh, for the landing page.
 func (e *exporter) report(err error, next time.Time) {
-	if err != nil {
-		e.record.Failed(time.Since(e.began), reasonOf(err))
-		e.self.Gather()
-	}
-	e.change(func(s *server.Status) {
-		s.Next, s.Error = next, ""
+	e.published.Update(func(s *server.State) {
+		s.Status.Next = next
 		if err != nil {
-			s.Error = err.Error()
+			e.record.Failed(time.Since(e.began), reasonOf(err))
+			s.Status.Error = err.Error()
 		}
 	})
-}
-
-// change makes a new status of the last one.
-func (e *exporter) change(set func(*server.Status)) {
-	next := *e.status.Load()
-	set(&next)
-	e.status.Store(&next)
 }
 
 // replaceUsage publishes what Prometheus told of a resource.
@@ -270,12 +303,16 @@ func (e *exporter) replaceUsage(answer *usage.Answer) ([]any, error) {
 	defer e.mu.Unlock()
 	before := e.answers[answer.Resource]
 	e.answers[answer.Resource] = answer
-	if err := e.encode(e.layerOf(answer.Resource)); err != nil {
+	record, err := e.encode(e.layerOf(answer.Resource))
+	if err != nil {
 		e.answers[answer.Resource] = before
 		return nil, withHint(err)
 	}
-	e.record.UsageRead(answer.Resource, time.Now())
-	e.self.Gather()
+	e.published.Update(func(s *server.State) {
+		record()
+		e.record.UsageRead(answer.Resource, time.Now())
+		s.Page = e.page()
+	})
 	return []any{"results", len(answer.Values)}, nil
 }
 
@@ -284,11 +321,15 @@ func (e *exporter) dropUsage(resource metrics.Resource) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.answers, resource)
-	e.record.UsageDropped(resource)
-	if err := e.encode(e.layerOf(resource)); err != nil {
+	record, err := e.encode(e.layerOf(resource))
+	if err != nil {
 		e.log.Warn("leaving out what is too old", "resource", resource, "err", err)
 	}
-	e.self.Gather()
+	e.published.Update(func(s *server.State) {
+		record()
+		e.record.UsageDropped(resource)
+		s.Page = e.page()
+	})
 }
 
 // The reasons of failures that are ours.
@@ -315,10 +356,17 @@ func (e *exporter) layerOf(resource metrics.Resource) int {
 	return 1 + slices.Index(e.resources, resource)
 }
 
-// encode makes the page again, from a layer on.
-func (e *exporter) encode(from int) error {
+// encode makes the page again, from a layer on. It returns what to record when the
+// page is published.
+func (e *exporter) encode(from int) (record func(), err error) {
+	var records []func()
+	record = func() {
+		for _, r := range records {
+			r()
+		}
+	}
 	if e.snapshot == nil {
-		return nil // what Prometheus told waits for the hub
+		return record, nil // what Prometheus told waits for the hub
 	}
 	made := slices.Clone(e.pages)
 	for i := from; i < len(made); i++ {
@@ -326,28 +374,32 @@ func (e *exporter) encode(from int) error {
 		if i > 0 {
 			below = made[i-1]
 		}
-		var err error
-		if made[i], err = below.With(e.families(i)); err != nil {
-			return err
+		families, r := e.families(i)
+		if made[i], err = below.With(families); err != nil {
+			return func() {}, err
 		}
+		records = append(records, r)
 	}
 	e.pages = made
-	e.page.Store(made[len(made)-1])
-	return nil
+	return record, nil
 }
 
-// families are those in a layer.
-func (e *exporter) families(layer int) iter.Seq[*dto.MetricFamily] {
+// page is the one with all layers.
+func (e *exporter) page() *exposition.Page { return e.pages[len(e.pages)-1] }
+
+// families returns those in a layer, and what to record when they are published.
+func (e *exporter) families(layer int) (families iter.Seq[*dto.MetricFamily], record func()) {
 	if layer == memberships {
-		return metrics.Families(e.publish.metrics(), e.snapshot)
+		return metrics.Families(e.publish.metrics(), e.snapshot), func() {}
 	}
 	answer := e.answers[e.resources[layer-1]]
 	if answer == nil {
-		return func(func(*dto.MetricFamily) bool) {}
+		return func(func(*dto.MetricFamily) bool) {}, func() {}
 	}
 	used := usage.Join(answer, e.snapshot)
-	e.record.Unattributed(answer.Resource, used.Unknown, answer.NotFinite)
-	return e.usage.family(e.publish.metrics(), e.snapshot, used)
+	return e.usage.family(e.publish.metrics(), e.snapshot, used), func() {
+		e.record.Unattributed(answer.Resource, used.Unknown, answer.NotFinite)
+	}
 }
 
 // notices are what was logged last, so that it isn't logged again.
@@ -367,8 +419,7 @@ func (n notices) log(log *slog.Logger, texts []string) {
 
 func (e *exporter) handler(o serveOptions) *server.Handler {
 	h := &server.Handler{
-		Page: e.page.Load, Status: func() server.Status { return *e.status.Load() }, Self: e.self.Tail,
-		TelemetryPath: o.web.telemetryPath, RoutePrefix: o.web.routePrefix,
+		State: e.state, TelemetryPath: o.web.telemetryPath, RoutePrefix: o.web.routePrefix,
 		Check: o.web.check(e.source.client), Pprof: o.web.pprof, Log: e.log,
 	}
 	if o.web.lifecycle {

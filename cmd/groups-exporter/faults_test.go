@@ -222,7 +222,7 @@ func newTroubled(t *testing.T, source hub.Source) *troubled {
 	h.handler = e.handler(o)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); e.run(ctx, o) }()
+	go func() { defer close(done); e.run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })
 	return h
 }

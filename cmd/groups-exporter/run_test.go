@@ -217,7 +217,7 @@ func (e *refresher) published() *exposition.Page {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	return e.page.Load()
+	return e.state().Page
 }
 
 // A list that changes whenever it is read is published, and counted.
@@ -239,9 +239,8 @@ func TestAnInconsistentRefreshIsCounted(t *testing.T) {
 	if page := e.published(); page == nil || !strings.Contains(e.log.String(), "somebody may be missing") {
 		t.Errorf("page %v, log %s", page, &e.log)
 	}
-	e.self.Gather()
 	var told strings.Builder
-	if _, err := e.self.Tail().WriteTo(&told); err != nil {
+	if _, err := e.state().Self.WriteTo(&told); err != nil {
 		t.Fatal(err)
 	}
 	if want := "\ngroups_exporter_inconsistent_refreshes_total{namespace=\"n\"} 1\n"; !strings.Contains(told.String(), want) {
@@ -264,7 +263,7 @@ func TestAnUnchangedHubIsNotEncodedAgain(t *testing.T) {
 		return append(slices.Clone(users), fakehub.User{Name: "eve"})
 	})
 	second := e.published()
-	if second == first || e.status.Load().Users != 3 {
+	if second == first || e.state().Status.Users != 3 {
 		t.Error("there is no other page with a new user")
 	}
 	e.drop()
@@ -287,7 +286,7 @@ func TestUsageComesAndGoes(t *testing.T) {
 	check := func(when string, want ...string) {
 		t.Helper()
 		var page bytes.Buffer
-		if _, err := e.page.Load().WriteTo(&page); err != nil {
+		if _, err := e.state().Page.WriteTo(&page); err != nil {
 			t.Fatal(err)
 		}
 		var got []string

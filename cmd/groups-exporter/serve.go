@@ -175,7 +175,7 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	polled := make(chan struct{})
 	go func() {
 		defer close(polled)
-		e.run(ctx, o)
+		e.run(ctx)
 	}()
 	stopHearing := reloadOnHangup(e.reload)
 	defer stopHearing()

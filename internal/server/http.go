@@ -16,8 +16,6 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/exporter-toolkit/web"
-
-	"github.com/groups-exporter/groups-exporter/internal/exposition"
 )
 
 const (
@@ -36,12 +34,8 @@ const (
 
 // Handler answers scrapes, probes and browsers.
 type Handler struct {
-	// Page returns what is published now; nil is an empty page.
-	Page func() *exposition.Page
-	// Status is what the landing page shows, and by which /-/ready decides.
-	Status func() Status
-	// Self returns what the exporter tells about itself.
-	Self func() *exposition.Tail
+	// State returns what to show now. It leaves out what has grown too old.
+	State func() *State
 	// TelemetryPath is where metrics are, at the root and below RoutePrefix.
 	TelemetryPath string
 	// RoutePrefix is the path that a hub's proxy forwards; metrics are at it too.
@@ -125,7 +119,7 @@ func (h *Handler) checked(bare bool, serve http.HandlerFunc) http.HandlerFunc {
 func healthy(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") }
 
 func (h *Handler) ready(w http.ResponseWriter, _ *http.Request) {
-	if h.Status().Refreshed.IsZero() {
+	if h.State().Status.Refreshed.IsZero() {
 		http.Error(w, "no refresh has succeeded yet", http.StatusServiceUnavailable)
 		return
 	}
@@ -161,9 +155,8 @@ func profile(w http.ResponseWriter, r *http.Request) {
 // metrics answers a scrape. It never fails: a hub takes an answer of 5xx at the
 // prefix for a service that is down.
 func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) {
-	// In this order the exporter never tells of users who aren't on the page yet.
-	self := h.Self()
-	page := h.Page()
+	state := h.State()
+	page, self := state.Page, state.Self
 	header := w.Header()
 	header.Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
 	header.Set("Vary", "Accept-Encoding")

@@ -6,12 +6,12 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,36 +26,41 @@ const hubText = "# TYPE hub_metric gauge\nhub_metric 1\n"
 
 type site struct {
 	server.Handler
-	page      atomic.Pointer[exposition.Page]
-	refreshed time.Time
+	published *server.Published
 }
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "self_metric", Help: "Self."}, func() float64 { return 2 }))
+	log := slog.New(slog.DiscardHandler)
+	s := &site{published: server.NewPublished(registry, server.Status{Version: "1.2.3", Hub: "http://hub/hub/api"}, log)}
 	s.Handler = server.Handler{
-		Page: s.page.Load, Self: server.NewSelf(registry, slog.New(slog.DiscardHandler)).Tail,
-		TelemetryPath: "/metrics", RoutePrefix: "/services/groups-exporter/",
-		Status: func() server.Status {
-			return server.Status{Version: "1.2.3", Hub: "http://hub/hub/api", Refreshed: s.refreshed}
-		}, Log: slog.New(slog.DiscardHandler),
+		State:         func() *server.State { return s.published.State() },
+		TelemetryPath: "/metrics", RoutePrefix: "/services/groups-exporter/", Log: log,
 	}
 	return s
 }
 
-func (s *site) publish(t *testing.T) {
+// publish publishes a page, and by default one with a single metric.
+func (s *site) publish(t *testing.T, values ...float64) {
 	t.Helper()
-	name, value, kind := "hub_metric", 1.0, dto.MetricType_GAUGE
-	page, err := exposition.Empty(1 << 30).With(func(yield func(*dto.MetricFamily) bool) {
-		yield(&dto.MetricFamily{Name: &name, Type: &kind, Metric: []*dto.Metric{{Gauge: &dto.Gauge{Value: &value}}}})
-	})
+	name, kind := "hub_metric", dto.MetricType_GAUGE
+	family := &dto.MetricFamily{Name: &name, Type: &kind}
+	for i := range values {
+		family.Metric = append(family.Metric, &dto.Metric{Gauge: &dto.Gauge{Value: &values[i]}})
+	}
+	if len(values) == 0 {
+		family.Metric = []*dto.Metric{{Gauge: &dto.Gauge{Value: new(1.0)}}}
+	}
+	page, err := exposition.Empty(1 << 30).With(func(yield func(*dto.MetricFamily) bool) { yield(family) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.page.Store(page)
-	s.refreshed = time.Now()
+	s.published.Update(func(state *server.State) {
+		state.Page = page
+		state.Status.Refreshed = time.Now()
+	})
 }
 
 func (s *site) get(path string, header ...string) *http.Response {
@@ -266,7 +271,7 @@ func TestLanding(t *testing.T) {
 		{"more than eyes read", server.Status{Refreshed: at, Published: true, Groups: many}, []string{"And 100 more groups."}, nil},
 	} {
 		s := newSite(t)
-		s.Status = func() server.Status { return c.status }
+		s.published.Update(func(state *server.State) { state.Status = c.status })
 		response := s.get("/")
 		page := body(t, response)
 		for _, want := range c.has {
@@ -325,23 +330,21 @@ func TestServeStopsAfterOpenRequests(t *testing.T) {
 	}
 }
 
+// manyValues are for a page that is large also when it is compressed.
+func manyValues() []float64 {
+	values := make([]float64, 300_000)
+	for i := range values {
+		values[i] = rand.Float64()
+	}
+	return values
+}
+
 // A client that never reads takes nothing from the others, and doesn't hold up a stop.
 func TestAClientThatNeverReads(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	name, kind := "hub_metric", dto.MetricType_GAUGE
-	page, err := exposition.Empty(1 << 30).With(func(yield func(*dto.MetricFamily) bool) {
-		for i := range 300_000 { // more than the kernel's buffers take
-			value := float64(i)
-			if !yield(&dto.MetricFamily{Name: &name, Type: &kind, Metric: []*dto.Metric{{Gauge: &dto.Gauge{Value: &value}, Label: []*dto.LabelPair{{Name: &name, Value: new(strconv.Itoa(i))}}}}}) {
-				return
-			}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.page.Store(page)
+	s.publish(t, manyValues()...) // more than the kernel's buffers take
+	page := s.published.State().Page
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ func (s Status) State() string {
 
 // landing is the page for a browser.
 func (h *Handler) landing(w http.ResponseWriter, _ *http.Request) {
-	status := h.Status()
+	status := h.State().Status
 	more := max(0, len(status.Groups)-maxGroups)
 	status.Groups = status.Groups[:len(status.Groups)-more]
 	parsed := template.Must(template.New("landing").Funcs(template.FuncMap{

@@ -7,7 +7,11 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/clock"
 )
 
 // firstRetry is how soon a refresh is tried again after the first failure. The
@@ -24,8 +28,8 @@ const jitter = 0.1
 type Poller[T any] struct {
 	// Refresh asks the source.
 	Refresh func(context.Context) (T, error)
-	// Publish replaces what scrapes see, and Drop takes it away. Run alone calls
-	// them, one at a time. What Publish returns describes the refresh in the log.
+	// Publish replaces what scrapes see, and Drop removes it. They are called one at a
+	// time. What Publish returns describes the refresh in the log.
 	Publish func(T) ([]any, error)
 	Drop    func()
 	// RetryAfter tells how long the source asked to be left alone when a refresh
@@ -38,14 +42,20 @@ type Poller[T any] struct {
 	Now <-chan struct{}
 	// Interval is the time from the end of a refresh to the next.
 	Interval time.Duration
-	// MaxStaleness is how long after the last success its result is published.
+	// MaxStaleness is how long a result is published, from the start of its refresh.
 	MaxStaleness time.Duration
-	Log          *slog.Logger
+	// Clock returns the time. It may be nil.
+	Clock func() clock.Instant
+	Log   *slog.Logger
+
+	changing sync.Mutex // held by Publish and Drop
+	// asOf is when the refresh began whose result is published, nil if there is none.
+	asOf atomic.Pointer[clock.Instant]
 }
 
 // Run refreshes at once and then again and again, until ctx ends. A refresh that
 // fails leaves what is published as it is, until that grows too old: then it is
-// taken away, also while a refresh hangs. A change of state is logged, and what
+// dropped, also while a refresh hangs. A change of state is logged, and what
 // stays the same is not.
 func (p *Poller[T]) Run(ctx context.Context) {
 	type outcome struct {
@@ -60,6 +70,7 @@ func (p *Poller[T]) Run(ctx context.Context) {
 	var wait time.Duration
 	state := "" // "up", or the last error's text
 	for {
+		began := p.now()
 		refreshed := make(chan outcome, 1)
 		go func() {
 			result, err := p.Refresh(ctx)
@@ -72,8 +83,9 @@ func (p *Poller[T]) Run(ctx context.Context) {
 			case got := <-refreshed:
 				err := got.err
 				var description []any
+				wasPublished := p.asOf.Load() != nil
 				if err == nil {
-					description, err = p.Publish(got.result)
+					description, err = p.publish(got.result, began)
 				}
 				switch {
 				case ctx.Err() != nil:
@@ -88,9 +100,9 @@ func (p *Poller[T]) Run(ctx context.Context) {
 					p.log(state != err.Error(), slog.LevelWarn, "refresh failed", "err", err, "next_in", wait.String())
 					state = err.Error()
 				default:
-					p.log(state != "up", slog.LevelInfo, "refreshed", description...)
+					p.log(state != "up" || !wasPublished, slog.LevelInfo, "refreshed", description...)
 					failures, wait, state = 0, p.Interval, "up"
-					stale.Reset(p.MaxStaleness)
+					stale.Reset(p.MaxStaleness - began.Age(p.now()))
 				}
 				wait = vary(wait)
 				next, now = time.After(wait), p.Now
@@ -98,11 +110,7 @@ func (p *Poller[T]) Run(ctx context.Context) {
 					p.Report(err, time.Now().Add(wait))
 				}
 			case <-stale.C:
-				p.Log.Warn("the last good refresh is too old: its series are gone", "max_staleness", p.MaxStaleness.String())
-				if state == "up" { // a refresh hangs
-					state = "" // so that its end is news
-				}
-				p.Drop()
+				p.Expire()
 			case <-next:
 				waiting = false
 			case <-now:
@@ -115,6 +123,46 @@ func (p *Poller[T]) Run(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// publish publishes the result of a refresh that began at a time.
+func (p *Poller[T]) publish(result T, began clock.Instant) ([]any, error) {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	before := p.asOf.Swap(&began) // first: Publish takes a while after scrapes see the result
+	description, err := p.Publish(result)
+	if err != nil {
+		p.asOf.Store(before)
+	}
+	return description, err
+}
+
+// Expire drops what is published if it is too old. Call it before each use: the timer of
+// Run is late when the machine was suspended or the process stopped.
+func (p *Poller[T]) Expire() {
+	if !p.isTooOld() {
+		return
+	}
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	if !p.isTooOld() {
+		return // it was replaced or dropped meanwhile
+	}
+	p.Log.Warn("the last good refresh is too old: its series are gone", "max_staleness", p.MaxStaleness.String())
+	p.Drop()
+	p.asOf.Store(nil)
+}
+
+func (p *Poller[T]) isTooOld() bool {
+	asOf := p.asOf.Load()
+	return asOf != nil && asOf.Age(p.now()) >= p.MaxStaleness
+}
+
+func (p *Poller[T]) now() clock.Instant {
+	if p.Clock == nil {
+		return clock.Now()
+	}
+	return p.Clock()
 }
 
 // vary adds or takes up to a tenth.

@@ -9,10 +9,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/groups-exporter/groups-exporter/internal/clock"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/server"
 )
@@ -222,6 +224,75 @@ func TestDropsWhatIsTooOld(t *testing.T) {
 		w.sleep(6 * time.Minute)
 		if w.current == nil || strings.Count(w.log.String(), "msg=refreshed") != 2 {
 			t.Errorf("not back after the hub is, or without a word:\n%s", &w.log)
+		}
+	})
+}
+
+// suspendable is a clock of a machine that can be suspended: then only the wall clock goes on.
+type suspendable struct{ suspended atomic.Int64 }
+
+func (c *suspendable) suspend(d time.Duration) { c.suspended.Add(int64(d)) }
+
+func (c *suspendable) now() clock.Instant {
+	now := clock.Now()
+	now.Wall = now.Wall.Add(time.Duration(c.suspended.Load()))
+	return now
+}
+
+// The timer stands still while the machine is suspended. A scrape that comes before it gets nothing too old.
+func TestExpireAfterASuspend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var machine suspendable
+		w := watch(5*time.Minute, time.Hour)
+		w.Clock = machine.now
+		expire := func() *membership.Snapshot {
+			w.mu.Unlock()
+			w.Expire()
+			w.mu.Lock()
+			return w.current
+		}
+		w.start(t)
+		machine.suspend(59 * time.Minute)
+		if expire() == nil {
+			t.Error("dropped too soon")
+		}
+		machine.suspend(time.Minute)
+		if expire() != nil || expire() != nil {
+			t.Error("published although it is an hour old")
+		}
+		w.sleep(6 * time.Minute)
+		if expire() == nil {
+			t.Error("not back after a refresh")
+		}
+		if old, back := strings.Count(w.log.String(), "too old"), strings.Count(w.log.String(), "msg=refreshed"); old != 1 || back != 2 {
+			t.Errorf("logged %d and %d times:\n%s", old, back, &w.log)
+		}
+		// What was read before a suspend is as old when the refresh ends after it.
+		w.answer = func(context.Context) error { machine.suspend(8 * time.Hour); return nil }
+		w.sleep(6 * time.Minute)
+		if expire() != nil {
+			t.Error("a refresh that took eight hours is published")
+		}
+	})
+}
+
+// A refresh that fails to publish doesn't make what is published any younger.
+func TestAFailureToPublishKeepsTheAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(5*time.Minute, time.Hour)
+		publish := w.Publish
+		fail := false
+		w.Publish = func(s *membership.Snapshot) ([]any, error) {
+			if fail {
+				return nil, errors.New("too many series")
+			}
+			return publish(s)
+		}
+		w.start(t)
+		fail = true
+		w.sleep(61 * time.Minute)
+		if w.current != nil {
+			t.Error("still published after an hour")
 		}
 	})
 }

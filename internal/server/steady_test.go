@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,10 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	dto "github.com/prometheus/client_model/go"
-
-	"github.com/groups-exporter/groups-exporter/internal/exposition"
 )
 
 // slowClient takes a while to read each piece. What it hasn't read by the deadline is lost, as in the network.
@@ -45,19 +40,7 @@ func (c *slowClient) Write(b []byte) (int, error) {
 // A response goes on while the client reads, up to two minutes; a client that stops reading is cut off after 5 s.
 func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 	s := newSite(t)
-	name, kind := "hub_metric", dto.MetricType_GAUGE
-	page, err := exposition.Empty(1 << 30).With(func(yield func(*dto.MetricFamily) bool) {
-		family := &dto.MetricFamily{Name: &name, Type: &kind}
-		for i := range 300_000 {
-			value := rand.Float64() * float64(i)
-			family.Metric = append(family.Metric, &dto.Metric{Gauge: &dto.Gauge{Value: &value}})
-		}
-		yield(family)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.page.Store(page)
+	s.publish(t, manyValues()...)
 	for _, encoding := range []string{"gzip", "identity"} {
 		for _, c := range []struct {
 			takes, lasts time.Duration

@@ -13,27 +13,28 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/groups-exporter/groups-exporter/internal/server"
 )
 
-func selfText(t *testing.T, s *server.Self) string {
+func selfText(t *testing.T, p *server.Published) string {
 	t.Helper()
 	var text strings.Builder
-	if _, err := s.Tail().WriteTo(&text); err != nil {
+	if _, err := p.State().Self.WriteTo(&text); err != nil {
 		t.Fatal(err)
 	}
 	return text.String()
 }
 
-// What a scrape is told is younger than 5 s, and after Gather it is of now.
-func TestSelf(t *testing.T) {
+// The exporter's own metrics are younger than 5 s, and after an update they are current.
+func TestPublishedMetricsAreFresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry, start := prometheus.NewRegistry(), time.Now()
 		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "age", Help: "Age."}, func() float64 {
 			return time.Since(start).Seconds()
 		}))
-		self := server.NewSelf(registry, slog.New(slog.DiscardHandler))
+		self := server.NewPublished(registry, server.Status{}, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go self.Run(ctx)
@@ -46,11 +47,48 @@ func TestSelf(t *testing.T) {
 				t.Errorf("after %v what is told is of %q: %v", time.Since(start), value, err)
 			}
 		}
-		self.Gather()
+		self.Update(func(*server.State) {})
 		if text := selfText(t, self); !strings.HasSuffix(text, "age 14.997\n") {
 			t.Errorf("gathered after 14.997 s: %s", text)
 		}
 	})
+}
+
+// A scrape during an update gets the page and the metrics of before, and then those of after.
+func TestPageAndMetricsSwitchTogether(t *testing.T) {
+	gathering, release := make(chan struct{}), make(chan struct{})
+	users := prometheus.NewGauge(prometheus.GaugeOpts{Name: "users", Help: "Users."})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(users)
+	s := newSite(t)
+	wait := false
+	s.published = server.NewPublished(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		if wait {
+			gathering <- struct{}{}
+			<-release
+		}
+		return registry.Gather()
+	}), server.Status{}, s.Log)
+	before := body(t, s.get("/metrics"))
+	if s.get("/-/ready").StatusCode != http.StatusServiceUnavailable || !strings.HasSuffix(before, "users 0\n") {
+		t.Fatalf("at first: %s", before)
+	}
+	wait = true
+	updated := make(chan struct{})
+	go func() {
+		defer close(updated)
+		users.Set(1)
+		s.publish(t)
+	}()
+	<-gathering
+	if got := body(t, s.get("/metrics")); got != before || s.get("/-/ready").StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("during the update: %s", got)
+	}
+	close(release)
+	<-updated
+	if got := body(t, s.get("/metrics")); !strings.HasPrefix(got, hubText) || !strings.HasSuffix(got, "users 1\n") || s.get("/-/ready").StatusCode != http.StatusOK {
+		t.Errorf("after the update: %s", got)
+	}
 }
 
 // nowhere is a client that takes all and keeps nothing.
@@ -66,7 +104,7 @@ func TestAllocationsPerAnswer(t *testing.T) {
 	s := newSite(t)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s.Self = server.NewSelf(registry, s.Log).Tail
+	s.published = server.NewPublished(registry, server.Status{}, s.Log)
 	s.publish(t)
 	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	for _, encoding := range []string{"gzip", "identity"} {

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/clock"
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/server"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
+)
+
+// textOf returns what a scrape gets of a state.
+func textOf(t *testing.T, s *server.State) string {
+	t.Helper()
+	var text strings.Builder
+	for _, part := range []io.WriterTo{s.Page, s.Self} {
+		if _, err := part.WriteTo(&text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return text.String()
+}
+
+// snapshotOf returns a snapshot with so many users.
+func snapshotOf(n int) *membership.Snapshot {
+	var users []membership.User
+	for i := range n {
+		users = append(users, membership.User{Name: fmt.Sprint("user", i)})
+	}
+	return membership.New("n", membership.NewListing(time.Now(), users...), membership.Rules{})
+}
+
+// A scrape that comes after a suspend gets nothing that is too old, and asks for it anew: of
+// the hub, and of Prometheus for each resource on its own.
+func TestAScrapeGetsNothingTooOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		suspended := map[string]time.Duration{}
+		clockOf := func(source string) func() clock.Instant {
+			return func() clock.Instant {
+				now := clock.Now()
+				now.Wall = now.Wall.Add(suspended[source])
+				return now
+			}
+		}
+		e := newExporter(serveOptions{
+			publish: publishOptions{maxSeries: 100}, interval: time.Hour, maxStaleness: 2 * time.Hour,
+			hub:   hubOptions{api: &url.URL{}, namespace: "n"},
+			usage: usageOptions{client: &usage.Client{}, attribution: usage.Full, interval: time.Hour, homeDirInterval: time.Hour},
+		}, slog.New(slog.DiscardHandler))
+		e.hub.Clock = clockOf("hub")
+		e.hub.Refresh = func(context.Context) (*membership.Snapshot, error) { return snapshotOf(1), nil }
+		for i, resource := range e.resources {
+			e.usages[i].Clock = clockOf(string(resource))
+			e.usages[i].Refresh = func(context.Context) (*usage.Answer, error) {
+				return &usage.Answer{Resource: resource, Values: map[string]float64{"user0": 1}}, nil
+			}
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); e.run(ctx) }()
+		synctest.Wait()
+		stop() // so that nothing is refreshed meanwhile
+		<-done
+
+		has := func(want bool, parts ...string) {
+			t.Helper()
+			text := textOf(t, e.state())
+			for _, part := range parts {
+				if strings.Contains(text, "\n"+part) != want {
+					t.Errorf("%q is there: %v, in\n%s", part, !want, text)
+				}
+			}
+		}
+		const hubMetric, ofHub = "jupyterhub_user_group_info{", "groups_exporter_users{"
+		const cpu, memory = "jupyterhub_user_group_cpu_seconds{", "jupyterhub_user_group_memory_bytes{"
+		has(true, hubMetric, ofHub, cpu, memory)
+		suspended[string(metrics.CPU)] = 2 * time.Hour
+		has(false, cpu)
+		has(true, hubMetric, ofHub, memory)
+		suspended["hub"] = 2 * time.Hour
+		has(false, hubMetric, ofHub, cpu, memory)
+		if status := e.state().Status; status.Published || len(status.Groups) > 0 {
+			t.Errorf("the landing page shows it: %+v", status)
+		}
+		for i, reload := range e.reloads {
+			if want := i == 0 || e.resources[i-1] == metrics.CPU; len(reload) == 1 != want {
+				t.Errorf("source %d is asked at once: %v", i, !want)
+			}
+		}
+	})
+}
+
+// Users on a page and users in the exporter's own metrics are of the same refresh.
+func TestAScrapeIsOfOneRefresh(t *testing.T) {
+	e := newExporter(serveOptions{
+		publish: publishOptions{maxSeries: 1000}, hub: hubOptions{api: &url.URL{}, namespace: "n"},
+	}, slog.New(slog.DiscardHandler))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 100 {
+			switch i % 4 {
+			case 3:
+				e.drop()
+			default:
+				if _, err := e.replace(snapshotOf(1 + i%4)); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}()
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		text := textOf(t, e.state())
+		users := strings.Count(text, "\njupyterhub_user_group_info{")
+		want := fmt.Sprintf("\ngroups_exporter_users{namespace=\"n\"} %d\n", users)
+		if users == 0 && strings.Contains(text, "\ngroups_exporter_users{") || users > 0 && !strings.Contains(text, want) {
+			t.Fatalf("%d users on the page, and the exporter's own metrics are of another refresh:\n%s", users, text)
+		}
+	}
+}
