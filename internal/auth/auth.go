@@ -13,6 +13,9 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/groups-exporter/groups-exporter/internal/clock"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 const (
@@ -50,10 +53,12 @@ type Refusal struct {
 	Reason Reason
 	// Scopes are those of which one would do, for NoScope.
 	Scopes []string
-	// Err is why the hub can't be asked, for NoAnswer.
+	// Err is why the hub can't be asked, for NoAnswer. It doesn't show the token.
 	Err error
 }
 
+// Error says what the caller can do. It is shown to anyone, so it names no host, and
+// nothing that the hub answered: Unwrap has that.
 func (r *Refusal) Error() string {
 	switch r.Reason {
 	case NoToken:
@@ -63,11 +68,11 @@ func (r *Refusal) Error() string {
 	case NoScope:
 		return "the token has none of the scopes " + strings.Join(r.Scopes, ", ")
 	default:
-		return "the hub can't be asked whose token it is: " + r.Err.Error()
+		return "the hub can't check the token at the moment: try again later"
 	}
 }
 
-// Unwrap gives the reason why the hub can't be asked.
+// Unwrap returns why the hub can't be asked.
 func (r *Refusal) Unwrap() error { return r.Err }
 
 // Scopes asks the hub for a token's scopes. It tells whether the hub knows the token.
@@ -75,9 +80,15 @@ type Scopes func(ctx context.Context, token string) (scopes []string, known bool
 
 // Gate lets callers in. It keeps answers for a while, and tokens only as hashes.
 type Gate struct {
+	// Clock returns the time. Tests replace it.
+	Clock func() clock.Instant
+	// Report, if there is one, is called after each question to the hub, with why the
+	// hub can't be asked, or nil.
+	Report func(error)
+
 	ask     Scopes
 	enough  []string
-	allowed *lru.Cache[key, time.Time] // until when
+	allowed *lru.Cache[key, clock.Instant] // as of when
 	refused *lru.Cache[key, refusal]
 	asking  singleflight.Group
 	// slots are for questions about tokens, and known for those that were good before:
@@ -88,14 +99,14 @@ type Gate struct {
 type key [sha256.Size]byte
 
 type refusal struct {
-	until time.Time
+	asOf  clock.Instant
 	error *Refusal
 }
 
 // NewGate makes a gate for tokens that have one of the scopes.
 func NewGate(ask Scopes, enough ...string) *Gate {
-	g := &Gate{ask: ask, enough: enough, slots: make(chan struct{}, maxAsking-1), known: make(chan struct{}, 1)}
-	g.allowed, _ = lru.New[key, time.Time](maxKept) // an error is of a size that is not positive
+	g := &Gate{Clock: clock.Now, Report: func(error) {}, ask: ask, enough: enough, slots: make(chan struct{}, maxAsking-1), known: make(chan struct{}, 1)}
+	g.allowed, _ = lru.New[key, clock.Instant](maxKept) // an error is of a size that is not positive
 	g.refused, _ = lru.New[key, refusal](maxKept)
 	return g
 }
@@ -108,16 +119,18 @@ func (g *Gate) Check(ctx context.Context, header string) error {
 		return &Refusal{Reason: NoToken}
 	}
 	hash := key(sha256.Sum256([]byte(token)))
-	now := time.Now()
-	if until, ok := g.allowed.Get(hash); ok && now.Before(until) {
+	now := g.Clock()
+	if asOf, ok := g.allowed.Get(hash); ok && asOf.Age(now) < keepAllowed {
 		return nil
 	}
-	if r, ok := g.refused.Get(hash); ok && now.Before(r.until) {
+	if r, ok := g.refused.Get(hash); ok && r.asOf.Age(now) < keepRefused {
 		return r.error
 	}
 	answer := g.asking.DoChan(string(hash[:]), func() (any, error) {
 		// Of no caller's: the others wait for it too.
-		return nil, g.decide(context.WithoutCancel(ctx), token, hash)
+		err := g.decide(context.WithoutCancel(ctx), token, hash)
+		g.Report(errors.Unwrap(err))
+		return nil, err
 	})
 	select {
 	case got := <-answer:
@@ -141,21 +154,22 @@ func (g *Gate) decide(ctx context.Context, token string, hash key) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
+	asOf := g.Clock() // an answer is as old as its question
 	scopes, known, err := g.ask(ctx, token)
 	var no *Refusal
 	switch {
 	case err != nil:
-		return &Refusal{Reason: NoAnswer, Err: err}
+		return &Refusal{Reason: NoAnswer, Err: errors.New(remote.Redact(err.Error(), token))}
 	case !known:
 		no = &Refusal{Reason: BadToken}
 	case !slices.ContainsFunc(g.enough, func(scope string) bool { return slices.Contains(scopes, scope) }):
 		no = &Refusal{Reason: NoScope, Scopes: g.enough}
 	default:
-		g.allowed.Add(hash, time.Now().Add(keepAllowed))
+		g.allowed.Add(hash, asOf)
 		return nil
 	}
 	g.allowed.Remove(hash)
-	g.refused.Add(hash, refusal{time.Now().Add(keepRefused), no})
+	g.refused.Add(hash, refusal{asOf, no})
 	return no
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/groups-exporter/groups-exporter/internal/auth"
+	"github.com/groups-exporter/groups-exporter/internal/clock"
 )
 
 const questionTakes = 200 * time.Millisecond
@@ -135,7 +136,7 @@ func TestAHubThatIsDown(t *testing.T) {
 			t.Error(err)
 		}
 		err := g.Check(t.Context(), "Bearer ada")
-		if reason(err) != auth.NoAnswer || !errors.Is(err, h.down) || err.Error() != "the hub can't be asked whose token it is: connection refused" {
+		if reason(err) != auth.NoAnswer || errors.Unwrap(err) == nil || errors.Unwrap(err).Error() != "connection refused" {
 			t.Errorf("ada: %v", err)
 		}
 		time.Sleep(5 * time.Minute)
@@ -145,6 +146,66 @@ func TestAHubThatIsDown(t *testing.T) {
 		h.set(func() { h.down = nil }) // a failure isn't kept
 		if err := g.Check(t.Context(), "Bearer prometheus"); err != nil {
 			t.Errorf("when the hub is back: %v", err)
+		}
+	})
+}
+
+// What a caller reads names no host, and why the hub can't be asked is reported without the token.
+func TestAFailureShowsNothingInternal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &fakeHub{}
+		g := gate(h)
+		var reports []error
+		g.Report = func(err error) { reports = append(reports, err) }
+		h.down = errors.New("the hub at http://hub.internal:8081 answered \"S3CRET-token\" \x1b[31m")
+		err := g.Check(t.Context(), "Bearer s3cret-TOKEN")
+		if err == nil || err.Error() != "the hub can't check the token at the moment: try again later" {
+			t.Errorf("the caller reads %v", err)
+		}
+		want := "the hub at http://hub.internal:8081 answered \"[token]\"  [31m"
+		if len(reports) != 1 || reports[0] == nil || reports[0].Error() != want || errors.Unwrap(err).Error() != want {
+			t.Errorf("reports %q, want %q", reports, want)
+		}
+		h.set(func() { h.down = nil })
+		for range 2 { // the second time from the cache
+			if err := g.Check(t.Context(), "Bearer ada"); reason(err) != auth.NoScope {
+				t.Error(err)
+			}
+		}
+		if len(reports) != 2 || reports[1] != nil {
+			t.Errorf("reports %q, want one for each question", reports)
+		}
+	})
+}
+
+// Time in suspend counts: the monotonic clock leaves it out, the wall clock doesn't.
+func TestAnswersAreNoYoungerAfterASuspend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &fakeHub{}
+		g := gate(h)
+		suspended := time.Duration(0)
+		g.Clock = func() clock.Instant {
+			now := clock.Now()
+			now.Wall = now.Wall.Add(suspended)
+			return now
+		}
+		questions := func(token string) int {
+			before := h.questions()
+			_ = g.Check(t.Context(), "Bearer "+token)
+			return h.questions() - before
+		}
+		for token, kept := range map[string]time.Duration{"prometheus": 5 * time.Minute, "ada": 30 * time.Second} {
+			if questions(token) != 1 || questions(token) != 0 {
+				t.Errorf("%s: the answer isn't kept", token)
+			}
+			suspended += kept - time.Second
+			if questions(token) != 0 {
+				t.Errorf("%s: the answer isn't kept for %v", token, kept)
+			}
+			suspended += time.Second
+			if questions(token) != 1 {
+				t.Errorf("%s: the answer is kept longer than %v", token, kept)
+			}
 		}
 	})
 }
