@@ -30,7 +30,8 @@ func rooms() map[string][]string {
 		"rules":      {"metrics", "promql", "github.com/prometheus/common/model", "go.yaml.in/yaml/"},
 		"dashboard":  {"metrics", "promql", "github.com/grafana/grafana-foundation-sdk/"},
 		"usage":      {"membership", "slug", "metrics", "promql", "remote", "github.com/prometheus/client_golang/api", "github.com/prometheus/common/"},
-		"auth":       {"clock", "github.com/hashicorp/golang-lru/", "golang.org/x/sync/"},
+		"auth":       {"clock", "remote", "github.com/hashicorp/golang-lru/", "golang.org/x/sync/"},
+		"webconfig":  {"github.com/prometheus/exporter-toolkit/web", "github.com/hashicorp/golang-lru/", "go.yaml.in/yaml/", "golang.org/x/crypto/bcrypt"},
 		"server":     {"clock", "exposition", "github.com/prometheus/exporter-toolkit/web", "github.com/prometheus/client_golang/", "github.com/prometheus/common/expfmt", "golang.org/x/time/rate"},
 	}
 }

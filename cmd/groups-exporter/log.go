@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 )
@@ -68,3 +69,32 @@ func (l *logLevel) Set(text string) error {
 
 // Type is what the help shows in the value's place.
 func (l *logLevel) Type() string { return "debug|info|warn|error" }
+
+// changes logs when something fails, fails for another reason, or works again, and what
+// stays the same only at debug level.
+type changes struct {
+	log            *slog.Logger
+	failed, mended string // messages
+
+	mu   sync.Mutex
+	last string // error, empty while it works
+}
+
+// report takes the outcome of each attempt.
+func (c *changes) report(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := c.last
+	c.last = ""
+	if err != nil {
+		c.last = err.Error()
+	}
+	switch {
+	case c.last == before && err != nil:
+		c.log.Debug(c.failed, "err", err)
+	case err != nil:
+		c.log.Warn(c.failed, "err", err)
+	case before != "":
+		c.log.Info(c.mended)
+	}
+}

@@ -5,23 +5,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/activation"
-	"github.com/prometheus/exporter-toolkit/web"
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/groups-exporter/groups-exporter/internal/auth"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 	"github.com/groups-exporter/groups-exporter/internal/server"
+	"github.com/groups-exporter/groups-exporter/internal/webconfig"
 )
 
 const (
@@ -52,8 +51,9 @@ type webOptions struct {
 	authScopes    []string
 
 	// What complete makes of them.
-	authReason string   // why auth is what it is
-	enough     []string // scopes of which a caller needs one
+	config     *webconfig.File // nil without configFile
+	authReason string          // why auth is what it is
+	enough     []string        // scopes of which a caller needs one
 }
 
 func (o *webOptions) addFlags(cmd *cobra.Command) {
@@ -84,23 +84,26 @@ func (o *webOptions) complete(getenv func(string) string) error {
 			return usagef("%s has to begin with a slash: %q", given.name, given.path)
 		}
 	}
-	config, err := readWebConfig(o.configFile)
-	if err != nil {
-		return err
+	if o.configFile != "" {
+		var err error
+		if o.config, err = webconfig.Open(o.configFile); err != nil {
+			return fmt.Errorf("%s can't be used: %w", o.configFile, withoutValues(err))
+		}
 	}
+	passwords := o.demands(webconfig.Password)
 	switch {
 	case o.auth != "":
 		o.authReason = "--auth says so"
-	case config.passwords():
+	case passwords:
 		o.auth, o.authReason = authNone, "--web.config.file asks for passwords"
 	case isPublic(serviceURL):
 		o.auth, o.authReason = authHub, "the hub's proxy lets anybody reach a service with a url"
-	case config.certificates():
+	case o.demands(webconfig.VerifiedCertificate):
 		o.auth, o.authReason = authNone, "--web.config.file asks for certificates"
 	default:
 		o.auth, o.authReason = authNone, "no service of the hub with a url"
 	}
-	if o.auth == authHub && config.passwords() {
+	if o.auth == authHub && passwords {
 		return usagef("--auth hub and basic_auth_users in --web.config.file both need the header Authorization: choose one")
 	}
 	if o.auth == authNone && len(o.authScopes) > 0 {
@@ -112,30 +115,9 @@ func (o *webOptions) complete(getenv func(string) string) error {
 	return nil
 }
 
-// webConfig is what a file in the format of Prometheus' exporters says of callers.
-type webConfig struct {
-	Users map[string]any `yaml:"basic_auth_users"`
-	TLS   struct {
-		ClientAuth string `yaml:"client_auth_type"`
-	} `yaml:"tls_server_config"`
-}
-
-func (c *webConfig) passwords() bool    { return len(c.Users) > 0 }
-func (c *webConfig) certificates() bool { return c.TLS.ClientAuth == "RequireAndVerifyClientCert" }
-
-// readWebConfig checks the file, where there is one.
-func readWebConfig(file string) (config webConfig, err error) {
-	if file == "" {
-		return config, nil
-	}
-	if err := web.Validate(file); err != nil {
-		return config, fmt.Errorf("%s can't be used: %w", file, withoutValues(err))
-	}
-	data, err := os.ReadFile(file) //nolint:gosec // the operator names it
-	if err != nil {
-		return config, err
-	}
-	return config, yaml.Unmarshal(data, &config)
+// demands reports whether there is a configuration that demands something of callers.
+func (o *webOptions) demands(demand webconfig.Demand) bool {
+	return o.config != nil && o.config.Demands(demand)
 }
 
 func checkListenAddress(address string) error {
@@ -185,14 +167,47 @@ func (o *webOptions) listen() ([]net.Listener, error) {
 	return []net.Listener{listener}, nil
 }
 
-// check makes what lets callers in, nil where everybody may read.
-func (o *webOptions) check(client *hub.Client) func(*http.Request) *server.Refusal {
-	if o.auth == authNone {
+// check returns what lets callers in, nil where everybody may read.
+func (o *webOptions) check(client *hub.Client, log *slog.Logger) func(*http.Request) *server.Refusal {
+	var checks []func(*http.Request) *server.Refusal
+	if o.config != nil {
+		checks = append(checks, o.checkConfig(log))
+	}
+	if o.auth == authHub {
+		checks = append(checks, o.checkToken(client, log))
+	}
+	if len(checks) == 0 {
 		return nil
 	}
+	return func(r *http.Request) *server.Refusal {
+		for _, check := range checks {
+			if refusal := check(r); refusal != nil {
+				return refusal
+			}
+		}
+		return nil
+	}
+}
+
+// checkConfig returns what refuses callers while the configuration demands too little.
+func (o *webOptions) checkConfig(log *slog.Logger) func(*http.Request) *server.Refusal {
+	status := changes{log: log.With("file", o.configFile), failed: "--web.config.file can't be used: nobody is let in", mended: "--web.config.file can be used again"}
+	o.config.Report = status.report
+	return func(r *http.Request) *server.Refusal {
+		if o.config.Check(r) == nil {
+			return nil
+		}
+		return &server.Refusal{Status: http.StatusServiceUnavailable, Reason: "the exporter's configuration is being changed: try again later"}
+	}
+}
+
+// checkToken returns what lets in callers with a token of the hub.
+func (o *webOptions) checkToken(client *hub.Client, log *slog.Logger) func(*http.Request) *server.Refusal {
 	gate := auth.NewGate(func(ctx context.Context, token string) ([]string, bool, error) {
 		return client.ScopesOf(ctx, hub.NewToken(token))
 	}, o.enough...)
+	status := changes{log: log, failed: "the hub can't check callers' tokens", mended: "the hub can check callers' tokens again"}
+	gate.Report = status.report
 	return func(r *http.Request) *server.Refusal {
 		err := gate.Check(r.Context(), r.Header.Get("Authorization"))
 		if err == nil {

@@ -1,0 +1,378 @@
+package webconfig_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/groups-exporter/groups-exporter/internal/webconfig"
+)
+
+const passwords = "basic_auth_users:\n  ada: $2a$04$8tLgszoIUBvUr0mkI8ihduZLiv93EAZS2xwAeDQlIYo8VOylsCIPa\n" // secret
+
+// authority signs certificates.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+func certify(t *testing.T, template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) *x509.Certificate {
+	t.Helper()
+	template.SerialNumber, template.NotAfter = big.NewInt(1), time.Now().Add(time.Hour)
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate
+}
+
+func newKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	key := newKey(t)
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	return &authority{certify(t, template, template, key, key), key}
+}
+
+// sign returns a certificate for a name.
+func (a *authority) sign(t *testing.T, name string) *tls.Certificate {
+	t.Helper()
+	key := newKey(t)
+	leaf := certify(t, &x509.Certificate{
+		DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+	}, a.certificate, key, a.key)
+	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
+}
+
+// site is a --web.config.file with the files that it names.
+type site struct {
+	t         *testing.T
+	dir, path string
+}
+
+func newSite(t *testing.T, server *tls.Certificate, clients *authority) *site {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir()}
+	s.path = filepath.Join(s.dir, "web.yml")
+	key, err := x509.MarshalPKCS8PrivateKey(server.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.pem("cert.pem", "CERTIFICATE", server.Certificate[0])
+	s.pem("key.pem", "PRIVATE KEY", key)
+	s.pem("clients.pem", "CERTIFICATE", clients.certificate.Raw)
+	return s
+}
+
+func (s *site) pem(name, kind string, bytes []byte) {
+	s.file(name, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: bytes})))
+}
+
+func (s *site) file(name, content string) {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(content), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// rewrite rewrites the configuration in place.
+func (s *site) rewrite(content string) { s.file("web.yml", content) }
+
+func (s *site) open() *webconfig.File {
+	s.t.Helper()
+	f, err := webconfig.Open(s.path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return f
+}
+
+const (
+	tlsOnly  = "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n"
+	mutual   = tlsOnly + "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: clients.pem\n"
+	named    = mutual + "  client_allowed_sans: [prometheus]\n"
+	anyone   = tlsOnly + "  client_auth_type: RequireAnyClientCert\n"
+	systemCA = tlsOnly + "  client_auth_type: RequireAndVerifyClientCert\n"
+)
+
+// A file that demands less than before refuses everybody, until it demands as much again.
+func TestAFileThatDemandsLess(t *testing.T) {
+	ca := newAuthority(t)
+	s := newSite(t, ca.sign(t, "exporter"), ca)
+	prometheus := ca.sign(t, "prometheus")
+	request := func(overTLS bool) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+		r.SetBasicAuth("ada", "secret")
+		if overTLS {
+			r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{prometheus.Leaf}}
+		}
+		return r
+	}
+	for start, weaker := range map[string][]string{
+		passwords:         {"", "basic_auth_users:\n", "# being written\n", "basic_auth_", "http_server_config: {http2: false}\n"},
+		tlsOnly:           {"", passwords},
+		anyone:            {"", tlsOnly, tlsOnly + "  client_auth_type: VerifyClientCertIfGiven\n"},
+		mutual:            {"", tlsOnly, anyone, systemCA},
+		named:             {"", tlsOnly, anyone, systemCA, mutual},
+		named + passwords: {"", named, mutual + passwords, passwords},
+	} {
+		s.rewrite(start)
+		f := s.open()
+		overTLS := start != passwords
+		var reports []error
+		f.Report = func(err error) { reports = append(reports, err) }
+		for _, less := range weaker {
+			s.rewrite(less)
+			if err := f.Check(request(overTLS)); err == nil {
+				t.Errorf("%q after %q lets in", less, start)
+			}
+			if reports[len(reports)-1] == nil {
+				t.Errorf("%q after %q is not reported", less, start)
+			}
+			s.rewrite(start)
+			if err := f.Check(request(overTLS)); err != nil {
+				t.Errorf("%q again: %v", start, err)
+			}
+			if err := reports[len(reports)-1]; err != nil {
+				t.Errorf("%q again is reported: %v", start, err)
+			}
+		}
+		if err := os.Remove(s.path); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Check(request(overTLS)); err == nil {
+			t.Errorf("no file after %q lets in", start)
+		}
+	}
+}
+
+// What a file demands since a change is as lasting as what it demanded at the start.
+func TestAFileThatDemandsMore(t *testing.T) {
+	ca := newAuthority(t)
+	s := newSite(t, ca.sign(t, "exporter"), ca)
+	s.rewrite("http_server_config: {http2: false}\n")
+	f := s.open()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	if err := f.Check(r); err != nil || f.Demands(webconfig.Password) {
+		t.Errorf("without demands: %v", err)
+	}
+	s.rewrite(passwords)
+	r.SetBasicAuth("ada", "secret")
+	if err := f.Check(r); err != nil || !f.Demands(webconfig.Password) {
+		t.Errorf("with passwords: %v", err)
+	}
+	s.rewrite("http_server_config: {http2: false}\n")
+	if err := f.Check(r); err == nil || err.Error() != "it no longer demands passwords" {
+		t.Errorf("without passwords again: %v", err)
+	}
+	// Without TLS at the start there is none later: the toolkit goes on without.
+	s.rewrite(passwords + mutual)
+	if err := f.Check(r); err != nil {
+		t.Errorf("with TLS that needs a restart: %v", err)
+	}
+}
+
+// The toolkit may have read the file when it was empty, and File when it was good again.
+func TestCallersAreCheckedAgain(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	s := newSite(t, ca.sign(t, "exporter"), ca)
+	for what, c := range map[string]struct {
+		config       string
+		user, secret string
+		tls          bool
+		certificate  *tls.Certificate
+		ok           bool
+	}{
+		"the right password":                  {passwords, "ada", "secret", false, nil, true},
+		"the right password again":            {passwords, "ada", "secret", false, nil, true},
+		"a wrong password":                    {passwords, "ada", "secret2", false, nil, false},
+		"a wrong user":                        {passwords, "bob", "secret", false, nil, false},
+		"no password":                         {passwords, "", "", false, nil, false},
+		"plain HTTP":                          {tlsOnly, "", "", false, nil, false},
+		"TLS":                                 {tlsOnly, "", "", true, nil, true},
+		"no certificate":                      {mutual, "", "", true, nil, false},
+		"a certificate":                       {mutual, "", "", true, ca.sign(t, "x"), true},
+		"a certificate of somebody else":      {mutual, "", "", true, other.sign(t, "x"), false},
+		"a certificate with another name":     {named, "", "", true, ca.sign(t, "x"), false},
+		"a certificate with the right name":   {named, "", "", true, ca.sign(t, "prometheus"), true},
+		"any certificate":                     {anyone, "", "", true, other.sign(t, "x"), true},
+		"none where any will do":              {anyone, "", "", true, nil, false},
+		"a certificate but no password":       {mutual + passwords, "", "", true, ca.sign(t, "x"), false},
+		"a certificate and a password":        {mutual + passwords, "ada", "secret", true, ca.sign(t, "x"), true},
+		"a password but no certificate":       {mutual + passwords, "ada", "secret", true, nil, false},
+		"the authorities of the system alone": {systemCA, "", "", true, ca.sign(t, "x"), false},
+	} {
+		s.rewrite(c.config)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		if c.user != "" {
+			r.SetBasicAuth(c.user, c.secret)
+		}
+		if c.tls {
+			r.TLS = &tls.ConnectionState{}
+			if c.certificate != nil {
+				r.TLS.PeerCertificates = []*x509.Certificate{c.certificate.Leaf}
+			}
+		}
+		f := s.open()
+		for range 2 { // the second time from the cache
+			if err := f.Check(r); (err == nil) != c.ok {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	ca := newAuthority(t)
+	s := newSite(t, ca.sign(t, "exporter"), ca)
+	for content, want := range map[string]string{
+		"":                         "it is empty",
+		" \n\n":                    "it is empty",
+		"basic_auth_users: 7":      "cannot unmarshal",
+		"something: else":          "field something not found",
+		"basic_auth_users: {a: b}": "hashedSecret too short",
+	} {
+		s.rewrite(content)
+		if _, err := webconfig.Open(s.path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", content, err, want)
+		}
+	}
+}
+
+// serve serves names behind the toolkit and a File, and returns what gets them.
+func (s *site) serve() (get func(certificate *tls.Certificate, password string) string) {
+	s.t.Helper()
+	f := s.open()
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := f.Check(r); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = io.WriteString(w, "names")
+	})}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		_ = web.Serve(listener, server, &web.FlagConfig{WebConfigFile: &s.path}, slog.New(slog.DiscardHandler))
+	}()
+	s.t.Cleanup(func() { server.Close(); <-stopped })
+	scheme := "http://"
+	if f.Demands(webconfig.TLS) {
+		scheme = "https://"
+	}
+	get = func(certificate *tls.Certificate, password string) string {
+		config := &tls.Config{InsecureSkipVerify: true}
+		if certificate != nil {
+			config.Certificates = []tls.Certificate{*certificate}
+		}
+		client := http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
+		request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, scheme+listener.Addr().String(), nil)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if password != "" {
+			request.SetBasicAuth("ada", password)
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			return "no connection"
+		}
+		defer response.Body.Close()
+		text, _ := io.ReadAll(response.Body)
+		return string(text)
+	}
+	return get
+}
+
+// Behind the toolkit itself, over the network: nobody gets in while the file demands less.
+func TestBehindTheToolkit(t *testing.T) {
+	ca := newAuthority(t)
+	s := newSite(t, ca.sign(t, "exporter"), ca)
+	s.rewrite(mutual + passwords)
+	get, good := s.serve(), ca.sign(t, "prometheus")
+	for deadline := time.Now().Add(10 * time.Second); get(good, "secret") != "names"; {
+		if time.Now().After(deadline) {
+			t.Fatalf("never let in: %q", get(good, "secret"))
+		}
+	}
+	for _, rewritten := range []string{"", tlsOnly, anyone + passwords, mutual, tlsOnly + "  client_auth_type: VerifyClientCertIfGiven\n"} {
+		s.rewrite(rewritten)
+		for _, certificate := range []*tls.Certificate{nil, good} {
+			for _, password := range []string{"", "secret"} {
+				if got := get(certificate, password); got == "names" {
+					t.Errorf("let in with a certificate: %v, and a password: %v, while the file is\n%s", certificate != nil, password != "", rewritten)
+				}
+			}
+		}
+	}
+	s.rewrite(mutual + passwords)
+	if got := get(good, "secret"); got != "names" {
+		t.Errorf("with the file as it was: %q", got)
+	}
+}
+
+// Somebody asks all the time, while the file is rewritten in place again and again.
+func TestRewrittenInPlace(t *testing.T) {
+	ca := newAuthority(t)
+	s := newSite(t, ca.sign(t, "exporter"), ca)
+	s.rewrite(passwords)
+	get := s.serve()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 1000 {
+			s.rewrite(passwords)
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	letIn := 0
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		default:
+		}
+		if get(nil, "") == "names" {
+			letIn++
+		}
+	}
+	if letIn > 0 {
+		t.Errorf("let in %d times without a password", letIn)
+	}
+	if got := get(nil, "secret"); got != "names" {
+		t.Errorf("with the file as it was: %q", got)
+	}
+}
