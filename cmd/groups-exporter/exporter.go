@@ -419,7 +419,7 @@ func (n notices) log(log *slog.Logger, texts []string) {
 
 func (e *exporter) handler(o serveOptions) *server.Handler {
 	h := &server.Handler{
-		State: e.state, TelemetryPath: o.web.telemetryPath, RoutePrefix: o.web.routePrefix,
+		State: e.state, Redact: o.hub.secrets.redact, TelemetryPath: o.web.telemetryPath, RoutePrefix: o.web.routePrefix,
 		Check: o.web.check(e.source.client, e.log), Pprof: o.web.pprof, Log: e.log,
 	}
 	if o.web.lifecycle {

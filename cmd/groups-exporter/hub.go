@@ -38,6 +38,8 @@ type hubOptions struct {
 	api   *url.URL
 	token hub.Token // of the environment, or of the command line
 	tls   *tls.Config
+
+	secrets *secrets // has each token that was read
 }
 
 func (o *hubOptions) addFlags(cmd *cobra.Command) {
@@ -215,7 +217,12 @@ type source struct {
 
 // source makes what asks the hub, with these options beside those of the flags.
 func (o *hubOptions) source(with hub.Options) *source {
-	with.API, with.Token, with.Timeout, with.TLS, with.UserAgent = o.api, o.readToken, o.timeout, o.tls, userAgent()
+	readToken := func() (hub.Token, error) {
+		token, err := o.readToken()
+		o.secrets.add(token)
+		return token, err
+	}
+	with.API, with.Token, with.Timeout, with.TLS, with.UserAgent = o.api, readToken, o.timeout, o.tls, userAgent()
 	return &source{client: hub.New(with), namespace: o.namespace, rules: o.rules}
 }
 

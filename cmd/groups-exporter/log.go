@@ -30,14 +30,19 @@ func (o *logOptions) addFlags(cmd *cobra.Command) {
 	addChoice(cmd, &o.format, "log.format", "format of the log", logfmtFormat, jsonFormat)
 }
 
-func (o *logOptions) logger(w io.Writer) *slog.Logger {
+// logger returns a logger that writes to w. Every text in a line goes through redact first.
+func (o *logOptions) logger(w io.Writer, redact func(string) string) *slog.Logger {
 	options := &slog.HandlerOptions{Level: o.level.level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if kind := a.Value.Kind(); kind != slog.KindString && kind != slog.KindAny {
+			return a
+		}
+		text := a.Value.String()
 		// The configuration for the web is read again and again by a library, which logs
 		// what is wrong in YAML's words: they quote it between backticks.
-		if a.Key == "err" && strings.Contains(a.Value.String(), "`") {
-			return slog.String(a.Key, hideValues(a.Value.String()))
+		if a.Key == "err" && strings.Contains(text, "`") {
+			text = hideValues(text)
 		}
-		return a
+		return slog.String(a.Key, redact(text))
 	}}
 	if o.format == jsonFormat {
 		return slog.New(slog.NewJSONHandler(w, options))

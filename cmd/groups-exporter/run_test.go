@@ -390,7 +390,7 @@ func TestNoSecretIsFormatted(t *testing.T) {
 func TestTheLogHidesWhatIsQuoted(t *testing.T) {
 	for _, format := range []logFormat{logfmtFormat, jsonFormat} {
 		var log bytes.Buffer
-		logger := (&logOptions{format: format}).logger(&log)
+		logger := (&logOptions{format: format}).logger(&log, new(secrets).redact)
 		logger.Error("unable to parse", "err", "line 2: cannot unmarshal !!str `a hunter2` into map")
 		logger.Error("unable to parse", "err", errors.New("line 2: `hunter3`"))
 		if strings.Contains(log.String(), "hunter") || strings.Count(log.String(), "a value") != 2 {

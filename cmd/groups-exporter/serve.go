@@ -158,7 +158,8 @@ A stop by SIGINT or SIGTERM is 0.`,
 }
 
 func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
-	log := o.log.logger(errOut)
+	o.hub.secrets = new(secrets)
+	log := o.log.logger(errOut, o.hub.secrets.redact)
 	listeners, err := o.web.listen()
 	if err != nil {
 		return err

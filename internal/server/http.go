@@ -36,6 +36,8 @@ const (
 type Handler struct {
 	// State returns what to show now. It leaves out what has grown too old.
 	State func() *State
+	// Redact makes a text that came from outside safe to show. It may be nil.
+	Redact func(string) string
 	// TelemetryPath is where metrics are, at the root and below RoutePrefix.
 	TelemetryPath string
 	// RoutePrefix is the path that a hub's proxy forwards; metrics are at it too.

@@ -54,7 +54,12 @@ func (h *Handler) landing(w http.ResponseWriter, _ *http.Request) {
 	status := h.State().Status
 	more := max(0, len(status.Groups)-maxGroups)
 	status.Groups = status.Groups[:len(status.Groups)-more]
+	redact := h.Redact
+	if redact == nil {
+		redact = func(text string) string { return text }
+	}
 	parsed := template.Must(template.New("landing").Funcs(template.FuncMap{
+		"text": redact,
 		"time": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 	}).Parse(landingPage))
 	var page bytes.Buffer
@@ -104,10 +109,10 @@ nav a { margin-right: 1rem }
 {{end}}{{if .Published}}<dt>Users</dt><dd>{{.Users}}</dd>
 {{end}}<dt>Version</dt><dd>{{.Version}}</dd>
 </dl>
-{{if .Error}}<p class="error">{{.Error}}</p>
+{{if .Error}}<p class="error">{{text .Error}}</p>
 {{end}}{{if .Published}}<table>
 <tr><th>Group</th><th>Members</th></tr>
-{{range .Groups}}<tr><td>{{.Name}}</td><td>{{.Members}}</td></tr>
+{{range .Groups}}<tr><td>{{text .Name}}</td><td>{{.Members}}</td></tr>
 {{end}}</table>
 {{end}}{{end}}{{if .More}}<p>And {{.More}} more groups.</p>
 {{end}}</html>
