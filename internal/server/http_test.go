@@ -332,7 +332,7 @@ func TestServeStopsAfterOpenRequests(t *testing.T) {
 
 // manyValues are for a page that is large also when it is compressed.
 func manyValues() []float64 {
-	values := make([]float64, 300_000)
+	values := make([]float64, 100_000)
 	for i := range values {
 		values[i] = rand.Float64()
 	}

@@ -257,8 +257,10 @@ func TestExpireAfterASuspend(t *testing.T) {
 			t.Error("dropped too soon")
 		}
 		machine.suspend(time.Minute)
-		if expire() != nil || expire() != nil {
-			t.Error("published although it is an hour old")
+		for range 2 {
+			if expire() != nil {
+				t.Error("published although it is an hour old")
+			}
 		}
 		w.sleep(6 * time.Minute)
 		if expire() == nil {

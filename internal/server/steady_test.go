@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,14 +12,14 @@ import (
 
 // slowClient takes a while to read each piece. What it hasn't read by the deadline is lost, as in the network.
 type slowClient struct {
-	httptest.ResponseRecorder
+	*httptest.ResponseRecorder
 	takes    time.Duration
 	deadline time.Time
 	largest  int // piece
 }
 
 func newSlowClient(takes time.Duration) *slowClient {
-	return &slowClient{ResponseRecorder: httptest.ResponseRecorder{HeaderMap: http.Header{}, Body: &bytes.Buffer{}}, takes: takes}
+	return &slowClient{ResponseRecorder: httptest.NewRecorder(), takes: takes}
 }
 
 func (c *slowClient) SetWriteDeadline(deadline time.Time) error {
