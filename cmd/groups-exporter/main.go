@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -18,8 +17,6 @@ import (
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
-
-	"github.com/groups-exporter/groups-exporter/internal/hub"
 )
 
 // The exit codes.
@@ -59,36 +56,27 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
 	root.SetArgs(spreadAllowedGroups(args))
 	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errOut)
+	stdout := &standardOutput{Writer: out}
+	root.SetOut(stdout)
+	root.SetErr(&standardError{errOut, stdout})
 	command, err := root.ExecuteContextC(ctx)
 
 	var usage *usageError
-	switch {
+	switch failure := stdout.Err(); {
+	case errors.Is(failure, syscall.EPIPE):
+		return exitOK // the reader of our output has seen enough
+	case failure != nil:
+		say(errOut, failure.Error(), "")
+		return exitWorld
 	case err == nil:
 		return exitOK
-	case isClosedPipe(err):
-		return exitOK // whoever read our output has seen enough
-	case !started && !isWrite(err) || errors.As(err, &usage):
+	case !started || errors.As(err, &usage):
 		say(errOut, err.Error(), usageHint(root, command, args))
 		return exitUsage
 	default:
 		say(errOut, err.Error(), hint(err))
 		return exitWorld
 	}
-}
-
-// isClosedPipe tells whether the output could not be written because its reader
-// went away. A connection to the hub that breaks can give the same error number.
-func isClosedPipe(err error) bool {
-	_, ofHub := errors.AsType[*hub.Error](err)
-	return errors.Is(err, syscall.EPIPE) && !ofHub
-}
-
-// isWrite tells whether the output could not be written.
-func isWrite(err error) bool {
-	pathErr, ok := errors.AsType[*fs.PathError](err)
-	return ok && pathErr.Op == "write"
 }
 
 // interruptible does what may block on a hub, on standard input or on a pipe that

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -30,32 +29,54 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-func TestIsClosedPipe(t *testing.T) {
-	for _, c := range []struct {
-		err  error
-		want bool
-	}{
-		{&fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}, true},
-		{&hub.Error{Reason: hub.Connect, Err: &net.OpError{Op: "write", Err: os.NewSyscallError("write", syscall.EPIPE)}}, false},
-		{errors.New("another"), false},
-		{nil, false},
-	} {
-		if got := isClosedPipe(c.err); got != c.want {
-			t.Errorf("%v: %v", c.err, got)
-		}
-	}
+// failingOutput is a standard output that takes nothing.
+type failingOutput struct{ err error }
+
+func (o failingOutput) Write([]byte) (int, error) {
+	return 0, &fs.PathError{Op: "write", Path: "/dev/stdout", Err: o.err}
 }
 
-// closedPipe is an output whose reader went away.
-type closedPipe struct{}
-
-func (closedPipe) Write([]byte) (int, error) { return 0, syscall.EPIPE }
-
-func TestAClosedPipeEndsQuietly(t *testing.T) {
-	var errOut bytes.Buffer
-	none := func(string) string { return "" }
-	if code := run(t.Context(), []string{"escape", "ada"}, none, strings.NewReader(""), closedPipe{}, &errOut); code != exitOK || errOut.Len() > 0 {
-		t.Errorf("exit code %d, error %q", code, &errOut)
+// Whatever a command prints: a reader that has seen enough is no failure, and a disk
+// that is full is one, said once.
+func TestEveryCommandNoticesThatItsOutputFails(t *testing.T) {
+	h := &fakehub.Hub{}
+	h.SetUsers(fakehub.User{Name: "ada"})
+	h.Grant("x", "list:users", "read:users:groups")
+	server := httptest.NewServer(h)
+	defer server.Close()
+	environment := func(name string) string {
+		return map[string]string{"JUPYTERHUB_API_URL": server.URL, "JUPYTERHUB_API_TOKEN": "x"}[name]
+	}
+	commands := [][]string{{"--version"}, {"--help"}, {"help", "dump"}, {"completion", "bash"}, {"__complete", "rules", ""}}
+	for _, command := range newRootCommand(environment).Commands() {
+		args := []string{command.Name()}
+		commands = append(commands, []string{command.Name(), "--help"})
+		switch {
+		case command.Name() == "serve" || command.Name() == "healthcheck":
+			continue // they print nothing
+		case command.Flags().Lookup("output") == nil || command.Name() == "dump":
+			commands = append(commands, args)
+		default:
+			for _, output := range strings.Split(command.Flags().Lookup("output").Value.Type(), "|") {
+				commands = append(commands, append(args, "--output", output))
+			}
+		}
+	}
+	for _, args := range commands {
+		for _, c := range []struct {
+			err  error
+			code int
+			want string
+		}{
+			{syscall.EPIPE, exitOK, ""},
+			{syscall.ENOSPC, exitWorld, "groups-exporter: write /dev/stdout: no space left on device\n"},
+		} {
+			var errOut bytes.Buffer
+			code := run(t.Context(), args, environment, strings.NewReader("ada\n"), failingOutput{c.err}, &errOut)
+			if code != c.code || errOut.String() != c.want {
+				t.Errorf("%q, %v: exit code %d, error %q", args, c.err, code, &errOut)
+			}
+		}
 	}
 }
 
