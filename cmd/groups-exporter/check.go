@@ -13,7 +13,6 @@ import (
 
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
@@ -478,7 +477,7 @@ func (r *hubReport) writePython(w io.Writer) {
     "name": "groups-exporter",
     "services": [%s],%s
     "scopes": [
-`, strconv.Quote(r.serviceName()), comment)
+`, quote(r.serviceName()), comment)
 	for _, scope := range r.Role.Scopes {
 		fmt.Fprintf(w, "        %q,\n", scope)
 	}
@@ -518,10 +517,8 @@ func (r *hubReport) serviceName() string { return cmp.Or(r.service, "groups-expo
 
 // yamlString writes a text as YAML, on one line.
 func yamlString(text string) string {
-	encoded, err := yaml.Marshal(text)
-	plain := strings.TrimSuffix(string(encoded), "\n")
-	if err != nil || strings.Contains(plain, "\n") {
-		return strconv.Quote(text)
+	if isPlainYAML(text) {
+		return text
 	}
-	return plain
+	return quote(text)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -124,16 +123,35 @@ func completeFromHub(cmd *cobra.Command, getenv func(string) string, o *hubOptio
 
 // groupRow and userRow are what programs read.
 type groupRow struct {
-	Group   string   `json:"group" yaml:"group"`
-	Members int      `json:"members" yaml:"members"`
-	Users   []string `json:"users" yaml:"users"`
+	Group   string   `json:"group"`
+	Members int      `json:"members"`
+	Users   []string `json:"users"`
+}
+
+// MarshalYAML returns what JSON has, too, with quotes around names that need them.
+func (r groupRow) MarshalYAML() (any, error) {
+	return struct {
+		Group   *yaml.Node
+		Members int
+		Users   []*yaml.Node
+	}{yamlText(r.Group), r.Members, yamlTexts(r.Users)}, nil
 }
 
 type userRow struct {
-	Username string   `json:"username" yaml:"username"`
-	Escaped  string   `json:"username_escaped" yaml:"username_escaped"`
-	Safe     string   `json:"username_safe" yaml:"username_safe"`
-	Groups   []string `json:"groups" yaml:"groups"`
+	Username string   `json:"username"`
+	Escaped  string   `json:"username_escaped"`
+	Safe     string   `json:"username_safe"`
+	Groups   []string `json:"groups"`
+}
+
+// MarshalYAML returns what JSON has, too, with quotes around names that need them.
+func (r userRow) MarshalYAML() (any, error) {
+	return struct {
+		Username *yaml.Node
+		Escaped  *yaml.Node `yaml:"username_escaped"`
+		Safe     *yaml.Node `yaml:"username_safe"`
+		Groups   []*yaml.Node
+	}{yamlText(r.Username), yamlText(r.Escaped), yamlText(r.Safe), yamlTexts(r.Groups)}, nil
 }
 
 func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) error {
@@ -241,14 +259,7 @@ func writeRows(out io.Writer, as output, value any, pairHeader []string, pairs [
 	case outputJSON:
 		return writeJSON(out, value)
 	case outputYAML:
-		var text bytes.Buffer // the encoder makes a text of a writer's error
-		encoder := yaml.NewEncoder(&text)
-		encoder.SetIndent(2)
-		if err := encoder.Encode(value); err != nil {
-			return err
-		}
-		_, err := text.WriteTo(out)
-		return err
+		return writeYAML(out, value)
 	case outputCSV:
 		return writeCSV(out, ',', pairHeader, pairs)
 	case outputTSV:
@@ -305,7 +316,7 @@ func joinNames(names []string, room int) string {
 	for i, name := range names {
 		next := printable(name)
 		if strings.Contains(next, ",") && !strings.HasPrefix(next, `"`) {
-			next = strconv.Quote(name) // it would look like two
+			next = quote(name) // it would look like two
 		}
 		if i > 0 {
 			next = ", " + next

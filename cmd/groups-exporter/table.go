@@ -5,9 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"io"
-	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/olekukonko/tablewriter"
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
@@ -142,18 +140,13 @@ func writeCSV(w io.Writer, separator rune, header []string, rows [][]string) err
 
 // writeJSON writes a value for people and programs.
 func writeJSON(w io.Writer, value any) error {
-	encoder := json.NewEncoder(w)
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
-}
-
-// printable quotes a name that would look like another in a table, or do
-// something to the terminal.
-func printable(name string) string {
-	odd := func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }
-	if name == "" || strings.TrimSpace(name) != name || strings.ContainsFunc(name, odd) {
-		return strconv.Quote(name)
+	if err := encoder.Encode(value); err != nil {
+		return err
 	}
-	return name
+	_, err := io.WriteString(w, escapeInvisible(text.String(), jsonEscape))
+	return err
 }

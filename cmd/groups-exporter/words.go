@@ -7,10 +7,8 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -26,18 +24,6 @@ func say(w io.Writer, message, hint string) {
 	if hint != "" {
 		fmt.Fprintf(w, "groups-exporter: hint: %s\n", oneLine(hint))
 	}
-}
-
-func oneLine(text string) string {
-	var line strings.Builder
-	for _, r := range text {
-		if unicode.IsControl(r) {
-			line.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
-		} else {
-			line.WriteRune(r)
-		}
-	}
-	return line.String()
 }
 
 // usageHint names the command that was probably meant, or the help to read.
