@@ -222,7 +222,7 @@ func writeGroups(out io.Writer, as output, groups []groupRow) error {
 		if len(g.Users) == 0 {
 			pairs = append(pairs, []string{g.Group, ""})
 		}
-		rows = append(rows, listRow{[]string{printable(g.Group), strconv.Itoa(g.Members)}, g.Users})
+		rows = append(rows, listRow{[]string{as.shown(g.Group), strconv.Itoa(g.Members)}, g.Users})
 	}
 	return writeRows(out, as, groups, []string{"group", "username"}, pairs, []string{"GROUP", "MEMBERS", "USERS"}, rows)
 }
@@ -238,7 +238,7 @@ func writeUsers(out io.Writer, as output, users []userRow) error {
 		for _, group := range u.Groups {
 			pairs = append(pairs, []string{u.Username, group})
 		}
-		cells := []string{printable(u.Username)}
+		cells := []string{as.shown(u.Username)}
 		if as == outputWide {
 			cells = append(cells, u.Escaped, u.Safe)
 		}
@@ -272,7 +272,7 @@ func writeRows(out io.Writer, as output, value any, pairHeader []string, pairs [
 	}
 	cells := make([][]string, len(rows))
 	for i, row := range rows {
-		cells[i] = append(row.cells, joinNames(row.names, room))
+		cells[i] = append(row.cells, joinNames(as, row.names, room))
 	}
 	if as == outputMarkdown {
 		return writeMarkdown(out, header, cells)
@@ -311,11 +311,11 @@ func cut(text string, width int) string {
 
 // joinNames joins names, as many as there is room for; 0 is room for all. "+3"
 // stands for three that were left off.
-func joinNames(names []string, room int) string {
+func joinNames(as output, names []string, room int) string {
 	var joined strings.Builder
 	for i, name := range names {
-		next := printable(name)
-		if strings.Contains(next, ",") && !strings.HasPrefix(next, `"`) {
+		next := as.shown(name)
+		if as != outputMarkdown && strings.Contains(name, ",") {
 			next = quote(name) // it would look like two
 		}
 		if i > 0 {

@@ -71,16 +71,40 @@ func writeTable(w io.Writer, borders bool, header []string, rows [][]string) err
 	return nil
 }
 
-// writeMarkdown writes a table of Markdown.
-func writeMarkdown(w io.Writer, header []string, rows [][]string) error {
-	escaped := make([][]string, len(rows))
-	for i, row := range rows {
-		for _, cell := range row {
-			escaped[i] = append(escaped[i], strings.ReplaceAll(cell, "|", `\|`))
-		}
+// shown returns a name as it is printed in a table of this form.
+func (o output) shown(name string) string {
+	if o == outputMarkdown {
+		return codeSpan(name)
 	}
+	return printable(name)
+}
+
+// codeSpan returns a name as code of Markdown. GitHub interprets nothing in there: no
+// emphasis, link, HTML, mention or issue number. But a pipe would end the cell of a
+// table, also in code, so it stands between two spans, as a character reference.
+func codeSpan(name string) string {
+	spans := strings.Split(printable(name), "|")
+	for i, code := range spans {
+		if code == "" {
+			continue
+		}
+		fence := "`"
+		for strings.Contains(code, fence) {
+			fence += "`"
+		}
+		// A parser takes one space off each end, unless there are spaces only.
+		if trimmed := strings.Trim(code, " "); trimmed != "" && strings.Trim(trimmed, "`") != code {
+			code = " " + code + " "
+		}
+		spans[i] = fence + code + fence
+	}
+	return strings.Join(spans, "&#124;")
+}
+
+// writeMarkdown writes a table of Markdown, in whose cells there is no pipe.
+func writeMarkdown(w io.Writer, header []string, rows [][]string) error {
 	var text bytes.Buffer // the renderer forgets errors of a writer
-	if err := render(&text, tw.CellPadding{}, []tablewriter.Option{tablewriter.WithRenderer(renderer.NewMarkdown())}, header, escaped); err != nil {
+	if err := render(&text, tw.CellPadding{}, []tablewriter.Option{tablewriter.WithRenderer(renderer.NewMarkdown())}, header, rows); err != nil {
 		return err
 	}
 	_, err := text.WriteTo(w)
