@@ -20,6 +20,7 @@ var (
 	versions    = strings.Fields(os.Getenv("E2E_HUBS"))
 	hubPrefix   = os.Getenv("E2E_HUB_PREFIX")
 	kubespawner = os.Getenv("E2E_KUBESPAWNER")
+	ruamelYAML  = os.Getenv("E2E_RUAMEL_YAML")
 	proxy       = os.Getenv("E2E_PROXY")
 )
 

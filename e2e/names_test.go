@@ -1,0 +1,154 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/csv"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/groups-exporter/groups-exporter/e2e/pages"
+)
+
+// What a shell would run, expand or split, if it took a name for more than a name. Each would
+// create the file.
+var shellTricks = []string{
+	"$(touch pwned)", "`touch pwned`", "(touch pwned)", ";touch pwned;", "|touch pwned|", "&touch pwned&", "\ntouch pwned\n", ">pwned", "<(touch pwned)",
+	"$IFS;touch pwned;", `";touch pwned;"`, "';touch pwned;'", `\`, "{a,b}", "*", "?", "[a]", "!touch", "~", "^touch^", "=touch", "%touch", "#", "\ttab", " space", "\x1b[31m", "\u202e", ",",
+}
+
+// trickyNames are pairs of names that differ in the end: a shell inserts what they have in common.
+func trickyNames() (names, prefixes []string) {
+	for i, trick := range shellTricks {
+		prefix := fmt.Sprintf("y%02dy", i)
+		prefixes = append(prefixes, prefix)
+		names = append(names, prefix+trick+"a", prefix+trick+"b", "z"+trick)
+	}
+	return names, prefixes
+}
+
+// peopleNamed are users and groups with names, each in the group of its own name.
+func peopleNamed(names ...string) []user {
+	var people []user
+	for _, name := range names {
+		people = append(people, user{Name: name, Groups: []string{name}})
+	}
+	return people
+}
+
+// Whatever a user or a group is called, programs read the same names in every form of output, and a
+// spreadsheet finds no formula.
+func TestOddNames(t *testing.T) {
+	t.Parallel()
+	names, _ := trickyNames()
+	names = append(names, oddGroups...)
+	names = append(names, "=", "<<", "~", "yes", "NO", "null", "1e3", "0o7", "12:30:45", "2001-01-01", ".inf", "---", "- a", "a: b", "a #b", "&a", "*a", "!!int 1", "%TAG",
+		"a\u2028\nb", "a\u0085\nb", "\u2029", "\x7f", "\u009b31m", "\ufeffa", "\ufffe", "\U000e0001", "=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "\n=1", "＝1")
+	slices.Sort(names)
+	names = slices.Compact(names)
+	h := startHub(t, versions[0], peopleNamed(names...), reader)
+	env := h.of(token("reader"))
+
+	type row struct {
+		Group string
+		Users []string
+	}
+	check := func(what string, rows []row) {
+		t.Helper()
+		var got []string
+		for _, r := range rows {
+			got = append(got, r.Group)
+			if !slices.Equal(r.Users, []string{r.Group}) {
+				t.Errorf("%s: group %q has users %q", what, r.Group, r.Users)
+			}
+		}
+		slices.Sort(got)
+		if err := same(names, got); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	check("json", decode[[]row](t, succeed(t, env, "groups", "--output=json")))
+	yaml := succeed(t, env, "groups", "--output=yaml")
+	for parser, python := range map[string][]string{
+		"PyYAML":      {kubespawner + "/bin/python", "-c", "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)"},
+		"ruamel.yaml": {ruamelYAML + "/bin/python", "-c", "import json, sys, ruamel.yaml; json.dump(ruamel.yaml.YAML(typ='safe', pure=True).load(sys.stdin), sys.stdout)"},
+	} {
+		cmd := exec.Command(python[0], python[1:]...)
+		cmd.Env, cmd.Stdin, cmd.Stderr = environment("PYTHONUTF8=1"), strings.NewReader(yaml), os.Stderr
+		read, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", parser, err)
+		}
+		check(parser, decode[[]row](t, string(read)))
+	}
+
+	// Go's reader of CSV turns \r\n in a field into \n, which no name here has.
+	readCSV := func(what, text string) (rows []row) {
+		t.Helper()
+		records, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		for _, record := range records {
+			rows = append(rows, row{record[0], record[1:]})
+		}
+		return rows
+	}
+	check("csv", readCSV("csv", succeed(t, env, "groups", "--output=csv"))[1:])
+
+	marked := readCSV("the recipe for spreadsheets", spreadsheet(t, env))
+	for i, r := range marked {
+		for j, cell := range append([]string{r.Group}, r.Users...) {
+			if strings.ContainsAny(cell[:1], "=+-@\t\r\n") || strings.HasPrefix(cell, "＝") {
+				t.Errorf("a spreadsheet evaluates %q", cell)
+			}
+			cell = strings.TrimPrefix(cell, "'")
+			if j == 0 {
+				marked[i].Group = cell
+			} else {
+				marked[i].Users[j-1] = cell
+			}
+		}
+	}
+	check("the recipe for spreadsheets", marked)
+}
+
+// spreadsheet runs the page's recipe, and returns the file that it writes.
+func spreadsheet(t *testing.T, env []string) string {
+	t.Helper()
+	all, err := pages.All("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range all {
+		for _, block := range page.Blocks {
+			if page.Name == "docs/how-to/shell.md" && strings.Contains(block.Text, "@csv") {
+				cmd := exec.Command("bash", "-c", block.Text)
+				cmd.Dir, cmd.Stderr = t.TempDir(), os.Stderr
+				cmd.Env = append(env, "PATH="+programFolder(t)+":/usr/bin:/bin")
+				text, err := cmd.Output()
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(text)
+			}
+		}
+	}
+	t.Fatal("docs/how-to/shell.md has no recipe for spreadsheets")
+	return ""
+}
+
+// programFolder is a folder for $PATH that has the program under its name.
+func programFolder(t *testing.T) string {
+	t.Helper()
+	bin := t.TempDir()
+	if err := os.Symlink(program, filepath.Join(bin, "groups-exporter")); err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
