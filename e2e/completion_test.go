@@ -21,16 +21,14 @@ import (
 // Somebody types a prefix in a real shell, with the committed completions, and presses Tab.
 func TestCompletion(t *testing.T) {
 	t.Parallel()
-	people := []user{{Name: "ada@example.org", Groups: []string{"zoology"}}, {Name: "bob"}}
+	hostile, prefixes := trickyNames()
+	people := append(peopleNamed(hostile...), user{Name: "ada@example.org", Groups: []string{"zoology"}}, user{Name: "bob"}, user{Name: "zoë/x+1@example.org:2", Groups: []string{"/xyz_1"}})
 	h := startHub(t, versions[0], people, reader)
 	completions, err := filepath.Abs("../completions")
 	if err != nil {
 		t.Fatal(err)
 	}
-	bin := t.TempDir()
-	if err := os.Symlink(program, filepath.Join(bin, "groups-exporter")); err != nil {
-		t.Fatal(err)
-	}
+	bin := programFolder(t)
 	env := append(h.of(token("reader")), "PATH="+bin+":/usr/bin:/bin", "HOME="+t.TempDir(), "TERM=dumb", "LANG=C.UTF-8")
 	for name, shell := range map[string]struct {
 		start []string
@@ -41,6 +39,7 @@ func TestCompletion(t *testing.T) {
 		"fish": {[]string{"fish", "--no-config", "-i"}, "source " + completions + "/groups-exporter.fish"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			terminal := typeInto(t, env, shell.start...)
 			terminal.types(shell.load + "\n")
 			for typed, want := range map[string]string{
@@ -53,9 +52,21 @@ func TestCompletion(t *testing.T) {
 				"groups-exporter rules --only al":        "alerts",
 				"groups-exporter groups --group zo":      "zoology",
 				"groups-exporter groups --user ad":       "ada@example.org",
+				// Among names that would do something, of which nothing is said.
+				"groups-exporter groups --user z":   "zoë/x+1@example.org:2",
+				"groups-exporter groups --group /x": "/xyz_1",
 			} {
 				// The word appears only if the shell completes what was typed of it.
 				terminal.completes(typed, want)
+			}
+			for _, flag := range []string{"--user", "--group"} {
+				for _, prefix := range prefixes {
+					terminal.types("groups-exporter groups " + flag + " " + prefix + "\t\t\t\x15") // Ctrl-U
+					terminal.runs()
+					if left, err := os.ReadDir(terminal.dir); err != nil || len(left) > 0 {
+						t.Fatalf("Tab after %s %s ran something: there is %v (error: %v)", flag, prefix, left, err)
+					}
+				}
 			}
 		})
 	}
@@ -64,6 +75,7 @@ func TestCompletion(t *testing.T) {
 // terminal is a shell that somebody types into.
 type terminal struct {
 	t    *testing.T
+	dir  string
 	keys *os.File
 	mu   sync.Mutex
 	seen bytes.Buffer
@@ -77,7 +89,7 @@ func typeInto(t *testing.T, env []string, shell ...string) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	term := &terminal{t: t, keys: keys}
+	term := &terminal{t: t, dir: cmd.Dir, keys: keys}
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -115,6 +127,18 @@ func (term *terminal) screen() string {
 	term.mu.Lock()
 	defer term.mu.Unlock()
 	return escapes.ReplaceAllString(term.seen.String(), "")
+}
+
+// runs waits until the shell has run a command, after all that was typed before.
+func (term *terminal) runs() {
+	term.t.Helper()
+	before := len(term.screen())
+	term.types("echo al''l-done\n")
+	for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(term.screen()[before:], "all-done"); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			term.t.Fatalf("the shell doesn't answer: %.3000q", term.screen()[before:])
+		}
+	}
 }
 
 // completes types, presses Tab until the rest is there, and then clears the line.

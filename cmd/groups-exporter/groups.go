@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
 	"github.com/spf13/cobra"
@@ -94,8 +95,9 @@ membership, and one without a user for a group without members.
 // completionTime is how long a shell waits for a hub.
 const completionTime = time.Second
 
-// completeFromHub makes shells complete a flag's value by names that the hub has, if
-// one is configured and answers soon. Whatever goes wrong is silent: somebody types.
+// completeFromHub makes shells complete a flag's value by harmless names that the hub
+// has, if one is configured and answers soon. Whatever goes wrong is silent: somebody
+// types.
 func completeFromHub(cmd *cobra.Command, getenv func(string) string, o *hubOptions, flag string, names func(*membership.Snapshot) iter.Seq[string]) {
 	complete := func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
@@ -109,8 +111,7 @@ func completeFromHub(cmd *cobra.Command, getenv func(string) string, o *hubOptio
 		}
 		var found []cobra.Completion
 		for name := range names(snapshot) {
-			// A tab would begin a description, and a line another name.
-			if strings.HasPrefix(name, typed) && name == oneLine(name) {
+			if strings.HasPrefix(name, typed) && isHarmless(name) {
 				found = append(found, name)
 			}
 		}
@@ -119,6 +120,20 @@ func completeFromHub(cmd *cobra.Command, getenv func(string) string, o *hubOptio
 	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
 		panic(err) // the flag was just added
 	}
+}
+
+// isHarmless reports whether every shell takes a name for what it is, without quotes:
+// the generated completions insert names as they are, and evaluate the line at the next
+// Tab. So a name has only letters and digits, and a few signs that mean nothing within
+// a word; a hyphen, @ or dot comes after one of these.
+func isHarmless(name string) bool {
+	for i, r := range name {
+		isSign := strings.ContainsRune("_/", r) || i > 0 && strings.ContainsRune("@.+:-", r)
+		if !isSign && (!unicode.IsLetter(r) && !unicode.IsDigit(r) || !isVisible(r)) {
+			return false
+		}
+	}
+	return name != ""
 }
 
 // groupRow and userRow are what programs read.
