@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"iter"
-	"os"
 
-	"github.com/moby/sys/atomicwriter"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/spf13/cobra"
 
@@ -61,8 +58,8 @@ publishes, without what serve says about itself. Nothing is printed unless all
 of it is good. With --prometheus-url, usage by group is among them.
 
 With --output the file is replaced in one step, so that node_exporter's textfile
-collector never reads half of it. A new file can be read by everybody; one that
-is there keeps its permissions.
+collector never reads half of it. A new file can be read by everybody. An
+existing one keeps its owner, group and permissions, or isn't replaced.
 
 ` + exitCodes,
 		Example: `  groups-exporter dump --hub-url http://127.0.0.1:8081 --hub-token-file token
@@ -77,20 +74,30 @@ is there keeps its permissions.
 			if err := o.complete(getenv); err != nil {
 				return err
 			}
-			return interruptible(cmd.Context(), func() error {
-				return runDump(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
+			var page io.WriterTo
+			err := interruptible(cmd.Context(), func() (err error) {
+				page, err = o.page(cmd.Context(), cmd.ErrOrStderr())
+				if err == nil && o.output == "" {
+					_, err = page.WriteTo(cmd.OutOrStdout())
+				}
+				return err
 			})
+			if err != nil || o.output == "" {
+				return err
+			}
+			return writeFile(cmd.Context(), o.output, page)
 		},
 	}
 	o.addFlags(cmd)
 	return cmd
 }
 
-func runDump(ctx context.Context, out, errOut io.Writer, o dumpOptions) error {
+// page asks the hub, and returns all that there is to print.
+func (o *dumpOptions) page(ctx context.Context, errOut io.Writer) (io.WriterTo, error) {
 	source := o.hub.source(hub.Options{})
 	snapshot, result, err := source.snapshot(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, notice := range append(source.notices(snapshot, result), o.publish.notices(snapshot)...) {
 		say(errOut, notice, "")
@@ -101,22 +108,14 @@ func runDump(ctx context.Context, out, errOut io.Writer, o dumpOptions) error {
 	}
 	used, err := o.usage.readAll(ctx, snapshot)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o.usage.sayWhatIsMissing(ctx, errOut, snapshot.Namespace())
 	families := []iter.Seq[*dto.MetricFamily]{metrics.Families(o.publish.metrics(), snapshot)}
 	for _, u := range used {
 		families = append(families, o.usage.family(o.publish.metrics(), snapshot, u))
 	}
-	page, err := exposition.Encode(chain(families...), format, o.publish.maxSeries)
-	if err != nil {
-		return err
-	}
-	if o.output == "" {
-		_, err = page.WriteTo(out)
-		return err
-	}
-	return writeFile(o.output, page)
+	return exposition.Encode(chain(families...), format, o.publish.maxSeries)
 }
 
 // chain yields all of one sequence, and then all of the next.
@@ -130,25 +129,4 @@ func chain[T any](all ...iter.Seq[T]) iter.Seq[T] {
 			}
 		}
 	}
-}
-
-// writeFile replaces a file by what is written, or leaves it as it is.
-func writeFile(name string, content io.WriterTo) error {
-	permissions := os.FileMode(0o644) // node_exporter runs as a user of its own
-	if old, err := os.Stat(name); err == nil {
-		permissions = old.Mode().Perm()
-	}
-	file, err := atomicwriter.New(name, permissions)
-	if err != nil {
-		return fmt.Errorf("%s can't be written: %w", name, err)
-	}
-	_, _ = file.Write(nil) // a file that was never written to would not be replaced by an empty one
-	_, err = content.WriteTo(file)
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return fmt.Errorf("%s can't be written: %w", name, err)
-	}
-	return nil
 }

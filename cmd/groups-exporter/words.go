@@ -54,6 +54,9 @@ func hint(err error) string {
 	if usageErr, ok := errors.AsType[*usage.Error](err); ok {
 		return usageErrorHint(usageErr)
 	}
+	if errors.As(err, new(*ownerError)) {
+		return "run this as root or as the file's owner, or remove the file: a new one can be read by everybody"
+	}
 	if errors.As(err, new(exposition.TooManySeries)) {
 		return "--max-series allows more; --allow-group, --deny-group and --usernames omit make fewer"
 	}

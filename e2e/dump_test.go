@@ -1,0 +1,116 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	nobody    = 65534
+	accessACL = "system.posix_acl_access"
+)
+
+// A file that is replaced can be read and written by whom the old one could, or stays.
+func TestDumpOutput(t *testing.T) {
+	t.Parallel()
+	h := startHub(t, versions[0], []user{{Name: "ada"}}, reader)
+	dir, err := os.MkdirTemp("", "dump") // t.TempDir is root's alone
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	binary, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := filepath.Join(dir, "groups-exporter")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(public, binary, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	// user::rw-, user:12:r--, group::---, mask::r--, other::---
+	acl := []byte{
+		2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 12, 0, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255,
+		16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
+	}
+	for i, c := range []struct {
+		what     string
+		as       uint32
+		uid, gid int
+		mode     os.FileMode
+		acl      []byte
+		folder   []byte // its default ACL
+		refused  bool
+	}{
+		{"root's own", 0, 0, 0, 0o600, nil, nil, false},
+		{"somebody else's", 0, nobody, 12, 0o640, nil, nil, false},
+		{"a group's", 0, 0, 12, 0o440, nil, nil, false},
+		{"with an ACL", 0, 12, 12, 0o640, acl, nil, false},
+		{"without the ACL of its folder", 0, 0, 0, 0o640, nil, acl, false},
+		{"one's own, not as root", nobody, nobody, nobody, 0o604, nil, nil, false},
+		{"one's own with an ACL, not as root", nobody, nobody, nobody, 0o640, acl, nil, false},
+		{"root's, not as root", nobody, 0, nobody, 0o644, nil, nil, true},
+		{"of a group that isn't one's own", nobody, nobody, 12, 0o640, nil, nil, true},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			folder := filepath.Join(dir, fmt.Sprint(i))
+			name := filepath.Join(folder, "groups.prom")
+			if err := errors.Join(
+				os.Mkdir(folder, 0o755), os.Chown(folder, int(c.as), int(c.as)), os.WriteFile(name, []byte("old\n"), 0o600),
+				os.Chown(name, c.uid, c.gid), os.Chmod(name, c.mode),
+			); err != nil {
+				t.Fatal(err)
+			}
+			if c.acl != nil {
+				if err := unix.Setxattr(name, accessACL, c.acl, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.folder != nil {
+				if err := unix.Setxattr(folder, "system.posix_acl_default", c.folder, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var stderr bytes.Buffer
+			cmd := exec.Command(public, "dump", "--output", name)
+			cmd.Env, cmd.Stderr = h.of(token("reader")), &stderr
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: c.as, Gid: c.as}}
+			err := cmd.Run()
+
+			var got syscall.Stat_t
+			text, readErr := os.ReadFile(name)
+			if err := errors.Join(readErr, syscall.Stat(name, &got)); err != nil {
+				t.Fatal(err)
+			}
+			if int(got.Uid) != c.uid || int(got.Gid) != c.gid || os.FileMode(got.Mode).Perm() != c.mode {
+				t.Errorf("it belongs to %d:%d with mode %o, want %d:%d with %o", got.Uid, got.Gid, got.Mode&0o777, c.uid, c.gid, c.mode)
+			}
+			kept := make([]byte, 100)
+			n, _ := unix.Getxattr(name, accessACL, kept)
+			if !bytes.Equal(kept[:max(n, 0)], c.acl) {
+				t.Errorf("its ACL is %v, want %v", kept[:max(n, 0)], c.acl)
+			}
+			if files, err := os.ReadDir(folder); err != nil || len(files) != 1 {
+				t.Errorf("the folder has %v (error: %v)", files, err)
+			}
+			switch replaced := strings.Contains(string(text), `username="ada"`); {
+			case c.refused && (replaced || cmd.ProcessState.ExitCode() != 1 || string(text) != "old\n"):
+				t.Errorf("replaced by %q: %v", text, err)
+			case c.refused && !strings.Contains(stderr.String(), fmt.Sprintf("cannot write %s: it belongs to user %d and group %d, and a new file cannot: operation not permitted", name, c.uid, c.gid)):
+				t.Errorf("it says %s", &stderr)
+			case !c.refused && (!replaced || err != nil):
+				t.Errorf("not replaced: %v\n%s", err, &stderr)
+			}
+		})
+	}
+}
