@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
 
@@ -45,6 +47,9 @@ func (o *escapeOptions) complete() error {
 	if o.scheme != "" && (o.output != outputTable || o.server != "") {
 		return usagef("--scheme prints one form alone: it goes without --output and --server-name")
 	}
+	if !utf8.ValidString(o.server) {
+		return usagef("--server-name is not UTF-8: %q", o.server)
+	}
 	if o.server != "" && o.output == outputTable {
 		o.output = outputWide // a table without pods would not show the server
 	}
@@ -58,7 +63,8 @@ func newEscapeCommand() *cobra.Command {
 		Short: "Convert user names as kubespawner does",
 		Long: `Show what kubespawner makes of users' names. Names come from the arguments, or
 one a line from standard input; nothing of a line is trimmed but its end. No hub
-is asked.
+is asked. A name that isn't UTF-8 is reported and not converted, and the exit
+code is then 1; with --scheme its line is empty.
 
   escape  {username} in kubespawner 6 and before, and with slug_scheme "escape"
   safe    {username} in kubespawner 7
@@ -86,21 +92,37 @@ is asked.
 }
 
 func runEscape(in io.Reader, out, errOut io.Writer, args []string, o escapeOptions) error {
-	names := nameReader{args: args}
+	names := nameReader{args: args, unit: "argument", errOut: errOut}
 	if len(args) == 0 {
 		if isTerminal(in) {
 			say(errOut, "reading names, one a line; Ctrl-D ends", "")
 		}
 		names.in = bufio.NewReader(in)
-		names.end = '\n'
+		names.end, names.unit = '\n', "line"
 		if o.null {
-			names.end = 0
+			names.end, names.unit = 0, "name"
 		}
 	}
+	var err error
 	if o.scheme != "" {
-		return writeScheme(out, &names, o.scheme)
+		err = writeScheme(out, &names, o.scheme)
+	} else {
+		err = writeForms(out, &names, o)
 	}
-	return writeForms(out, &names, o)
+	if err == nil && names.invalid > 0 {
+		err = encodingError(names.invalid)
+	}
+	return err
+}
+
+// encodingError is how many names were not converted, because they are not UTF-8.
+type encodingError int
+
+func (e encodingError) Error() string {
+	if e == 1 {
+		return "1 name was not converted"
+	}
+	return fmt.Sprintf("%d names were not converted", int(e))
 }
 
 // nameReader gives one name after another, and io.EOF after the last.
@@ -109,6 +131,22 @@ type nameReader struct {
 	in   *bufio.Reader // nil where the arguments are all
 	end  byte
 	last bool // the end of input was seen: on a terminal, reading on would ask again
+
+	unit          string    // what a name is: an argument, a line
+	errOut        io.Writer // for names that are not UTF-8
+	read, invalid int       // how many there were
+}
+
+// isValid reports whether the name that was just read is UTF-8, as all names of a hub
+// are, and says so if it isn't.
+func (r *nameReader) isValid(name string) bool {
+	r.read++
+	if utf8.ValidString(name) {
+		return true
+	}
+	r.invalid++
+	say(r.errOut, fmt.Sprintf("%s %d is not UTF-8: %q", r.unit, r.read, remote.Short(name)), "")
+	return false
 }
 
 func (r *nameReader) next() (string, error) {
@@ -138,9 +176,10 @@ func (r *nameReader) next() (string, error) {
 }
 
 // writeScheme writes one form a line, each as soon as nothing more is there to
-// read, so that a program can ask and wait for the answer.
-func writeScheme(out io.Writer, names *nameReader, form scheme) error {
-	convert := map[scheme]func(string) string{schemeEscape: slug.Escape, schemeSafe: slug.Safe, schemeLabel: slug.Label}[form]
+// read, so that a program can ask and wait for the answer. The line of a name that
+// isn't valid is empty, so that lines of output are those of input.
+func writeScheme(out io.Writer, names *nameReader, as scheme) error {
+	convert := map[scheme]func(string) string{schemeEscape: slug.Escape, schemeSafe: slug.Safe, schemeLabel: slug.Label}[as]
 	w := bufio.NewWriter(out)
 	for {
 		name, err := names.next()
@@ -150,7 +189,11 @@ func writeScheme(out io.Writer, names *nameReader, form scheme) error {
 		if err != nil {
 			return errors.Join(w.Flush(), err)
 		}
-		if _, err := w.WriteString(convert(name) + "\n"); err != nil {
+		form := ""
+		if names.isValid(name) {
+			form = convert(name)
+		}
+		if _, err := w.WriteString(form + "\n"); err != nil {
 			return err
 		}
 		if names.in != nil && names.in.Buffered() == 0 {
@@ -180,7 +223,9 @@ func writeForms(out io.Writer, names *nameReader, o escapeOptions) error {
 		if err != nil {
 			return err
 		}
-		rows = append(rows, slug.FormsOf(name, o.server))
+		if names.isValid(name) {
+			rows = append(rows, slug.FormsOf(name, o.server))
+		}
 	}
 	cells := make([][]string, len(rows))
 	for i, row := range rows {

@@ -70,6 +70,9 @@ membership, and one without a user for a group without members.
   groups-exporter groups --output csv > memberships.csv`,
 		Args: needsNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkPatterns(slices.Concat(o.groups, o.users)); err != nil {
+				return err
+			}
 			if err := o.hub.complete(getenv); err != nil {
 				return err
 			}

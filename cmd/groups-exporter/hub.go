@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -96,11 +97,24 @@ func (o *hubOptions) checkRules() error {
 			return usagef("a label can't be %q, which is not UTF-8", label)
 		}
 	}
+	if err := checkPatterns(slices.Concat(o.rules.Allow, o.rules.Deny)); err != nil {
+		return err
+	}
 	if o.rules.NoneName == "" || o.rules.MultipleName == "" {
 		return usagef("--none-name and --multiple-name need a name")
 	}
 	if err := o.rules.Validate(); err != nil {
 		return &usageError{err}
+	}
+	return nil
+}
+
+// checkPatterns refuses what would match nothing, like the ü of another encoding.
+func checkPatterns(patterns []string) error {
+	for _, pattern := range patterns {
+		if !utf8.ValidString(pattern) {
+			return usagef("a pattern for names can't be %q, which is not UTF-8", pattern)
+		}
 	}
 	return nil
 }

@@ -57,6 +57,9 @@ func hint(err error) string {
 	if errors.As(err, new(*ownerError)) {
 		return "run this as root or as the file's owner, or remove the file: a new one can be read by everybody"
 	}
+	if errors.As(err, new(encodingError)) {
+		return "is the input in another encoding? 'iconv -f LATIN1 -t UTF-8' converts it, if it is Latin-1"
+	}
 	if errors.As(err, new(exposition.TooManySeries)) {
 		return "--max-series allows more; --allow-group, --deny-group and --usernames omit make fewer"
 	}
