@@ -7,29 +7,35 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 )
 
-// ParseURL reads the address of a server. No error repeats it: there may be a
+// ParseURL reads the address of a server. No error repeats any of it: there may be a
 // password in it, by mistake.
 func ParseURL(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
 	case strings.Contains(address, "@"):
 		return nil, errors.New("it holds a user name or password, which have another place")
-	case err != nil:
-		if urlErr, ok := errors.AsType[*url.Error](err); ok {
-			err = urlErr.Err
-		}
-		return nil, err
+	case err != nil: // it quotes the port, or what it takes for one
+		return nil, errors.New("it is not a valid URL, or its port is not a number")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, errors.New("it doesn't start with http:// or https://")
 	case u.Hostname() == "":
 		return nil, errors.New("it names no host")
+	case !isPort(u.Port()):
+		return nil, errors.New("its port is not a number up to 65535")
 	case u.RawQuery != "" || u.Fragment != "":
 		return nil, errors.New("it has a query or a fragment")
 	}
 	return u, nil
+}
+
+// isPort reports whether a text is a port, or there is none.
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return text == "" || err == nil
 }
 
 // Short is the beginning of a text that came from outside and has no bound.
