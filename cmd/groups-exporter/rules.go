@@ -75,6 +75,9 @@ This asks no hub and no Prometheus.
 			if err := o.complete(getenv); err != nil {
 				return err
 			}
+			if o.interval%time.Millisecond != 0 {
+				return usagef("--interval %s is not a whole number of milliseconds, and Prometheus takes nothing shorter", o.interval)
+			}
 			return interruptible(cmd.Context(), func() error { return runRules(cmd.OutOrStdout(), o) })
 		},
 	}
