@@ -58,6 +58,7 @@ func TestAScrapeGetsNothingTooOld(t *testing.T) {
 		}, slog.New(slog.DiscardHandler))
 		e.hub.Clock = clockOf("hub")
 		e.hub.Refresh = func(context.Context) (*membership.Snapshot, error) { return snapshotOf(1), nil }
+		e.sources.Refresh = func(context.Context) (*usage.Sources, error) { return &usage.Sources{}, nil }
 		for i, resource := range e.resources {
 			e.usages[i].Clock = clockOf(string(resource))
 			e.usages[i].Refresh = func(context.Context) (*usage.Answer, error) {
