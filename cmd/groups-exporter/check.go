@@ -417,10 +417,10 @@ func count(n *int) string {
 	return strconv.Itoa(*n)
 }
 
-// cost says what a refresh takes, "" where there can be none.
+// cost says what a refresh takes, "" where there can be none, or more than can be counted.
 func (r *hubReport) cost() string {
 	requests := r.found.Requests()
-	if requests == 0 {
+	if requests <= 0 {
 		return ""
 	}
 	text := fmt.Sprintf("%d requests", requests)
