@@ -130,7 +130,7 @@ func spreadsheet(t *testing.T, env []string) string {
 			if page.Name == "docs/how-to/shell.md" && strings.Contains(block.Text, "@csv") {
 				cmd := exec.Command("bash", "-c", block.Text)
 				cmd.Dir, cmd.Stderr = t.TempDir(), os.Stderr
-				cmd.Env = append(env, "PATH="+programFolder(t)+":/usr/bin:/bin")
+				cmd.Env = slices.Concat(env, []string{"PATH=" + programFolder(t) + ":/usr/bin:/bin"})
 				text, err := cmd.Output()
 				if err != nil {
 					t.Fatal(err)
