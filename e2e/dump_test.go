@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,17 +26,13 @@ const (
 func TestDumpOutput(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, versions[0], []user{{Name: "ada"}}, reader)
-	dir, err := os.MkdirTemp("", "dump") // t.TempDir is root's alone
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := t.TempDir()
 	binary, err := os.ReadFile(program)
 	if err != nil {
 		t.Fatal(err)
 	}
 	public := filepath.Join(dir, "groups-exporter")
-	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(public, binary, 0o755)); err != nil {
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.WriteFile(public, binary, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	// user::rw-, user:12:r--, group::---, mask::r--, other::---
@@ -63,7 +60,7 @@ func TestDumpOutput(t *testing.T) {
 		{"of a group that isn't one's own", nobody, nobody, 12, 0o640, nil, nil, true},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			folder := filepath.Join(dir, fmt.Sprint(i))
+			folder := filepath.Join(dir, strconv.Itoa(i))
 			name := filepath.Join(folder, "groups.prom")
 			if err := errors.Join(
 				os.Mkdir(folder, 0o755), os.Chown(folder, int(c.as), int(c.as)), os.WriteFile(name, []byte("old\n"), 0o600),

@@ -147,7 +147,7 @@ type groupRow struct {
 }
 
 // MarshalYAML returns what JSON has, too, with quotes around names that need them.
-func (r groupRow) MarshalYAML() (any, error) {
+func (r groupRow) MarshalYAML() (any, error) { //nolint:unparam // it is a yaml.Marshaler
 	return struct {
 		Group   *yaml.Node
 		Members int
@@ -163,7 +163,7 @@ type userRow struct {
 }
 
 // MarshalYAML returns what JSON has, too, with quotes around names that need them.
-func (r userRow) MarshalYAML() (any, error) {
+func (r userRow) MarshalYAML() (any, error) { //nolint:unparam // it is a yaml.Marshaler
 	return struct {
 		Username *yaml.Node
 		Escaped  *yaml.Node `yaml:"username_escaped"`

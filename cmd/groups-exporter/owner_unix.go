@@ -30,8 +30,8 @@ func keepOwner(file *os.File, name string, old fs.FileInfo) error {
 			return &ownerError{needs.Uid, needs.Gid, err}
 		}
 	}
-	size, err := unix.Getxattr(name, accessACL, nil)
-	if err != nil || size == 0 { // none, or the file system has no such thing
+	size, _ := unix.Getxattr(name, accessACL, nil)
+	if size <= 0 { // there is none, or the file system has no such thing
 		// The new file may have one from its folder. Else this fails, too.
 		_ = unix.Fremovexattr(int(file.Fd()), accessACL)
 		return nil

@@ -57,7 +57,7 @@ func TestEveryCommandNoticesThatItsOutputFails(t *testing.T) {
 		case command.Flags().Lookup("output") == nil || command.Name() == "dump":
 			commands = append(commands, args)
 		default:
-			for _, output := range strings.Split(command.Flags().Lookup("output").Value.Type(), "|") {
+			for output := range strings.SplitSeq(command.Flags().Lookup("output").Value.Type(), "|") {
 				commands = append(commands, append(args, "--output", output))
 			}
 		}

@@ -45,7 +45,7 @@ type standardError struct {
 }
 
 func (e *standardError) Write(p []byte) (int, error) {
-	if e.stdout.Err() != nil {
+	if e.stdout.failure.Load() != nil {
 		return len(p), nil
 	}
 	return e.Writer.Write(p)
