@@ -79,8 +79,7 @@ func (q Queries) best(by []string, label string, vectors ...string) string {
 
 // copyLabel returns a vector with the value of one label copied to another.
 func copyLabel(vector, from, to string) string {
-	// A user's name may have a newline in it, hence (?s).
-	return fmt.Sprintf(`label_replace(%s, "%s", "$1", "%s", "(?s)(.+)")`, vector, to, from)
+	return fmt.Sprintf(`label_join(%s, "%s", "", "%s")`, vector, to, from)
 }
 
 // call returns a call of a function or an aggregation, with each line of its argument
