@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -116,12 +115,10 @@ func TestCheck(t *testing.T) {
 					}
 					// dump agrees, and publishes what check says.
 					dump := run(t, env, "", "dump", "--with=activity")
-					groupsStatus, groups := h.ask(services[i].name, http.MethodGet, "/groups", nil)
 					for _, can := range got.Can {
 						has := map[string]bool{
 							"memberships":            dump.code == 0 && sameMemberships(published(here), dump.stdout) == nil,
 							"groups without members": strings.Contains(dump.stdout, `usergroup="`+emptyGroup+`"`),
-							"cheaper refreshes":      groupsStatus == http.StatusOK && bytes.Contains(groups, []byte(`"users"`)),
 							"active users":           strings.Contains(dump.stdout, "jupyterhub_group_active_users{"),
 							"running servers":        strings.Contains(dump.stdout, "jupyterhub_group_running_servers{"),
 						}[can.What]

@@ -8,7 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -195,4 +199,26 @@ func (h *hub) change(method, path string, body any) {
 	if status, answer := h.ask(owner, method, path, body); status/100 != 2 {
 		h.t.Fatalf("%s %s: %d %s", method, path, status, answer)
 	}
+}
+
+// front starts a proxy before the hub, which lets between do something around each answer.
+func (h *hub) front(between func(r *http.Request, answer func())) string {
+	h.t.Helper()
+	hub, err := url.Parse(h.api)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	forward := httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = hub.Scheme, hub.Host
+			// The hub builds the address of the next page from this. Who follows it ends nowhere.
+			r.Out.Host = "elsewhere.invalid"
+		},
+		ErrorLog: log.New(io.Discard, "", 0), // of a hub that a test stopped
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		between(r, func() { forward.ServeHTTP(w, r) })
+	}))
+	h.t.Cleanup(server.Close)
+	return server.URL
 }

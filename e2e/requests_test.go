@@ -32,7 +32,7 @@ func requests(t *testing.T, version string) {
 	for i := range 3000 {
 		many = append(many, user{Name: fmt.Sprintf("user-%04d", i), Groups: []string{fmt.Sprintf("group-%02d", i%50)}})
 	}
-	h := startHub(t, version, many, reader, seer)
+	h := startHub(t, version, many, reader)
 
 	var lists, now, most atomic.Int32
 	var beforeThird func()
@@ -70,7 +70,7 @@ func requests(t *testing.T, version string) {
 	dump()
 	beforeThird = nil
 
-	// serve lets the hub rest after each page for as long as that took.
+	// serve pauses after each page for as long as that page took.
 	var mu sync.Mutex
 	var asked []span
 	observe = func(s span) {
@@ -78,20 +78,25 @@ func requests(t *testing.T, version string) {
 		defer mu.Unlock()
 		asked = append(asked, s)
 	}
-	var exporter *process
-	load(h, "serve's refresh", func() {
-		exporter, _ = serve(t, h.of(token("reader")), "--hub-url="+front)
-		exporter.until("the refresh", 5*time.Minute, func() error {
-			if !strings.Contains(exporter.output(), "msg=refreshed") {
-				return errors.New("its log doesn't say so")
-			}
-			return nil
+	refresh := func(what string) {
+		t.Helper()
+		asked = nil
+		var exporter *process
+		load(h, what, func() {
+			exporter, _ = serve(t, h.of(token("reader")), "--hub-url="+front)
+			exporter.until("the refresh", 5*time.Minute, func() error {
+				if !strings.Contains(exporter.output(), "msg=refreshed") {
+					return errors.New("its log doesn't say so")
+				}
+				return nil
+			})
 		})
-	})
-	exporter.stop(syscall.SIGTERM)
-	if len(asked) != 15 {
-		t.Fatalf("%d pages, not 15", len(asked))
+		exporter.stop(syscall.SIGTERM)
+		if len(asked) != 15 {
+			t.Fatalf("%s: %d pages, want 15", what, len(asked))
+		}
 	}
+	refresh("serve's refresh")
 	for i := range asked[1:] {
 		before, page := asked[i], asked[i+1]
 		// Half, as the proxy's clock is not the exporter's.
@@ -99,46 +104,18 @@ func requests(t *testing.T, version string) {
 			t.Errorf("page %d took %v, and the next one came %v later", i, took, rest)
 		}
 	}
+	h.stop()
+	h.start()
+	refresh("serve's refresh right after the hub's restart")
 
-	restart(t, h)
-
-	// What auto doesn't ask, and why: the members of all groups come in one answer, during which
-	// nobody else gets any.
+	// Why memberships don't come from /groups: the hub makes the members of all groups in one answer,
+	// and nobody else gets any meanwhile.
 	load(h, "dump", func() { succeed(t, h.of(token("reader")), "dump") })
 	load(h, "one request for all groups", func() {
 		if status, answer := h.ask(owner, http.MethodGet, "/groups", nil); status != http.StatusOK {
 			t.Errorf("/groups: %d %s", status, answer)
 		}
 	})
-}
-
-// restart compares what memberships of 3,000 users cost a hub by where they are read from, also right
-// after a restart, when JupyterHub 4 builds whoever is listed anew.
-func restart(t *testing.T, h *hub) {
-	users := watch(h, seer, "--source=users")
-	groups := watch(h, seer, "--source=groups")
-	due := watch(h, seer, "--source=groups", "--users-interval=1ms")
-	check := func(what string, e *watched, lists int) {
-		t.Helper()
-		var asked string
-		load(h, what, func() { asked = e.refresh() })
-		if n := strings.Count(asked, "@"); n != lists {
-			t.Errorf("%s takes %d pages, want %d: %s", what, n, lists, asked)
-		}
-	}
-	check("a refresh from users", users, 15)
-	check("a refresh from groups", groups, 2)
-	check("the same where all users are due", due, 15)
-
-	h.stop()
-	due.fail()
-	h.start()
-	check("from groups after a restart", groups, 2)
-	check("the same where all users are due, who wait until the hub has settled", due, 2)
-
-	h.stop()
-	h.start()
-	check("from users after a restart", users, 15)
 }
 
 // span is a time during which a request was answered.

@@ -193,11 +193,8 @@ type checkRole struct {
 	Scopes []string `json:"scopes"`
 }
 
-// What can be published, or done, with scopes that nothing else needs.
-const (
-	groupsWithoutMembers = "groups without members"
-	cheaperRefreshes     = "cheaper refreshes"
-)
+// groupsWithoutMembers is what list:groups adds to memberships.
+const groupsWithoutMembers = "groups without members"
 
 // capability is something that can be published, with the right scopes.
 type capability struct {
@@ -223,9 +220,6 @@ func (o *checkOptions) report(found *hub.Inspection) *hubReport {
 		},
 		found:   found,
 		service: o.service,
-	}
-	if !activity { // which groups don't tell
-		r.Can = slices.Insert(r.Can, 2, capability{What: cheaperRefreshes, Needs: []string{"list:groups", "read:groups"}})
 	}
 	if r.service == "" && found.Kind == "service" {
 		r.service = found.Name
@@ -483,7 +477,7 @@ func (r *hubReport) writePython(w io.Writer) {
 	}
 	fmt.Fprintf(w, `%s    ],
 })
-`, r.optional(`"%s",`))
+`, optional(`"%s",`))
 }
 
 func (r *hubReport) writeYAML(w io.Writer) {
@@ -501,16 +495,12 @@ func (r *hubReport) writeYAML(w io.Writer) {
 	for _, scope := range r.Role.Scopes {
 		fmt.Fprintf(w, "        - %s\n", scope)
 	}
-	fmt.Fprint(w, r.optional("- %s"))
+	fmt.Fprint(w, optional("- %s"))
 }
 
-// optional are lines of comment with the scopes that add something, in a form.
-func (r *hubReport) optional(form string) string {
-	lines := fmt.Sprintf("        # "+form+"  # optional: "+groupsWithoutMembers+"\n", "list:groups")
-	if slices.ContainsFunc(r.Can, func(can capability) bool { return can.What == cheaperRefreshes }) {
-		lines += fmt.Sprintf("        # "+form+"  # optional: with it, "+cheaperRefreshes+"\n", "read:groups")
-	}
-	return lines
+// optional returns a comment with the scope that adds something, in the given form.
+func optional(form string) string {
+	return fmt.Sprintf("        # "+form+"  # optional: "+groupsWithoutMembers+"\n", "list:groups")
 }
 
 func (r *hubReport) serviceName() string { return cmp.Or(r.service, "groups-exporter") }

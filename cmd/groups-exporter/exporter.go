@@ -38,9 +38,8 @@ type exporter struct {
 	sources   *server.Poller[*usage.Sources]  // nil where no Prometheus is queried
 
 	// Of the hub's poller alone.
-	began    time.Time // when the refresh under way, or the last one, did
-	noticed  notices   // of the last refresh
-	byGroups bool      // whether the next refresh reads groups, and of users the new ones
+	began   time.Time // when the refresh under way, or the last one, did
+	noticed notices   // of the last refresh
 
 	// mu guards what the pollers share.
 	mu       sync.Mutex
@@ -61,10 +60,7 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 	}
 	self := metrics.NewSelf()
 	e.record = self.Hub(o.hub.namespace, o.interval, append(words(hub.Reasons()), reasonMaxSeries, reasonOther)...)
-	e.source = o.hub.source(hub.Options{
-		OnAnswer: e.record.Answered, Patient: true,
-		Source: o.source, UsersInterval: o.usersInterval, RequestInterval: o.requestInterval,
-	})
+	e.source = o.hub.source(hub.Options{OnAnswer: e.record.Answered, Patient: true})
 	if o.usage.client != nil {
 		e.resources = metrics.Resources()
 	}
@@ -201,14 +197,6 @@ func (e *exporter) refresh(ctx context.Context) (*membership.Snapshot, error) {
 	if result.Inconsistent {
 		e.record.Inconsistent()
 	}
-	if result.Continues != e.byGroups {
-		e.byGroups = result.Continues
-		from := hub.FromUsers
-		if e.byGroups {
-			from = hub.FromGroups
-		}
-		e.log.Info("memberships will be read", "from", from)
-	}
 	e.noticed.log(e.log, append(e.source.notices(snapshot, result), e.publish.notices(snapshot)...))
 	return snapshot, nil
 }
@@ -225,14 +213,11 @@ func withHint(err error) error {
 func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	record := func() {}
-	if snapshot != e.snapshot {
-		var err error
-		if record, err = e.encodeSnapshot(snapshot); err != nil {
-			return nil, withHint(err)
-		}
+	record, err := e.encodeSnapshot(snapshot)
+	if err != nil {
+		return nil, withHint(err)
 	}
-	if e.usage.client == nil && snapshot != e.source.last {
+	if e.usage.client == nil {
 		e.snapshot = nil // nothing will be joined to it, and it is large
 	}
 	defer debug.FreeOSMemory() // what the refresh took, which the next one takes in minutes

@@ -30,32 +30,26 @@ type fault struct {
 
 // TestFaults lets a hub go wrong in every way that we know of. Before it, scrapes see
 // what the hub has; while it lasts, the same, whole, and that the hub is down; and
-// after it, what changed meanwhile: by each source of memberships. Nothing is left running.
+// after it, what changed meanwhile. Nothing is left running.
 func TestFaults(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Run("all", func(t *testing.T) {
-		for _, source := range []hub.Source{hub.FromUsers, hub.FromGroups} {
-			all := faults()
-			if source == hub.FromGroups {
-				all = append(all, faultsOfGroups()...)
-			}
-			for _, f := range all {
-				t.Run(fmt.Sprintf("from %s, %s", source, f.what), func(t *testing.T) {
-					t.Parallel()
-					testFault(t, source, f)
-				})
-			}
+		for _, f := range faults() {
+			t.Run(f.what, func(t *testing.T) {
+				t.Parallel()
+				testFault(t, f)
+			})
 		}
 	})
 	goleak.VerifyNone(t, before)
 }
 
-// answerTo has every request for a page of a list answered so, from the given offset on.
-func answerTo(list string, offset int, with http.HandlerFunc) func(*troubled) {
+// answer has every request for a page of users answered so, from the given offset on.
+func answer(offset int, with http.HandlerFunc) func(*troubled) {
 	return func(h *troubled) {
 		h.intercept(func(w http.ResponseWriter, r *http.Request) bool {
 			at, _ := strconv.Atoi(r.URL.Query().Get("offset"))
-			if strings.HasSuffix(r.URL.Path, list) && at >= offset {
+			if strings.HasSuffix(r.URL.Path, "/users") && at >= offset {
 				with(w, r)
 				return true
 			}
@@ -83,32 +77,7 @@ func endlessly(item string) http.HandlerFunc {
 	}
 }
 
-// faultsOfGroups are those that only hurt who reads memberships from groups.
-func faultsOfGroups() []fault {
-	answer := func(with http.HandlerFunc) func(*troubled) { return answerTo("/groups", 0, with) }
-	body := func(contentType, text string) func(*troubled) { return answer(answerWith(contentType, text)) }
-	page := func(items string) string {
-		return `{"items":[` + items + `],"_pagination":{"offset":0,"limit":2,"total":1,"next":null}}`
-	}
-	const json = "application/json"
-	return []fault{
-		{"groups: an answer after the timeout", answer(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), "timeout"},
-		{"groups: 403", answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }), "status"},
-		{"groups: 500", answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }), "status"},
-		{"groups: a scope taken away", func(h *troubled) { h.hub.Grant("t", "users") }, "scope"},
-		{"groups: members can't be read", func(h *troubled) { h.hub.Grant("t", "users", "list:groups") }, "scope"},
-		{"groups: some can't be read", func(h *troubled) { h.hub.Grant("t", "users", "list:groups", "read:groups!group=after") }, "scope"},
-		{"groups: HTML", body("text/html", "<!doctype html>"), "format"},
-		{"groups: a bare list", body(json, `[]`), "format"},
-		{"groups: a number for a member", body(json, page(`{"name":"before","users":[7]}`)), "format"},
-		{"groups: a name of a megabyte", body(json, page(`{"name":"`+strings.Repeat("x", 1<<20)+`","users":[]}`)), "too_large"},
-		{"groups: a page without an end", answer(endlessly(`{"name":"x","users":["` + strings.Repeat("x", 100_000) + `"]}`)), "too_large"},
-		{"groups: a group without an end", answer(endlessly(`{"name":"x","users":["` + strings.Repeat(`","x`, 50<<20/4) + `"]}`)), "too_large"},
-	}
-}
-
 func faults() []fault {
-	answer := func(offset int, with http.HandlerFunc) func(*troubled) { return answerTo("/users", offset, with) }
 	status := func(code int, headers ...string) func(*troubled) {
 		return answer(0, func(w http.ResponseWriter, _ *http.Request) {
 			for i := 0; i < len(headers); i += 2 {
@@ -170,8 +139,8 @@ func faults() []fault {
 // endless is a long name's end.
 var endless = strings.Repeat("x", 4000)
 
-func testFault(t *testing.T, source hub.Source, f fault) {
-	h := newTroubled(t, source)
+func testFault(t *testing.T, f fault) {
+	h := newTroubled(t)
 	h.until("before it", "1", "")
 	h.begin(f)
 	h.until("while it lasts", "0", f.reason)
@@ -186,19 +155,17 @@ type troubled struct {
 	wire    *wire
 	handler http.Handler
 	trouble atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
-	source  hub.Source
 	changed bool // what the hub has since the fault
 }
 
-func newTroubled(t *testing.T, source hub.Source) *troubled {
+func newTroubled(t *testing.T) *troubled {
 	t.Helper()
-	h := &troubled{t: t, hub: &fakehub.Hub{MaxLimit: 2}, source: source}
+	h := &troubled{t: t, hub: &fakehub.Hub{MaxLimit: 2}}
 	h.hub.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
 		intercept := h.trouble.Load()
 		return intercept != nil && (*intercept)(w, r)
 	}
 	h.hub.SetUsers(usersOf("before")...)
-	h.hub.AddGroups("after")
 	h.end()
 	behind := httptest.NewServer(h.hub)
 	t.Cleanup(behind.Close)
@@ -209,9 +176,8 @@ func newTroubled(t *testing.T, source hub.Source) *troubled {
 		t.Fatal(err)
 	}
 	o := serveOptions{
-		hub:     hubOptions{api: api, token: hub.NewToken("t"), namespace: "n", timeout: 30 * time.Second},
-		publish: publishOptions{maxSeries: 1000},
-		source:  source, usersInterval: time.Hour,
+		hub:      hubOptions{api: api, token: hub.NewToken("t"), namespace: "n", timeout: 30 * time.Second},
+		publish:  publishOptions{maxSeries: 1000},
 		interval: 20 * time.Millisecond, maxStaleness: time.Hour,
 		web: webOptions{telemetryPath: "/metrics", auth: authNone},
 	}
@@ -249,25 +215,15 @@ func (h *troubled) begin(f fault) {
 func (h *troubled) end() {
 	h.trouble.Store(nil)
 	h.hub.Grant("t", "list:users", "read:users:groups")
-	if h.source == hub.FromGroups {
-		h.hub.Grant("t", "list:users", "read:users:groups", "list:groups", "read:groups")
-	}
 	if h.wire != nil {
 		h.wire.mend()
 	}
 }
 
 // published is what scrapes see of a hub whose users are in the group.
-func (h *troubled) published(group string) string {
+func published(group string) string {
 	var text strings.Builder
-	for _, g := range []string{"after", "before"} {
-		switch {
-		case g == group:
-			fmt.Fprintf(&text, "jupyterhub_group_members{namespace=\"n\",usergroup=%q} 5\n", g)
-		case h.source == hub.FromGroups:
-			fmt.Fprintf(&text, "jupyterhub_group_members{namespace=\"n\",usergroup=%q} 0\n", g)
-		}
-	}
+	fmt.Fprintf(&text, "jupyterhub_group_members{namespace=\"n\",usergroup=%q} 5\n", group)
 	for _, u := range usersOf(group) {
 		fmt.Fprintf(&text, "jupyterhub_user_group_info{namespace=\"n\",usergroup=%[1]q,username=%[2]q,username_escaped=%[2]q,username_safe=%[2]q} 1\n", group, u.Name)
 	}
@@ -278,7 +234,7 @@ func (h *troubled) published(group string) string {
 // scrape has to be one whole hub, as it was or as it is.
 func (h *troubled) until(when, up, reason string) {
 	h.t.Helper()
-	old, changed := h.published("before"), h.published("after")
+	old, changed := published("before"), published("after")
 	want := old
 	if h.changed && up == "1" {
 		want = changed

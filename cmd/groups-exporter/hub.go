@@ -224,9 +224,6 @@ type source struct {
 	client    *hub.Client
 	namespace string
 	rules     membership.Rules
-	// last is the snapshot of listing, nil unless the hub's next answer may be the same one.
-	last    *membership.Snapshot
-	listing *membership.Listing
 }
 
 // source makes what asks the hub, with these options beside those of the flags.
@@ -240,21 +237,13 @@ func (o *hubOptions) source(with hub.Options) *source {
 	return &source{client: hub.New(with), namespace: o.namespace, rules: o.rules}
 }
 
-// snapshot asks the hub once. Where nothing has changed, the snapshot is the last one. The
-// result is what the hub said beside its users.
+// snapshot reads the hub's memberships once. The result is what the hub said beside its users.
 func (s *source) snapshot(ctx context.Context) (*membership.Snapshot, hub.Result, error) {
 	result, err := s.client.List(ctx)
 	if err != nil {
 		return nil, result, err
 	}
-	if s.last == nil || s.listing != result.Listing {
-		s.last, s.listing = membership.New(s.namespace, result.Listing, s.rules), result.Listing
-	}
-	snapshot := s.last
-	if !result.Continues {
-		s.last, s.listing = nil, nil
-	}
-	return snapshot, result, nil
+	return membership.New(s.namespace, result.Listing, s.rules), result, nil
 }
 
 // notices are what an operator has to know about a refresh that went well.

@@ -143,11 +143,7 @@ func TestServeOptions(t *testing.T) {
 		{"defaults", "", "", func(o serveOptions) bool {
 			return o.web.listenAddress == ":8100" && o.web.routePrefix == "/services/groups-exporter/" && o.web.telemetryPath == "/metrics" &&
 				o.interval == 5*time.Minute && o.staleness(o.interval) == time.Hour && o.usage.client == nil && o.hub.namespace == "default" && o.hub.timeout == 30*time.Second &&
-				o.hub.rules.MultiGroup == membership.Each && o.source == hub.FromEither && o.usersInterval == time.Hour && o.requestInterval == 0
-		}},
-		{"activity is in no group", "--with activity", "", func(o serveOptions) bool { return o.source == hub.FromUsers }},
-		{"activity that may be old", "--with activity --source groups --users-interval 10m", "", func(o serveOptions) bool {
-			return o.source == hub.FromGroups && o.usersInterval == 10*time.Minute
+				o.hub.rules.MultiGroup == membership.Each
 		}},
 		{"staleness follows the interval", "--refresh-interval 1h", "", func(o serveOptions) bool { return o.staleness(o.interval) == 3*time.Hour }},
 		{"a hub's environment", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:9000/x JUPYTERHUB_SERVICE_PREFIX=/b/services/n/ NAMESPACE=ns", func(o serveOptions) bool {
@@ -212,7 +208,7 @@ type refresher struct {
 	log bytes.Buffer
 }
 
-func newRefresher(t *testing.T, h *fakehub.Hub, source hub.Source) *refresher {
+func newRefresher(t *testing.T, h *fakehub.Hub) *refresher {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
@@ -222,8 +218,8 @@ func newRefresher(t *testing.T, h *fakehub.Hub, source hub.Source) *refresher {
 	}
 	e := &refresher{t: t}
 	e.exporter = newExporter(serveOptions{
-		source: source, usersInterval: time.Hour, publish: publishOptions{maxSeries: 100},
-		hub: hubOptions{api: api, token: hub.NewToken("x"), namespace: "n", timeout: time.Minute},
+		publish: publishOptions{maxSeries: 100},
+		hub:     hubOptions{api: api, token: hub.NewToken("x"), namespace: "n", timeout: time.Minute},
 	}, slog.New(slog.NewTextHandler(&e.log, nil)))
 	return e
 }
@@ -256,7 +252,7 @@ func TestAnInconsistentRefreshIsCounted(t *testing.T) {
 		}
 		return false
 	}
-	e := newRefresher(t, h, hub.FromUsers)
+	e := newRefresher(t, h)
 	if page := e.published(); page == nil || !strings.Contains(e.log.String(), "somebody may be missing") {
 		t.Errorf("page %v, log %s", page, &e.log)
 	}
@@ -266,33 +262,6 @@ func TestAnInconsistentRefreshIsCounted(t *testing.T) {
 	}
 	if want := "\ngroups_exporter_inconsistent_refreshes_total{namespace=\"n\"} 1\n"; !strings.Contains(told.String(), want) {
 		t.Errorf("no %s in\n%s", want, &told)
-	}
-}
-
-// A hub that tells nothing new isn't encoded again, unless what it told is gone.
-func TestAnUnchangedHubIsNotEncodedAgain(t *testing.T) {
-	h := &fakehub.Hub{}
-	h.SetUsers(fakehub.User{Name: "ada", Groups: []string{"bio"}}, fakehub.User{Name: "bob"})
-	h.Grant("x", "users", "groups")
-	e := newRefresher(t, h, hub.FromGroups)
-	e.published() // reads all users
-	first := e.published()
-	if e.published() != first {
-		t.Error("without news there is another page")
-	}
-	h.Update(func(users []fakehub.User) []fakehub.User {
-		return append(slices.Clone(users), fakehub.User{Name: "eve"})
-	})
-	second := e.published()
-	if second == first || e.state().Status.Users != 3 {
-		t.Error("there is no other page with a new user")
-	}
-	e.drop()
-	if third := e.published(); third == nil || third.Size() != second.Size() {
-		t.Error("what was dropped is not published again")
-	}
-	if n := strings.Count(e.log.String(), `msg="memberships will be read" from=groups`); n != 1 {
-		t.Errorf("the log says %d times from where memberships come:\n%s", n, &e.log)
 	}
 }
 

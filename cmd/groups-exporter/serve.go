@@ -6,13 +6,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/server"
 )
 
@@ -20,8 +18,7 @@ const (
 	defaultRefreshInterval = 5 * time.Minute
 	demoRefreshInterval    = 15 * time.Second
 	// defaultStaleness is the least; it is three intervals where that is more.
-	defaultStaleness     = time.Hour
-	defaultUsersInterval = time.Hour
+	defaultStaleness = time.Hour
 )
 
 type serveOptions struct {
@@ -34,11 +31,6 @@ type serveOptions struct {
 	interval     time.Duration
 	maxStaleness time.Duration
 	demo         bool
-
-	// How the hub's lists are read.
-	source          hub.Source
-	usersInterval   time.Duration
-	requestInterval time.Duration
 }
 
 func (o *serveOptions) addFlags(cmd *cobra.Command) {
@@ -47,10 +39,6 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	o.web.addFlags(cmd)
 	flags.Var(duration{&o.interval}, "refresh-interval", "how often the hub is asked, a tenth more or less (default 5m; 15s with --demo)")
 	flags.Var(duration{&o.maxStaleness}, "max-staleness", "how long the last good answer is published when asking fails (default 1h, or three intervals if that is more)")
-	o.source = hub.FromEither
-	addChoice(cmd, &o.source, "source", "what a refresh reads: all users; or groups and new users, and all users every --users-interval; auto takes groups where that costs the hub less, the token has list:groups and read:groups, and activity isn't asked for", hub.FromEither, hub.FromGroups, hub.FromUsers)
-	flags.Var(duration{&o.usersInterval}, "users-interval", "how often all users are read where memberships come from groups; what groups don't tell is as old: activity, servers, a new name of somebody in no group (default 1h)")
-	flags.Var(duration{&o.requestInterval}, "request-interval", "least time from asking for one page of a list to asking for the next (default twice what the page took)")
 	o.log.addFlags(cmd)
 	o.publish.addFlags(cmd)
 	o.usage.addFlags(cmd)
@@ -66,7 +54,7 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 		}
 		o.interval = cmp.Or(o.interval, demoRefreshInterval)
 	}
-	o.interval, o.usersInterval = cmp.Or(o.interval, defaultRefreshInterval), cmp.Or(o.usersInterval, defaultUsersInterval)
+	o.interval = cmp.Or(o.interval, defaultRefreshInterval)
 	if err := o.web.complete(getenv); err != nil {
 		return err
 	}
@@ -75,9 +63,6 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 	}
 	if err := o.completeHub(getenv); err != nil {
 		return err
-	}
-	if o.source == hub.FromEither && slices.Contains(o.publish.with, withActivity) {
-		o.source = hub.FromUsers // groups tell nothing of it
 	}
 	o.python.complete(&o.usage)
 	if err := o.usage.complete(o.hub.namespace); err != nil {

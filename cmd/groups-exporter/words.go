@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -73,8 +72,6 @@ func hubHint(err *hub.Error) string {
 	switch {
 	case isUntrusted(err):
 		return "--hub-ca-file names the authority that signed the hub's certificate"
-	case err.Reason == hub.Scope && (slices.Contains(err.Scopes, "list:groups") || slices.Contains(err.Scopes, "read:groups")):
-		return "--source groups needs list:groups and read:groups in the token's role; --source auto does without"
 	case err.Reason == hub.Scope:
 		return "give the token's role the scopes list:users and read:users:groups (c.JupyterHub.load_roles)"
 	case err.Reason == hub.BadToken:

@@ -3,7 +3,7 @@
 // not of one whole hub, where the exporter ended, or where it holds on to memory,
 // goroutines or files.
 //
-//	go run ./e2e/soak -for 2m -source groups -seed 7
+//	go run ./e2e/soak -for 2m -seed 7
 package main
 
 import (
@@ -36,12 +36,11 @@ const scrapers = 4
 
 func main() {
 	length := flag.Duration("for", 2*time.Minute, "how long")
-	source := flag.String("source", "users", "what memberships are read from: users or groups")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what goes wrong")
 	flag.Parse()
-	fmt.Printf("seed %d, for %v, from %s\n", *seed, *length, *source)
+	fmt.Printf("seed %d, for %v\n", *seed, *length)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := soak(ctx, *length, *source, *seed)
+	err := soak(ctx, *length, *seed)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
@@ -49,7 +48,7 @@ func main() {
 	}
 }
 
-func soak(ctx context.Context, length time.Duration, source string, seed uint64) error {
+func soak(ctx context.Context, length time.Duration, seed uint64) error {
 	dir, err := os.MkdirTemp("", "soak")
 	if err != nil {
 		return err
@@ -59,9 +58,9 @@ func soak(ctx context.Context, length time.Duration, source string, seed uint64)
 	if out, err := exec.Command("go", "build", "-o", program, "./cmd/groups-exporter").CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
-	h := newHub(source, seed)
+	h := newHub(seed)
 	defer h.server.Close()
-	e, err := start(program, h.server.URL, source)
+	e, err := start(program, h.server.URL)
 	if err != nil {
 		return err
 	}
@@ -85,8 +84,8 @@ func soak(ctx context.Context, length time.Duration, source string, seed uint64)
 		return err
 	}
 	fmt.Println("after: ", after)
-	fmt.Printf("%d whole scrapes of %d hubs, %d of them changed by groups, %d broken off on purpose; %d faults; refreshes failed for %v\n",
-		e.whole.Load(), h.generation.Load(), h.regrouped.Load(), e.brokenOff.Load(), h.faults.Load(), after.failures)
+	fmt.Printf("%d whole scrapes of %d hubs, %d broken off on purpose; %d faults; refreshes failed for %v\n",
+		e.whole.Load(), h.generation.Load(), e.brokenOff.Load(), h.faults.Load(), after.failures)
 	switch {
 	case after.goroutines > before.goroutines+3:
 		return fmt.Errorf("%v goroutines, %v before", after.goroutines, before.goroutines)
@@ -94,8 +93,6 @@ func soak(ctx context.Context, length time.Duration, source string, seed uint64)
 		return fmt.Errorf("%v open files, %v before", after.files, before.files)
 	case after.resident > before.resident*1.5+16<<20:
 		return fmt.Errorf("%v MiB resident, %v before", after.resident/(1<<20), before.resident/(1<<20))
-	case source == "groups" && h.regrouped.Load() < h.generation.Load()/4:
-		return errors.New("too little was read from groups")
 	case e.whole.Load() == 0 || h.faults.Load() == 0 || len(after.failures) < 4:
 		return errors.New("too little happened")
 	}
@@ -103,39 +100,26 @@ func soak(ctx context.Context, length time.Duration, source string, seed uint64)
 }
 
 // hub has another set of users whenever they are listed from the beginning, all in
-// one group that is named after it and says how many they are. It gives them another group
-// when groups are listed next after the newest user alone.
+// one group that is named after it and says how many they are.
 type hub struct {
 	fakehub.Hub
-	source     string
 	server     *httptest.Server
 	mu         sync.Mutex
 	random     *rand.Rand
 	calm       atomic.Bool
-	group      string       // which all are in
-	users      atomic.Int64 // how many it has
-	groups     atomic.Bool  // whether groups were the last list that was asked for
-	newest     atomic.Bool  // whether the newest user was, after groups
 	generation atomic.Int64
-	regrouped  atomic.Int64
 	faults     atomic.Int64
 }
 
-func newHub(source string, seed uint64) *hub {
-	h := &hub{source: source, random: rand.New(rand.NewPCG(seed, 1))}
+func newHub(seed uint64) *hub {
+	h := &hub{random: rand.New(rand.NewPCG(seed, 1))}
 	h.grant()
 	h.Intercept = h.intercept
 	h.server = httptest.NewServer(&h.Hub)
 	return h
 }
 
-func (h *hub) grant() {
-	if h.source == "groups" {
-		h.Grant("t", "list:users", "read:users:groups", "list:groups", "read:groups")
-	} else {
-		h.Grant("t", "list:users", "read:users:groups")
-	}
-}
+func (h *hub) grant() { h.Grant("t", "list:users", "read:users:groups") }
 
 func (h *hub) roll(n int) int {
 	h.mu.Lock()
@@ -144,18 +128,8 @@ func (h *hub) roll(n int) int {
 }
 
 func (h *hub) intercept(w http.ResponseWriter, r *http.Request) bool {
-	switch offset := r.URL.Query().Get("offset"); {
-	case strings.HasSuffix(r.URL.Path, "/groups"):
-		if h.newest.Load() {
-			h.regroup()
-		}
-		h.groups.Store(true)
-	case strings.HasSuffix(r.URL.Path, "/users"):
-		// Right after groups: the last page of all users may begin with the newest one too.
-		h.newest.Store(h.groups.Swap(false) && offset == strconv.FormatInt(h.users.Load()-1, 10))
-		if offset == "0" {
-			h.renew()
-		}
+	if strings.HasSuffix(r.URL.Path, "/users") && r.URL.Query().Get("offset") == "0" {
+		h.renew()
 	}
 	if h.calm.Load() || h.roll(100) < 85 {
 		return false
@@ -223,38 +197,15 @@ func (h *hub) hijack(w http.ResponseWriter, text string, reset bool) {
 	connection.Close()
 }
 
-// renew makes the next hub.
+// renew makes the next hub. Requests come one after another, so nobody sees it change.
 func (h *hub) renew() {
-	h.newest.Store(false)
-	h.become(1 + h.roll(1500))
-}
-
-// regroup gives the users of this hub another group, and now and then takes one of them away, or
-// brings one more.
-func (h *hub) regroup() {
-	n := int(h.users.Load())
-	switch h.roll(10) {
-	case 0:
-		n++
-	case 1:
-		n = max(1, n-1)
-	}
-	h.regrouped.Add(1)
-	h.become(n)
-}
-
-// become makes the hub one of n users. Who asks asks for one thing after another, so nobody
-// sees it change.
-func (h *hub) become(n int) {
-	h.users.Store(int64(n))
-	old := h.group
-	h.group = fmt.Sprintf("hub-%d-of-%d", h.generation.Add(1), n)
+	n := 1 + h.roll(1500)
+	group := fmt.Sprintf("hub-%d-of-%d", h.generation.Add(1), n)
 	users := make([]fakehub.User, n)
 	for i := range users {
-		users[i] = fakehub.User{Name: fmt.Sprintf("user%d", i), Groups: []string{h.group}}
+		users[i] = fakehub.User{Name: fmt.Sprintf("user%d", i), Groups: []string{group}}
 	}
 	h.SetUsers(users...)
-	h.DeleteGroup(old)
 }
 
 // exporter is the program under test.
@@ -268,7 +219,7 @@ type exporter struct {
 	whole, brokenOff atomic.Int64
 }
 
-func start(program, hubURL, source string) (*exporter, error) {
+func start(program, hubURL string) (*exporter, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -276,7 +227,7 @@ func start(program, hubURL, source string) (*exporter, error) {
 	e := &exporter{address: listener.Addr().String(), ended: make(chan error, 1)}
 	listener.Close()
 	e.cmd = exec.Command(program, "serve", "--hub-url", hubURL, "--web.listen-address", e.address,
-		"--source", source, "--users-interval", "2s", "--refresh-interval", "100ms", "--hub-timeout", "1s", "--max-staleness", "1h", "--namespace", "n")
+		"--refresh-interval", "100ms", "--hub-timeout", "1s", "--max-staleness", "1h", "--namespace", "n")
 	e.cmd.Env = []string{"JUPYTERHUB_API_TOKEN=t", "PATH=" + os.Getenv("PATH")}
 	e.cmd.Stdout, e.cmd.Stderr = &e.log, &e.log
 	if err := e.cmd.Start(); err != nil {

@@ -32,12 +32,11 @@ func FuzzUsers(f *testing.F) {
 		synctest.Test(t, func(t *testing.T) {
 			requests := 0
 			c := client(t, "http://hub.test", func(o *hub.Options) {
-				o.Source, o.UsersInterval = hub.FromEither, time.Hour
 				o.Transport = inMemory{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					requests++
 					w.Header().Set("Content-Type", "application/json")
 					if r.URL.Path == "/hub/api/user" {
-						fmt.Fprint(w, `{"scopes":["list:users","read:users:groups","list:groups","read:groups"]}`)
+						fmt.Fprint(w, `{"scopes":["list:users","read:users:groups","list:groups"]}`)
 						return
 					}
 					fmt.Fprint(w, body)

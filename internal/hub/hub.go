@@ -8,7 +8,6 @@
 package hub
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -90,17 +89,9 @@ type Options struct {
 	// OnAnswer is called for every request with the answer's status code, or 0
 	// where none came.
 	OnAnswer func(code int)
-	// Source is what memberships are read from. The zero value is FromUsers. The others keep
-	// the last listing.
-	Source Source
-	// UsersInterval is how old the list of all users may be where memberships are read from groups,
-	// but for those who are new.
-	UsersInterval time.Duration
 	// Patient lets the hub rest between two pages for as long as the first of them
 	// took, so that listing takes half of its time at most.
 	Patient bool
-	// RequestInterval is the least time from one page to the next, for a patient client.
-	RequestInterval time.Duration
 	// Transport replaces the network in tests.
 	Transport http.RoundTripper
 }
@@ -108,26 +99,17 @@ type Options struct {
 // Client asks one hub. List is not for concurrent use: a hub is asked one thing
 // at a time.
 type Client struct {
-	api             *url.URL
-	readToken       func() (Token, error)
-	token           Token // of the listing under way
-	http            *http.Client
-	userAgent       string
-	onAnswer        func(code int)
-	source          Source
-	usersInterval   time.Duration
-	patient         bool
-	requestInterval time.Duration
-	// scopes are the token's as of groupsAt, and groups the names of all groups, none where
-	// the token may not list them. A failed refresh forgets them.
-	scopes   []string
+	api       *url.URL
+	readToken func() (Token, error)
+	token     Token // of the listing under way
+	http      *http.Client
+	userAgent string
+	onAnswer  func(code int)
+	patient   bool
+	// groups are the names of all groups as of groupsAt, none if the token may not list them.
+	// A failed refresh resets groupsAt, so that the next one reads them again.
 	groups   []string
 	groupsAt time.Time
-	// costly is how often in a row groups cost the hub too much. At maxCostly FromEither leaves
-	// them, until they are asked for anew, within the hour.
-	costly   int
-	base     *base // nil where the next listing begins anew
-	failedAt time.Time
 }
 
 // Result is a hub's listing and what has to be said about it.
@@ -139,9 +121,6 @@ type Result struct {
 	// GroupsError is why the hub's groups could not be read, and so those without members may be
 	// missing. nil where they were read, and where the token just may not.
 	GroupsError error
-	// Continues tells that the next List goes on from this Listing, by the hub's groups. Where
-	// nothing has changed it returns the same one.
-	Continues bool
 }
 
 // APIURL returns the address of the REST API for the address that an operator
@@ -185,13 +164,9 @@ func New(o Options) *Client {
 			// not go. The redirect comes back as an answer that isn't 200.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		userAgent:       o.UserAgent,
-		onAnswer:        onAnswer,
-		source:          cmp.Or(o.Source, FromUsers),
-		usersInterval:   o.UsersInterval,
-		patient:         o.Patient,
-		requestInterval: o.RequestInterval,
-		costly:          maxCostly - 1, // to begin with, once is enough
+		userAgent: o.UserAgent,
+		onAnswer:  onAnswer,
+		patient:   o.Patient,
 	}
 }
 
@@ -211,76 +186,34 @@ func (c *Client) List(ctx context.Context) (Result, error) {
 		}
 	}
 	if err != nil {
-		c.groupsAt, c.failedAt = time.Time{}, time.Now()
+		c.groupsAt = time.Time{}
 		return Result{}, err
 	}
-	result.Continues = c.base != nil
 	return result, nil
 }
 
 func (c *Client) list(ctx context.Context) (Result, error) {
-	if c.base == nil || c.isDue() {
-		return c.listAll(ctx)
-	}
-	listing, err := c.update(ctx)
-	if err == nil {
-		return Result{Listing: listing}, nil
-	}
-	var groupsErr error
-	switch {
-	case errors.Is(err, errUnfit):
-		if c.base.pages == nil && c.source == FromEither {
-			c.costly = maxCostly // what was read of all users fitted nothing that followed
-		} else {
-			c.groupsAt = time.Time{} // all is read anew
-		}
-	case c.source == FromEither && c.isOfGroups(err):
-		if c.costly++; isAway(err) && c.costly < maxCostly {
-			return Result{}, err // it may be back soon, and all users are more to ask for
-		}
-		c.costly, groupsErr = maxCostly, err
-	default:
-		return Result{}, c.explain(ctx, err)
-	}
-	result, err := c.listAll(ctx)
-	if err == nil && groupsErr != nil {
-		result.GroupsError = groupsErr
-	}
-	return result, err
-}
-
-// listAll reads all users.
-func (c *Client) listAll(ctx context.Context) (Result, error) {
 	var result Result
-	var all *base
 	for range maxSweeps {
-		listed, whole, err := c.readUsers(ctx)
+		listing, whole, err := c.readUsers(ctx)
 		if err != nil {
 			return Result{}, c.explain(ctx, err)
 		}
-		all, result.Inconsistent = listed, !whole
+		result.Listing, result.Inconsistent = listing, !whole
 		if whole {
 			break
 		}
 	}
-	result.Listing = all.listing
-	result.GroupsError = c.addGroups(ctx, all)
-	if err := ctx.Err(); err != nil {
-		return Result{}, err
-	}
-	var err error
-	if c.base, err = c.continuation(all, result); err != nil {
-		return Result{}, err
-	}
-	return result, nil
+	result.GroupsError = c.addGroups(ctx, result.Listing)
+	return result, ctx.Err()
 }
 
-// readUsers lists all users once. It tells whether the list is whole.
-func (c *Client) readUsers(ctx context.Context) (*base, bool, error) {
+// readUsers lists all users once. It reports whether the list is whole.
+func (c *Client) readUsers(ctx context.Context) (*membership.Listing, bool, error) {
 	listing := &membership.Listing{At: time.Now(), HasActivity: true, HasServers: true}
-	all := &base{listing: listing}
-	var err error
-	all.cost, err = sweep(ctx, c, "users", 0, fetchFrom[userJSON](c, "users"), func(items []userJSON, total int) error {
+	total := 0
+	steady, err := sweep(ctx, c, "users", func(items []userJSON, listed int) error {
+		total = listed
 		listing.Grow(min(total, maxGrow))
 		for _, u := range items {
 			if err := c.checkUser(u); err != nil {
@@ -289,15 +222,10 @@ func (c *Client) readUsers(ctx context.Context) (*base, bool, error) {
 			listing.Add(u.user())
 			listing.HasActivity = listing.HasActivity && u.LastActivity.present
 			listing.HasServers = listing.HasServers && u.Servers.present
-			all.newest = u.Name
 		}
 		return c.checkSize("users", listing.Size())
 	})
-	if err != nil {
-		return nil, false, err
-	}
-	all.users = all.cost.total
-	return all, all.cost.steady && listing.Len() >= all.users, nil
+	return listing, steady && listing.Len() >= total, err
 }
 
 // checkUser tells what is wrong with a user.
@@ -323,32 +251,31 @@ func (c *Client) checkGroup(g groupJSON) error {
 	return nil
 }
 
-// addGroups adds the names of all groups to a listing, where the token may list
-// them: of groups without members nothing else tells. For that the hub looks up the
-// members of all groups, whether or not the token may read them, and answers nobody
-// else meanwhile: a quarter of a second with 3,000 users. So it is asked for once in a
-// while, and not at every refresh.
-func (c *Client) addGroups(ctx context.Context, all *base) error {
+// addGroups adds the names of all groups to a listing, if the token may list them: users name no
+// group without members. To list groups the hub looks up the members of all of them, whether or not
+// the token may read those, and answers nobody else meanwhile: a quarter of a second with 3,000
+// users. So groups are listed once in a while, and not at every refresh.
+func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) error {
 	if c.groupsAt.IsZero() || time.Since(c.groupsAt) > groupsAge {
-		if err := c.readGroupNames(ctx, all); err != nil {
+		if err := c.readGroupNames(ctx, listing.Size()); err != nil {
 			return err
 		}
 		c.groupsAt = time.Now()
 	}
-	all.listing.AddGroups(c.groups...)
+	listing.AddGroups(c.groups...)
 	return nil
 }
 
-// readGroupNames asks for the names of all groups, beside a listing. It asks for the
-// scopes first, because a refusal is a warning in the hub's log.
-func (c *Client) readGroupNames(ctx context.Context, all *base) (err error) {
+// readGroupNames reads the names of all groups, which are kept beside a listing of that size. It
+// reads the token's scopes first, because the hub logs a warning when it refuses a request.
+func (c *Client) readGroupNames(ctx context.Context, size int) error {
 	c.groups = nil
-	if c.scopes, err = c.ownScopes(ctx); err != nil || !holds(c.scopes, "list:groups") {
+	scopes, err := c.ownScopes(ctx)
+	if err != nil || !holds(scopes, "list:groups") {
 		return err
 	}
 	var names []string
-	size := all.listing.Size()
-	cost, err := sweep(ctx, c, "groups", 0, fetchFrom[groupJSON](c, "groups"), func(items []groupJSON, _ int) error {
+	if _, err := sweep(ctx, c, "groups", func(items []groupJSON, _ int) error {
 		for _, g := range items {
 			if err := c.checkGroup(g); err != nil {
 				return err
@@ -357,19 +284,17 @@ func (c *Client) readGroupNames(ctx context.Context, all *base) (err error) {
 			size += len(g.Name)
 		}
 		return c.checkSize("groups", size)
-	})
-	if err != nil {
+	}); err != nil {
 		return err // all or none
 	}
 	c.groups = names
-	c.judge(cost, all.cost)
 	return nil
 }
 
-// ownScopes asks for the token's own scopes, which needs none.
+// ownScopes returns the scopes of the client's own token. Any token may read its own.
 func (c *Client) ownScopes(ctx context.Context) ([]string, error) {
 	self := ownJSON{Scopes: []string{}}
-	err := c.get(ctx, "user", self.decode)
+	err := c.get(ctx, "user", nil, self.decode)
 	return self.Scopes, err
 }
 
@@ -383,7 +308,7 @@ func (o *ownJSON) decode(d *json.Decoder) error { return d.Decode(o) }
 // it. It asks once, and is for concurrent use. Its error is an *Error.
 func (c *Client) ScopesOf(ctx context.Context, token Token) (scopes []string, known bool, err error) {
 	var caller ownJSON
-	_, askErr := c.askOnce(ctx, token, question{path: "user"}, caller.decode)
+	askErr := c.getOnce(ctx, token, "user", nil, caller.decode)
 	switch {
 	case askErr == nil:
 		return caller.Scopes, true, nil
@@ -412,7 +337,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	case selfErr != nil:
 		return err // the first answer says more than a second failure
 	}
-	missing := slices.DeleteFunc(c.needed(), func(scope string) bool { return holds(scopes, scope) })
+	missing := slices.DeleteFunc([]string{"list:users", "read:users:groups"}, func(scope string) bool { return holds(scopes, scope) })
 	if len(missing) == 0 {
 		return err
 	}

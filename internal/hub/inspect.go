@@ -45,7 +45,7 @@ func (c *Client) Inspect(ctx context.Context) (*Inspection, error) {
 	var found struct {
 		Version string `json:"version"`
 	}
-	if err := c.get(ctx, "/", func(d *json.Decoder) error { return d.Decode(&found) }); err != nil {
+	if err := c.get(ctx, "/", nil, func(d *json.Decoder) error { return d.Decode(&found) }); err != nil {
 		return nil, err
 	}
 	if found.Version == "" {
@@ -56,7 +56,7 @@ func (c *Client) Inspect(ctx context.Context) (*Inspection, error) {
 		Name   string   `json:"name"`
 		Scopes []string `json:"scopes"`
 	}
-	if err := c.get(ctx, "user", func(d *json.Decoder) error { return d.Decode(&self) }); err != nil {
+	if err := c.get(ctx, "user", nil, func(d *json.Decoder) error { return d.Decode(&self) }); err != nil {
 		if isForbidden(err) {
 			err = &Error{Reason: BadToken, URL: c.url("user"), Status: http.StatusForbidden}
 		}
@@ -93,14 +93,13 @@ func inspect[T any](ctx context.Context, c *Client, i *Inspection, scope, path s
 	if !whole && len(parts) == 0 {
 		return nil, nil //nolint:nilnil // nothing to see is no error
 	}
-	var p page[T]
-	_, err := c.ask(ctx, pageOf(path, 0, limit, ""), p.decode)
+	p, err := readPage[T](ctx, c, path, 0, limit)
 	switch {
 	case isForbidden(err) && !whole:
 		return nil, nil //nolint:nilnil // a filter that the hub doesn't take, like "!server="
 	case err != nil:
 		return nil, err
-	case p.pagination == nil || p.pagination.Limit < 1 || p.items == nil:
+	case p.pagination.Limit < 1:
 		return nil, c.formatError(path, "no pages in it")
 	}
 	i.PageLimit = max(i.PageLimit, p.pagination.Limit)

@@ -30,9 +30,6 @@ const (
 	// maxGroups bounds the groups of one user, in bytes of JSON: a list is decoded as
 	// a whole. It is room for 5,000 long names.
 	maxGroups = 1 << 20
-	// maxMembers bounds the members of one group in the same way: it is room for 200,000
-	// long names.
-	maxMembers = 8 << 20
 	// maxPages bounds the requests of a sweep: 10 million users, or a hub that gives
 	// one empty page after another.
 	maxPages = 50_000
@@ -68,15 +65,6 @@ type groupJSON struct {
 
 func (g groupJSON) name() string { return g.Name }
 
-// membersJSON is a group with its members.
-type membersJSON struct {
-	groupJSON
-	Users   optional[members]   `json:"users"`
-	found   []membership.Member // in the place of Users
-	unknown []string            // those of Users who aren't found
-	same    bool                // as it was when it was told with this ETag
-}
-
 // groups are the names of a user's groups.
 type groups []string
 
@@ -85,16 +73,6 @@ func (g *groups) UnmarshalJSON(data []byte) error {
 		return errTooManyGroups
 	}
 	return json.Unmarshal(data, (*[]string)(g))
-}
-
-// members are the names of a group's members.
-type members []string
-
-func (m *members) UnmarshalJSON(data []byte) error {
-	if len(data) > maxMembers {
-		return errTooManyMembers
-	}
-	return json.Unmarshal(data, (*[]string)(m))
 }
 
 // servers are a user's active servers by name: those being started or stopped
@@ -137,8 +115,6 @@ type named interface{ name() string }
 type page[T any] struct {
 	items      []T // nil where the answer has none
 	pagination *pagination
-	took       time.Duration // until the hub had made it
-	shrink     func(item *T) // makes an item small before the next is read, unless nil
 }
 
 type pagination struct {
@@ -153,7 +129,7 @@ type pagination struct {
 // decode reads a page item by item, and of an item what T has: a page of groups
 // names all their members, so it must not stand in memory as a whole.
 func (p *page[T]) decode(d *json.Decoder) error {
-	*p = page[T]{shrink: p.shrink}
+	*p = page[T]{}
 	switch start, err := d.Token(); {
 	case err != nil:
 		return err
@@ -196,9 +172,6 @@ func (p *page[T]) decodeItems(d *json.Decoder) error {
 		if len(p.items) == maxItems {
 			return errTooManyItems
 		}
-		if p.shrink != nil {
-			p.shrink(&item)
-		}
 		p.items = append(p.items, item)
 	}
 	_, err := d.Token()
@@ -215,127 +188,88 @@ type unexpected string
 
 func (u unexpected) Error() string { return string(u) }
 
-// fetch asks for one page of a list.
-type fetch[T any] func(ctx context.Context, offset, limit int) (page[T], error)
-
-func fetchFrom[T any](c *Client, path string) fetch[T] {
-	return func(ctx context.Context, offset, limit int) (p page[T], err error) {
-		answer, err := c.ask(ctx, pageOf(path, offset, limit, ""), p.decode)
-		p.took = answer.took
+// readPage reads one page of a list.
+func readPage[T any](ctx context.Context, c *Client, path string, offset, limit int) (page[T], error) {
+	var p page[T]
+	query := url.Values{"offset": {strconv.Itoa(offset)}, "limit": {strconv.Itoa(limit)}}
+	if err := c.get(ctx, path, query, p.decode); err != nil {
 		return p, err
 	}
+	if p.pagination == nil || p.items == nil {
+		return p, c.formatError(path, "no pages in it")
+	}
+	return p, nil
 }
 
-func pageOf(path string, offset, limit int, etag string) question {
-	return question{path, url.Values{"offset": {strconv.Itoa(offset)}, "limit": {strconv.Itoa(limit)}}, etag}
-}
-
-// swept is how a list was told.
-type swept struct {
-	total, pages int
-	// steady tells that the total was the same on all pages: one that changes means that
-	// somebody was deleted, and the one behind fell between two pages.
-	steady bool
-	// took is how long the hub made the pages, and slowest the one of them that took
-	// longest: so long nobody else got an answer.
-	took, slowest time.Duration
-}
-
-// sweep asks for a list from an offset on, one page after another, and gives each page's
-// items to add.
+// sweep reads a list, one page after another, and passes each page's items to add. It reports
+// whether the total was the same on all pages: one that changes means that somebody was deleted, and
+// another one fell between two pages.
 //
 // It goes on by next's offset and limit against our own address: next.url is
 // built from whatever host the request named, and the token must not go there.
-func sweep[T named](ctx context.Context, c *Client, path string, offset int, get fetch[T], add func(items []T, total int) error) (swept, error) {
-	s := swept{steady: true}
-	limit := pageLimit
+func sweep[T named](ctx context.Context, c *Client, path string, add func(items []T, total int) error) (bool, error) {
+	offset, limit := 0, pageLimit
+	total, steady := 0, true
 	var last []T
 	for n := range maxPages {
-		first := n == 0
 		asked := time.Now()
-		p, err := get(ctx, offset, limit)
+		p, err := readPage[T](ctx, c, path, offset, limit)
 		if err != nil {
-			return swept{}, err
-		}
-		if p.pagination == nil || p.items == nil {
-			return swept{}, c.formatError(path, "no pages in it")
+			return false, err
 		}
 		if len(p.items) > 0 && slices.EqualFunc(p.items, last, func(a, b T) bool { return a.name() == b.name() }) {
-			return swept{}, c.formatError(path, fmt.Sprintf("the page at offset %d repeats the one before", offset))
+			return false, c.formatError(path, fmt.Sprintf("the page at offset %d repeats the one before", offset))
 		}
 		last = p.items
 		if err := add(p.items, p.pagination.Total); err != nil {
-			return swept{}, err
+			return false, err
 		}
-		s.steady = s.steady && (first || p.pagination.Total == s.total)
-		s.total, s.pages = p.pagination.Total, n+1
-		s.took, s.slowest = s.took+p.took, max(s.slowest, p.took)
+		steady = steady && (n == 0 || p.pagination.Total == total)
+		total = p.pagination.Total
 		next := p.pagination.Next
 		if next == nil {
-			return s, nil
+			return steady, nil
 		}
-		if next.Offset <= offset || next.Limit <= 0 || next.Offset >= s.total {
-			return swept{}, c.formatError(path, fmt.Sprintf("the page at offset %d of %d is followed by one at %d", offset, s.total, next.Offset))
+		if next.Offset <= offset || next.Limit <= 0 || next.Offset >= total {
+			return false, c.formatError(path, fmt.Sprintf("the page at offset %d of %d is followed by one at %d", offset, total, next.Offset))
 		}
 		offset, limit = next.Offset, next.Limit
 		if c.patient {
-			took := time.Since(asked)
 			select {
-			case <-time.After(max(min(took, maxRest), c.requestInterval-took)):
+			case <-time.After(min(time.Since(asked), maxRest)):
 			case <-ctx.Done():
-				return swept{}, context.Cause(ctx)
+				return false, context.Cause(ctx)
 			}
 		}
 	}
-	return swept{}, c.tooLarge(path, fmt.Sprintf("it has more than %d pages", maxPages))
+	return false, c.tooLarge(path, fmt.Sprintf("it has more than %d pages", maxPages))
 }
 
-// question is what a hub is asked. With the ETag of an earlier answer, it says only
-// whether the answer is still the same.
-type question struct {
-	path  string
-	query url.Values
-	etag  string
-}
-
-// answer is what there is to know of an answer beside what is in it.
-type answer struct {
-	etag string
-	same bool          // as the one with the question's ETag: it was not told again
-	took time.Duration // until the hub had made it
-}
-
-// get gives the answer of a path to decode.
-func (c *Client) get(ctx context.Context, path string, decode func(*json.Decoder) error) error {
-	_, err := c.ask(ctx, question{path: path}, decode)
-	return err
-}
-
-// ask gives the answer to one question to decode. It asks again, later and later,
-// where the hub is away or says that it is busy; decode then starts anew.
-func (c *Client) ask(ctx context.Context, q question, decode func(*json.Decoder) error) (answer, error) {
+// get requests a path and passes the answer to decode. It retries, with growing waits, while the
+// hub is away or says that it is busy; decode then starts anew.
+func (c *Client) get(ctx context.Context, path string, query url.Values, decode func(*json.Decoder) error) error {
 	waits := backoff.NewExponentialBackOff()
 	waits.Multiplier = 2
-	a, err := backoff.Retry(ctx, func() (answer, error) {
-		a, err := c.askOnce(ctx, c.token, q, decode)
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := c.getOnce(ctx, c.token, path, query, decode)
 		switch {
 		case err == nil:
-			return a, nil
+			return struct{}{}, nil
 		case !err.temporary() || ctx.Err() != nil || err.RetryAfter > maxWait:
-			return answer{}, backoff.Permanent(err)
+			return struct{}{}, backoff.Permanent(err)
 		case err.RetryAfter > 0:
-			return answer{}, errors.Join(err, &backoff.RetryAfterError{Duration: err.RetryAfter})
+			return struct{}{}, errors.Join(err, &backoff.RetryAfterError{Duration: err.RetryAfter})
 		default:
-			return answer{}, err
+			return struct{}{}, err
 		}
 	}, backoff.WithBackOff(waits), backoff.WithMaxTries(maxTries))
 	if cause := context.Cause(ctx); cause != nil {
-		return answer{}, cause
+		return cause
 	}
 	if hubErr, ok := errors.AsType[*Error](err); ok {
-		return answer{}, hubErr // without what was joined to it
+		return hubErr // without what was joined to it
 	}
-	return a, err
+	return err
 }
 
 // temporary tells whether asking again may help. A request that timed out is not
@@ -349,51 +283,43 @@ func (e *Error) temporary() bool {
 	}
 }
 
-func (c *Client) askOnce(ctx context.Context, token Token, q question, decode func(*json.Decoder) error) (answer, *Error) {
-	u := c.api.JoinPath(q.path)
+func (c *Client) getOnce(ctx context.Context, token Token, path string, query url.Values, decode func(*json.Decoder) error) *Error {
+	u := c.api.JoinPath(path)
 	address := u.String()
-	u.RawQuery = q.query.Encode()
+	u.RawQuery = query.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return answer{}, networkError(address, err)
+		return networkError(address, err)
 	}
 	request.Header.Set("Accept", acceptPages)
 	request.Header.Set("Authorization", "token "+token.Reveal())
 	request.Header.Set("User-Agent", c.userAgent)
-	if q.etag != "" {
-		request.Header.Set("If-None-Match", q.etag)
-	}
-	asked := time.Now()
 	response, err := c.http.Do(request)
-	took := time.Since(asked) // a hub makes an answer whole before it sends any of it
 	if err != nil {
 		c.onAnswer(0)
-		return answer{}, networkError(address, err)
+		return networkError(address, err)
 	}
 	defer response.Body.Close()
 	c.onAnswer(response.StatusCode)
-	if response.StatusCode == http.StatusNotModified && q.etag != "" {
-		return answer{etag: q.etag, same: true, took: took}, nil
-	}
 	if response.StatusCode != http.StatusOK {
 		location, _, _ := strings.Cut(response.Header.Get("Location"), "?")
-		return answer{}, &Error{
+		return &Error{
 			Reason: Status, URL: address, Status: response.StatusCode,
 			Location:   token.hideIn(location),
 			RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),
 		}
 	}
 	if mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); !strings.HasSuffix(mediaType, "json") {
-		return answer{}, &Error{Reason: Format, URL: address, Status: response.StatusCode, Problem: fmt.Sprintf("its content type is %q, not JSON", token.hideIn(mediaType))}
+		return &Error{Reason: Format, URL: address, Status: response.StatusCode, Problem: fmt.Sprintf("its content type is %q, not JSON", token.hideIn(mediaType))}
 	}
 	body := &boundedReader{from: response.Body}
 	decoder := json.NewDecoder(body)
 	if err := decode(decoder); err != nil {
-		return answer{}, body.explain(address, decoder.InputOffset(), err)
+		return body.explain(address, decoder.InputOffset(), err)
 	}
 	// To the end of the body, so that the connection can be used again.
 	_, _ = io.Copy(io.Discard, body)
-	return answer{etag: response.Header.Get("ETag"), took: took}, nil
+	return nil
 }
 
 // boundedReader reads at most maxBody bytes, and remembers what went wrong.
@@ -404,10 +330,9 @@ type boundedReader struct {
 }
 
 var (
-	errTooLarge       = fmt.Errorf("it is over %d MiB", maxBody>>20)
-	errTooManyItems   = fmt.Errorf("a page of it has more than %d items", maxItems)
-	errTooManyGroups  = fmt.Errorf("the groups of one user are over %d MiB", maxGroups>>20)
-	errTooManyMembers = fmt.Errorf("the members of one group are over %d MiB", maxMembers>>20)
+	errTooLarge      = fmt.Errorf("it is over %d MiB", maxBody>>20)
+	errTooManyItems  = fmt.Errorf("a page of it has more than %d items", maxItems)
+	errTooManyGroups = fmt.Errorf("the groups of one user are over %d MiB", maxGroups>>20)
 )
 
 func (b *boundedReader) Read(p []byte) (int, error) {
@@ -431,7 +356,7 @@ func (b *boundedReader) explain(address string, offset int64, err error) *Error 
 	switch {
 	case errors.Is(b.err, errTooLarge):
 		return &Error{Reason: TooLarge, URL: address, Problem: errTooLarge.Error()}
-	case errors.Is(err, errTooManyGroups), errors.Is(err, errTooManyMembers), errors.Is(err, errTooManyItems):
+	case errors.Is(err, errTooManyGroups), errors.Is(err, errTooManyItems):
 		return &Error{Reason: TooLarge, URL: address, Problem: err.Error()}
 	case errors.As(err, &syntaxErr):
 		problem = fmt.Sprintf("no valid JSON at byte %d", offset)

@@ -94,9 +94,6 @@ func (l *Listing) Len() int {
 	return len(l.users)
 }
 
-// Groups returns the names of all groups.
-func (l *Listing) Groups() []string { return slices.Clone(l.groups) }
-
 func (l *Listing) group(name string) uint32 {
 	i, ok := l.index[name]
 	if !ok {

@@ -246,88 +246,6 @@ func TestProperties(t *testing.T) {
 	}
 }
 
-// An update is the listing that would have come of the same users anew, and leaves the
-// last one and its snapshot as they are.
-func TestUpdate(t *testing.T) {
-	random := rand.New(rand.NewPCG(3, 4))
-	groupsOf := func(users []membership.User) map[string][]string {
-		members := map[string][]string{}
-		for _, u := range users {
-			for _, g := range u.Groups {
-				members[g] = append(members[g], u.Name)
-			}
-		}
-		return members
-	}
-	for range 300 {
-		some := func() (groups []string) {
-			for i := range 6 {
-				if random.IntN(3) == 0 {
-					groups = append(groups, fmt.Sprintf("g%d", i))
-				}
-			}
-			return groups
-		}
-		var before, after []membership.User
-		for i := range 2 + random.IntN(20) {
-			before = append(before, membership.User{Name: fmt.Sprintf("u%02d", random.IntN(50)*30+i), Groups: some(), RunningServers: i})
-		}
-		for _, u := range before {
-			if random.IntN(4) == 0 {
-				u.Groups = some()
-			}
-			after = append(after, u)
-		}
-		for i := range random.IntN(3) {
-			after = append(after, membership.User{Name: fmt.Sprintf("new%d", i), Groups: some(), RunningServers: i})
-		}
-
-		last := membership.NewListing(time.Time{}, before...)
-		snapshot := membership.New("hub", last, membership.Rules{})
-		rowsBefore, countsBefore := rows(snapshot), counts(snapshot)
-		update := last.Update()
-		isOld := func(name string) bool { return !strings.HasPrefix(name, "new") }
-		for _, u := range after[len(before):] {
-			update.AddUser(u)
-		}
-		told, now := groupsOf(before), groupsOf(after)
-		for group, members := range now {
-			if slices.Equal(told[group], members) {
-				update.KeepMembers(group)
-			} else if found, unknown := update.Find(members); slices.ContainsFunc(unknown, isOld) {
-				t.Fatalf("%q of %q are unknown", unknown, members)
-			} else {
-				update.SetMembers(group, found)
-			}
-		}
-		next, want := membership.New("hub", update.Listing(), membership.Rules{}), membership.New("hub", membership.NewListing(time.Time{}, after...), membership.Rules{})
-		if diff := cmp.Diff(want.Groups(), next.Groups()); diff != "" {
-			t.Fatal(diff)
-		}
-		if diff := cmp.Diff(rows(want), rows(next)); diff != "" {
-			t.Fatal(diff)
-		}
-		if !slices.Equal(rowsBefore, rows(snapshot)) || !slices.Equal(countsBefore, counts(snapshot)) {
-			t.Fatal("the snapshot changed")
-		}
-	}
-
-	last := membership.NewListing(time.Time{}, user("ada", "bio"), user("bob"))
-	update := last.Update()
-	update.KeepMembers("bio")
-	if update.Listing() != last {
-		t.Error("without news there is another listing")
-	}
-	update = last.Update()
-	update.AddUser(user("eve", "new", "new"))
-	if got := rows(membership.New("hub", update.Listing(), membership.Rules{})); !slices.Equal(got, []string{"ada:none:1", "bob:none:1", "eve:new:1"}) {
-		t.Errorf("with a new user, and no groups: %q", got)
-	}
-	if found, unknown := last.Update().Find([]string{"eve", "ada", "cy"}); len(found) != 1 || !slices.Equal(unknown, []string{"eve", "cy"}) {
-		t.Errorf("%d are found, not 1, and %q are unknown", len(found), unknown)
-	}
-}
-
 func TestValidate(t *testing.T) {
 	if err := (membership.Rules{}).Validate(); err != nil {
 		t.Error(err)
@@ -351,25 +269,5 @@ func BenchmarkNew(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		membership.New("hub", membership.NewListing(time.Time{}, users...), membership.Rules{})
-	}
-}
-
-func BenchmarkUpdate(b *testing.B) {
-	var users []membership.User
-	members := map[string][]string{}
-	for i := range 100_000 {
-		name, group := fmt.Sprintf("user%06d", i), fmt.Sprintf("g%d", i%50)
-		users = append(users, user(name, "a", group))
-		members["a"], members[group] = append(members["a"], name), append(members[group], name)
-	}
-	last := membership.NewListing(time.Time{}, users...)
-	b.ReportAllocs()
-	for b.Loop() {
-		update := last.Update()
-		for group, names := range members {
-			found, _ := update.Find(names)
-			update.SetMembers(group, found)
-		}
-		update.Listing().Len()
 	}
 }
