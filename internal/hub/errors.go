@@ -41,19 +41,20 @@ type Error struct {
 	Location string
 	// Scopes are those that the token lacks, for Scope.
 	Scopes []string
-	// Problem is what is wrong with an answer, for Format and TooLarge.
+	// Problem is what went wrong, for Connect, Format and TooLarge. Like Location it comes from
+	// outside in part, and is made safe to print.
 	Problem string
 	// RetryAfter is how long the hub asks us to wait, for Status.
 	RetryAfter time.Duration
-	// Err is the network's error, for Connect, and why the token can't be read, for
-	// BadToken.
+	// Err is the network's error, for Connect, and why the token can't be read, for BadToken. The
+	// text of the former is not safe to print: the server may have written any of it.
 	Err error
 }
 
 func (e *Error) Error() string {
 	switch e.Reason {
 	case Connect:
-		return fmt.Sprintf("the hub at %s can't be reached: %v", e.URL, e.Err)
+		return fmt.Sprintf("the hub at %s can't be reached: %s", e.URL, e.Problem)
 	case Timeout:
 		return fmt.Sprintf("the hub at %s doesn't answer in time", e.URL)
 	case BadToken:
@@ -66,13 +67,13 @@ func (e *Error) Error() string {
 	case Status:
 		redirect := ""
 		if e.Location != "" {
-			redirect = " to " + remote.Short(e.Location)
+			redirect = " to " + e.Location
 		}
 		return strings.TrimSpace(fmt.Sprintf("the hub at %s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))) + redirect
 	case TooLarge:
-		return fmt.Sprintf("the answer of %s is too large: %s", e.URL, remote.Short(e.Problem))
+		return fmt.Sprintf("the answer of %s is too large: %s", e.URL, e.Problem)
 	default:
-		return fmt.Sprintf("the answer of %s is not a JupyterHub's: %s", e.URL, remote.Short(e.Problem))
+		return fmt.Sprintf("the answer of %s is not a JupyterHub's: %s", e.URL, e.Problem)
 	}
 }
 
@@ -93,5 +94,6 @@ func networkError(address string, err error) *Error {
 	if remote.IsTimeout(err) {
 		return &Error{Reason: Timeout, URL: address}
 	}
-	return &Error{Reason: Connect, URL: address, Err: remote.Cause(err)}
+	cause := remote.Cause(err)
+	return &Error{Reason: Connect, URL: address, Problem: cause.Error(), Err: cause}
 }

@@ -59,14 +59,6 @@ func (t Token) Reveal() string {
 	return *t.secret
 }
 
-// hideIn takes the token out of a text that came from outside.
-func (t Token) hideIn(text string) string {
-	if t.Reveal() == "" {
-		return text
-	}
-	return strings.ReplaceAll(text, t.Reveal(), t.String())
-}
-
 // String hides the token.
 func (Token) String() string { return "[token]" }
 

@@ -1,9 +1,11 @@
 package hub_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +16,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -563,20 +566,55 @@ func TestGroupsAreReadAllOrNone(t *testing.T) {
 	}
 }
 
-// A hub that says our token back has it in no error.
-func TestATokenThatIsSaidBackIsHidden(t *testing.T) {
-	for _, answer := range []http.HandlerFunc{
-		func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "/"+strings.TrimPrefix(r.Header.Get("Authorization"), "token ")+"/", http.StatusFound)
-		},
-		func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/"+strings.TrimPrefix(r.Header.Get("Authorization"), "token "))
-		},
+// Whatever a server writes, an error shows neither the token that it repeats nor control characters.
+func TestErrorsShowNoToken(t *testing.T) {
+	const page = `HTTP/1.1 200 OK` + "\r\nContent-Type: application/json\r\n\r\n" + `{"items":[{"name":"ada","groups":[],`
+	for what, answer := range map[string]string{
+		"a status line":                 "HTTP/1.1 TOKEN\r\n\r\n",
+		"no status line":                "TOKEN\x1b[31m\r\n\r\n",
+		"a protocol":                    "TOKEN/1.1 200 OK\r\n\r\n",
+		"a header without a colon":      "HTTP/1.1 200 OK\r\nTOKEN\r\n\r\n",
+		"a header's name":               "HTTP/1.1 200 OK\r\nX \x1bTOKEN: x\r\n\r\n",
+		"the content's length":          "HTTP/1.1 200 OK\r\nContent-Length: TOKEN\r\n\r\n",
+		"the content's lengths":         "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: TOKEN\r\n\r\n",
+		"the transfer's encoding":       "HTTP/1.1 200 OK\r\nTransfer-Encoding: TOKEN\r\n\r\n",
+		"the content's encoding":        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: TOKEN\r\n\r\n{}",
+		"the length of a chunk":         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nTOKEN\r\n",
+		"the content's type":            "HTTP/1.1 200 OK\r\nContent-Type: text/TOKEN\r\n\r\n",
+		"a redirect":                    "HTTP/1.1 302 Found\r\nLocation: /TOKEN/\x1b[31m?TOKEN\r\n\r\n",
+		"the time of the last activity": page + `"last_activity":"TOKEN\n"}]}`,
+		"a number":                      page + `"servers":123456789012}]}`,
+		"a server":                      page + `"servers":{"TOKEN":7}}]}`,
+		"a key":                         page + `"TOKEN":7}],"_pagination":{"total":"TOKEN"}}`,
+		"what is no JSON":               page + `TOKEN`,
 	} {
-		if got := failure(t, start(t, answer)); strings.Contains(got.Error(), token) || !strings.Contains(got.Error(), "[token]") {
-			t.Errorf("got %v", got)
+		for _, secret := range []string{token, "123456789012", `to"k\en`} {
+			for _, repeated := range []string{secret, strings.ToUpper(secret)} {
+				synctest.Test(t, func(t *testing.T) {
+					_, err := client(t, "http://hub.test", func(o *hub.Options) {
+						o.Token, o.Transport = always(secret), rawHub(strings.ReplaceAll(answer, "TOKEN", repeated))
+					}).List(t.Context())
+					if err == nil || strings.Contains(strings.ToLower(err.Error()), secret) || strings.ContainsFunc(err.Error(), unicode.IsControl) {
+						t.Errorf("%s: got %v", what, err)
+					}
+				})
+			}
 		}
 	}
+}
+
+// rawHub is the way to a server that answers each request with a text, and then hangs up.
+func rawHub(answer string) http.RoundTripper {
+	return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		here, there := net.Pipe()
+		go func() {
+			defer there.Close()
+			if _, err := http.ReadRequest(bufio.NewReader(there)); err == nil {
+				_, _ = io.WriteString(there, answer)
+			}
+		}()
+		return here, nil
+	}}
 }
 
 func TestAnswersThatAreNotAHubs(t *testing.T) {

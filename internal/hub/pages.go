@@ -18,6 +18,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 const (
@@ -283,7 +284,13 @@ func (e *Error) temporary() bool {
 	}
 }
 
-func (c *Client) getOnce(ctx context.Context, token Token, path string, query url.Values, decode func(*json.Decoder) error) *Error {
+func (c *Client) getOnce(ctx context.Context, token Token, path string, query url.Values, decode func(*json.Decoder) error) (failed *Error) {
+	defer func() {
+		if failed != nil { // with what the server wrote, in one place
+			failed.Location = remote.Text(failed.Location, token.Reveal())
+			failed.Problem = remote.Text(failed.Problem, token.Reveal())
+		}
+	}()
 	u := c.api.JoinPath(path)
 	address := u.String()
 	u.RawQuery = query.Encode()
@@ -305,12 +312,12 @@ func (c *Client) getOnce(ctx context.Context, token Token, path string, query ur
 		location, _, _ := strings.Cut(response.Header.Get("Location"), "?")
 		return &Error{
 			Reason: Status, URL: address, Status: response.StatusCode,
-			Location:   token.hideIn(location),
+			Location:   location,
 			RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()),
 		}
 	}
 	if mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); !strings.HasSuffix(mediaType, "json") {
-		return &Error{Reason: Format, URL: address, Status: response.StatusCode, Problem: fmt.Sprintf("its content type is %q, not JSON", token.hideIn(mediaType))}
+		return &Error{Reason: Format, URL: address, Status: response.StatusCode, Problem: fmt.Sprintf("its content type is %q, not JSON", mediaType)}
 	}
 	body := &boundedReader{from: response.Body}
 	decoder := json.NewDecoder(body)
@@ -365,7 +372,7 @@ func (b *boundedReader) explain(address string, offset int64, err error) *Error 
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || b.err != nil && !errors.Is(b.err, io.EOF):
 		broken := networkError(address, err)
 		if broken.Reason == Connect {
-			broken.Err = fmt.Errorf("the answer broke off: %w", broken.Err)
+			broken.Problem = "the answer broke off: " + broken.Problem
 		}
 		return broken
 	}

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"net/url"
 	"regexp"
 	"strings"
 	"unicode"
@@ -9,8 +10,8 @@ import (
 // shortestSecret is the length below which nothing is taken for a secret: a JupyterHub accepts no shorter token.
 const shortestSecret = 8
 
-// Redact returns a text without the secrets, in whatever letter case and however often quoted they appear, and with a
-// space for each character that isn't printable. Use it as the last step before a text is logged or shown.
+// Redact returns a text without the secrets, in whatever letter case and however often quoted or escaped for a URL they
+// appear, and with a space for each character that isn't printable. Use it as the last step before a text is logged or shown.
 func Redact(text string, secrets ...string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -20,7 +21,9 @@ func Redact(text string, secrets ...string) string {
 	}, text)
 	for _, secret := range secrets {
 		if len(secret) >= shortestSecret {
-			text = pattern(secret).ReplaceAllLiteralString(text, "[token]")
+			for _, form := range []string{secret, url.PathEscape(secret), url.QueryEscape(secret)} {
+				text = pattern(form).ReplaceAllLiteralString(text, "[token]")
+			}
 		}
 	}
 	return text

@@ -1,5 +1,5 @@
-// Package remote has what all servers that we ask over HTTP have in common: how
-// an operator gives an address, and why one can't be reached.
+// Package remote has what clients of all HTTP servers have in common: addresses as operators write
+// them, why a server can't be reached, and what a server says in a form that is safe to print.
 package remote
 
 import (
@@ -38,7 +38,10 @@ func isPort(text string) bool {
 	return text == "" || err == nil
 }
 
-// Short is the beginning of a text that came from outside and has no bound.
+// Text returns a text from outside that is safe to print in an error: redacted, and short.
+func Text(text string, secrets ...string) string { return Short(Redact(text, secrets...)) }
+
+// Short returns the beginning of a text that has no bound.
 func Short(text string) string {
 	const most = 300
 	if len(text) <= most {

@@ -3,6 +3,7 @@ package remote_test
 import (
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
@@ -30,4 +31,34 @@ func TestNoErrorRepeatsTheAddress(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestText(t *testing.T) {
+	for _, c := range []struct{ what, text, want string }{
+		{"plain", "connection refused", "connection refused"},
+		{"a secret and control characters", "s3cret-Token\r\n\x1b[31m", "[token]   [31m"},
+		{"a secret at the end of a long text", strings.Repeat("x", 400) + "s3cret-token", strings.Repeat("x", 300) + "…"},
+		{"a secret where the text is cut", strings.Repeat("x", 297) + "s3cret-token", strings.Repeat("x", 297) + "[to…"},
+	} {
+		if got := remote.Text(c.text, "s3cret-token"); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.what, got, c.want)
+		}
+	}
+}
+
+// Whatever the text and the secret are, what comes out is short, printable and without the secret.
+func FuzzText(f *testing.F) {
+	for _, seed := range []string{"", "the s3cret-token", "S3CRET-TOKENs3cret-token", "\x00\xff\u202e", "K\u212aey", strings.Repeat("s3cret-token", 99)} {
+		f.Add(seed, "s3cret-token")
+		f.Add(seed, `"\+%/ "\+%/`)
+	}
+	f.Fuzz(func(t *testing.T, text, secret string) {
+		got := remote.Text(text, secret)
+		if len(got) > 310 || strings.ContainsFunc(got, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("Text(%q) = %q", text, got)
+		}
+		if len(secret) >= 8 && strings.Contains(text, secret) && strings.Contains(got, secret) {
+			t.Errorf("Text(%q, %q) = %q", text, secret, got)
+		}
+	})
 }
