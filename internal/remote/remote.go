@@ -5,14 +5,16 @@ package remote
 import (
 	"errors"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// ParseURL reads the address of a server. No error repeats any of it: there may be a
-// password in it, by mistake.
+// ParseURL parses the address of a server. Its errors don't repeat any of the address, which may hold a
+// password by mistake.
 func ParseURL(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
@@ -50,15 +52,14 @@ func Short(text string) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-// IsTimeout tells whether the network's error is that time was up.
+// IsTimeout reports whether a network error is that time was up.
 func IsTimeout(err error) bool {
 	netErr, ok := errors.AsType[net.Error](err)
 	return ok && netErr.Timeout()
 }
 
-// Cause is what went wrong in the network, like "connection refused". What is left
-// off, of addresses and system calls, names our own port: the same failure gives
-// the same text.
+// Cause returns what went wrong in the network, like "connection refused", without addresses and system
+// calls. Those name the client's own port, and the same failure is to have the same text.
 func Cause(err error) error {
 	// Nested where a token is fetched first; each repeats its address.
 	for urlErr, ok := errors.AsType[*url.Error](err); ok; urlErr, ok = errors.AsType[*url.Error](err) {
@@ -71,4 +72,17 @@ func Cause(err error) error {
 		}
 	}
 	return err
+}
+
+// RetryAfter parses the header of that name, which holds seconds or a date. It returns 0 if there is
+// none, or it can't be parsed.
+func RetryAfter(header http.Header, now time.Time) time.Duration {
+	text := header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(text); err == nil && seconds >= 0 {
+		return time.Duration(min(seconds, 1<<31)) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil && at.After(now) {
+		return at.Sub(now)
+	}
+	return 0
 }
