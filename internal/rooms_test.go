@@ -23,7 +23,8 @@ func rooms() map[string][]string {
 		"fakehub":    {},
 		"remote":     {},
 		"clock":      {},
-		"hub":        {"membership", "remote", "github.com/cenkalti/backoff/"},
+		"scopes":     {},
+		"hub":        {"membership", "remote", "scopes", "github.com/cenkalti/backoff/"},
 		"metrics":    {"membership", "slug", "github.com/prometheus/client_golang/", "github.com/prometheus/client_model/"},
 		"exposition": {"github.com/prometheus/client_model/", "github.com/prometheus/common/expfmt", "github.com/klauspost/compress/"},
 		"promql":     {"membership", "metrics"},
@@ -38,7 +39,7 @@ func rooms() map[string][]string {
 
 // pure are the rooms between the two ends, without input or output of their own.
 func pure() []string {
-	return []string{"membership", "slug", "metrics", "exposition", "promql", "rules", "dashboard"}
+	return []string{"membership", "slug", "scopes", "metrics", "exposition", "promql", "rules", "dashboard"}
 }
 
 // impure are what those must not import.
