@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/hub"
+	"github.com/groups-exporter/groups-exporter/internal/scopes"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
@@ -227,17 +228,12 @@ func (o *checkOptions) report(found *hub.Inspection) *hubReport {
 	if found.PageLimit > 0 {
 		r.PageLimit = &found.PageLimit
 	}
-	if found.Users != nil {
-		r.Users = &found.Users.Total
-	}
-	if found.Groups != nil {
-		r.Groups = &found.Groups.Total
-	}
+	r.Users, r.Groups = found.Users, found.Groups
 	for i := range r.Can {
 		can := &r.Can[i]
 		can.Missing = []string{}
 		for _, scope := range can.Needs {
-			whole, parts := found.Grants(scope)
+			whole, parts := scopes.Grants(found.Scopes, scope)
 			if !whole {
 				can.Missing = append(can.Missing, scope)
 			}
@@ -274,13 +270,13 @@ func (r *hubReport) warn() []string {
 	default:
 		warnings = append(warnings, some(parts)+" show parts of the hub only")
 	}
-	if writes := r.found.Writes(); len(writes) > 0 {
+	if writes := scopes.Writes(r.found.Scopes); len(writes) > 0 {
 		warnings = append(warnings, "the token can do more than read, which is never needed: "+some(writes))
 	}
-	if u, g := r.found.Users, r.found.Groups; u != nil && u.Told && u.Joined == 0 && (g == nil || g.Joined == 0) {
+	if alone := r.found.Alone; alone > 0 {
 		among := ""
-		if u.Total > u.Items {
-			among = fmt.Sprintf(" among the first %d users", u.Items)
+		if *r.Users > alone {
+			among = fmt.Sprintf(" among the first %d users", alone)
 		}
 		warnings = append(warnings, "nobody"+among+" is in a group: an authenticator tells the hub of groups with manage_groups only, and only when somebody logs in")
 	}

@@ -120,7 +120,18 @@ func faults() []fault {
 		{"a group's name of a megabyte", body(json, page(`{"name":"x","groups":["`+strings.Repeat("x", 1<<19)+`"]}`)), "too_large"},
 		{"ten million groups for one user", body(json, page(`{"name":"x","groups":["g"`+strings.Repeat(`,"g"`, 10_000_000)+`]}`)), "too_large"},
 		{"a page without an end", answer(2, endlessly(`{"name":"x","groups":[],"auth_state":"`+strings.Repeat("x", 100_000)+`"}`)), "too_large"},
-		{"a page that points to itself", body(json, `{"items":[{"name":"x","groups":[]}],"_pagination":{"total":9,"next":{"offset":2,"limit":2}}}`), "format"},
+		{"white space without an end", answer(2, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", json)
+			_, err := io.WriteString(w, `{"items":[`)
+			for err == nil {
+				_, err = io.WriteString(w, strings.Repeat(" ", 1<<16))
+			}
+		}), "too_large"},
+		{"an answer that is compressed", answer(2, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			answerWith(json, "\x1f\x8b")(w, r)
+		}), "format"},
+		{"a page that points to itself", body(json, `{"items":[{"name":"x","groups":[]}],"_pagination":{"limit":2,"total":9,"next":{"offset":2,"limit":2}}}`), "format"},
 		{"a hub without an end", answer(0, func(w http.ResponseWriter, r *http.Request) {
 			at, _ := strconv.Atoi(r.URL.Query().Get("offset"))
 			w.Header().Set("Content-Type", json)
@@ -131,7 +142,7 @@ func faults() []fault {
 				}
 				fmt.Fprintf(w, `{"name":"%d-%s","groups":[]}`, at+i, endless)
 			}
-			fmt.Fprintf(w, `],"_pagination":{"total":%d,"next":{"offset":%d,"limit":200}}}`, at+1000, at+200)
+			fmt.Fprintf(w, `],"_pagination":{"limit":200,"total":%d,"next":{"offset":%d,"limit":200}}}`, at+1000, at+200)
 		}), "too_large"},
 	}
 }

@@ -10,8 +10,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// Reason says in a word why a hub could not be listed: a value of a metric's
-// label, so there are few.
+// Reason is why a hub could not be read, in a word: the value of a metric's label.
 type Reason string
 
 // The reasons.
@@ -19,35 +18,29 @@ const (
 	Connect  Reason = "connect"   // no connection, or it broke
 	Timeout  Reason = "timeout"   // no whole answer in time
 	BadToken Reason = "token"     // the hub doesn't know the token
-	Scope    Reason = "scope"     // the token may not read what is asked for
+	Scope    Reason = "scope"     // the token lacks a scope
 	Status   Reason = "status"    // any other answer that isn't 200
-	Format   Reason = "format"    // a 200 that isn't what a JupyterHub says
-	TooLarge Reason = "too_large" // an answer over the bound
+	Format   Reason = "format"    // a 200 that isn't a JupyterHub's
+	TooLarge Reason = "too_large" // an answer over a bound
 )
 
-// Reasons lists them all.
+// Reasons returns all reasons.
 func Reasons() []Reason {
 	return []Reason{Connect, Timeout, BadToken, Scope, Status, Format, TooLarge}
 }
 
-// Error is all that can go wrong between us and a hub.
+// Error is an error of a request to a hub.
 type Error struct {
-	Reason Reason
-	// URL is what was asked for.
-	URL string
-	// Status is the answer's status code, 0 where none came.
-	Status int
-	// Location is where an answer redirects to.
-	Location string
-	// Scopes are those that the token lacks, for Scope.
-	Scopes []string
-	// Problem is what went wrong, for Connect, Format and TooLarge. Like Location it comes from
-	// outside in part, and is made safe to print.
-	Problem string
-	// RetryAfter is how long the hub asks us to wait, for Status.
-	RetryAfter time.Duration
+	Reason     Reason
+	URL        string        // of the request
+	Status     int           // of the answer, 0 if there is none
+	RetryAfter time.Duration // as the answer asks for
+	Scopes     []string      // that the token lacks, for Scope
+	// Location is where an answer redirects to, and Problem is what went wrong, unless Status or Scopes
+	// say so. The server may have written them: they are made safe to print.
+	Location, Problem string
 	// Err is the network's error, for Connect, and why the token can't be read, for BadToken. The
-	// text of the former is not safe to print: the server may have written any of it.
+	// text of the former is not safe to print.
 	Err error
 }
 
@@ -77,10 +70,10 @@ func (e *Error) Error() string {
 	}
 }
 
-// Unwrap gives the error below.
+// Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// RetryAfter gives how long the hub asks us to wait, 0 where it doesn't.
+// RetryAfter returns how long the hub asks to wait after an error, 0 if it doesn't.
 func RetryAfter(err error) time.Duration {
 	if hubErr, ok := errors.AsType[*Error](err); ok {
 		return hubErr.RetryAfter
@@ -88,12 +81,19 @@ func RetryAfter(err error) time.Duration {
 	return 0
 }
 
-// networkError turns what http.Client returned, before or in the body, into an
-// Error.
-func networkError(address string, err error) *Error {
+// networkError returns the Error for what http.Client returned, before or in the body.
+func networkError(err error) *Error {
 	if remote.IsTimeout(err) {
-		return &Error{Reason: Timeout, URL: address}
+		return &Error{Reason: Timeout}
 	}
 	cause := remote.Cause(err)
-	return &Error{Reason: Connect, URL: address, Problem: cause.Error(), Err: cause}
+	return &Error{Reason: Connect, Problem: cause.Error(), Err: cause}
+}
+
+func malformed(format string, args ...any) *Error {
+	return &Error{Reason: Format, Problem: fmt.Sprintf(format, args...)}
+}
+
+func tooLarge(format string, args ...any) *Error {
+	return &Error{Reason: TooLarge, Problem: fmt.Sprintf(format, args...)}
 }

@@ -17,14 +17,14 @@ import (
 // bounded number of requests, and its names are bounded too.
 func FuzzUsers(f *testing.F) {
 	for _, seed := range []string{
-		`{"items":[{"name":"ada","groups":["bio"]}],"_pagination":{"total":1,"next":null}}`,
+		`{"items":[{"name":"ada","groups":["bio"]}],"_pagination":{"limit":200,"total":1,"next":null}}`,
 		`{"items":[{"name":"ada","groups":["bio"],"last_activity":"2026-05-01T12:00:00.000000Z","servers":{"":{"ready":true}}}],"_pagination":{"offset":0,"limit":200,"total":1,"next":null}}`,
-		`{"items":[],"_pagination":{"total":9,"next":{"offset":1,"limit":1}}}`,
-		`{"items":[{"name":"ada","groups":["ada"],"users":["ada"]}],"_pagination":{"total":1,"next":null}}`,
-		`{"items":[{"name":"ada","groups":[],"users":["bob",""]}],"_pagination":{"total":1,"next":null}}`,
-		`{"items":[{"name":"ada","groups":[],"users":null}],"_pagination":{"total":1,"next":null}}`,
-		`{"_pagination":{"total":-1,"next":null},"items":[{"groups":[],"name":"x","name":"y"}]}`,
-		`[]`, `{}`, `null`, `"x"`, `{"items":null}`, `{"items":[{"name":5}]}`, `{"items":[{"name":"a","groups":null}]}`, `<html>`, "", "\xff", `{"items":[{"name":"\ud800","groups":["\u0000"]}],"_pagination":{"total":1}}`,
+		`{"items":[],"_pagination":{"limit":200,"total":9,"next":{"offset":1,"limit":1}}}`,
+		`{"items":[{"name":"ada","groups":["ada"],"users":["ada"]}],"_pagination":{"limit":200,"total":1,"next":null}}`,
+		`{"items":[{"name":"ada","groups":[],"users":["bob",""]}],"_pagination":{"limit":200,"total":1,"next":null}}`,
+		`{"items":[{"name":"ada","groups":[],"users":null}],"_pagination":{"limit":200,"total":1,"next":null}}`,
+		`{"_pagination":{"limit":200,"total":-1,"next":null},"items":[{"groups":[],"name":"x","name":"y"}]}`,
+		`[]`, `{}`, `null`, `"x"`, `{"items":null}`, `{"items":[{"name":5}]}`, `{"items":[{"name":"a","groups":null}]}`, `<html>`, "", "\xff", `{"items":[{"name":"\ud800","groups":["\u0000"]}],"_pagination":{"limit":200,"total":1}}`,
 	} {
 		f.Add(seed)
 	}

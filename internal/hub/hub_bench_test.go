@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/groups-exporter/groups-exporter/internal/fakehub"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
@@ -32,7 +33,7 @@ func (p onePage) RoundTrip(r *http.Request) (*http.Response, error) {
 func pageOf(users ...fakehub.User) *hub.Client {
 	api, _ := hub.APIURL("http://hub.test")
 	page := onePage{map[string]*httptest.ResponseRecorder{}, newHub(users...)}
-	return hub.New(hub.Options{API: api, Token: always(token), Transport: page})
+	return hub.New(hub.Options{API: api, Token: always(token), Timeout: time.Minute, Transport: page})
 }
 
 // BenchmarkPage reads a page of 200 users.

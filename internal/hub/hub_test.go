@@ -3,9 +3,11 @@ package hub_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -178,8 +180,8 @@ func TestListsEveryPageOnce(t *testing.T) {
 	fake := newHub(people(3000)...)
 	c := start(t, fake)
 	got := list(t, c)
-	if got.Listing.Len() != 3000 {
-		t.Errorf("got %d users, want 3000", got.Listing.Len())
+	if len(namesOf(got)) != 3000 {
+		t.Errorf("got %d users, want 3000", len(namesOf(got)))
 	}
 	if want := "user-00008:group-1"; told(got)[8] != want {
 		t.Errorf("got %q, want %q", told(got)[8], want)
@@ -188,8 +190,8 @@ func TestListsEveryPageOnce(t *testing.T) {
 		t.Errorf("inconsistent %v, groups' error %v", got.Inconsistent, got.GroupsError)
 	}
 
-	// The first refresh finds out that the token may not list groups, without
-	// being refused; after that 3,000 users are 15 requests.
+	// The first refresh finds out that the token may not list groups, without being refused. After that
+	// 3,000 users take 15 requests.
 	if requests := fake.Requests(); len(requests) != 16 || requests[15] != "/hub/api/user" {
 		t.Errorf("got %d requests at first, the last %q", len(requests), requests[len(requests)-1])
 	}
@@ -236,24 +238,58 @@ func TestAsksOneThingAtATimeOnOneConnection(t *testing.T) {
 func TestGoesOnByNextWhateverThePagesHold(t *testing.T) {
 	fake := newHub(people(130)...)
 	fake.MaxLimit = 50 // an administrator's; a larger limit is clamped without a word
-	if got := list(t, start(t, fake)); got.Listing.Len() != 130 {
-		t.Errorf("got %d users, want 130", got.Listing.Len())
+	if got := list(t, start(t, fake)); len(namesOf(got)) != 130 {
+		t.Errorf("got %d users, want 130", len(namesOf(got)))
 	}
+}
 
-	// A page may be short, even empty, while there are more.
-	pages := []string{
-		`{"items":[{"name":"a","groups":[]}],"_pagination":{"offset":0,"limit":200,"total":2,"next":{"offset":1,"limit":1,"url":"http://elsewhere.example/"}}}`,
-		`{"items":[],"_pagination":{"offset":1,"limit":1,"total":3,"next":{"offset":2,"limit":1,"url":"http://elsewhere.example/"}}}`,
-		`{"items":[{"name":"b","groups":["x"]}],"_pagination":{"offset":2,"limit":1,"total":3,"next":null}}`,
+// A token may not see all rows, so a page may be short, even empty, while there are more.
+func TestPagesWithInvisibleUsers(t *testing.T) {
+	for seed := range uint64(200) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		fake := newHub(people(1 + random.IntN(60))...)
+		fake.MaxLimit = 1 + random.IntN(12)
+		visible := map[string]bool{}
+		var want []string
+		for _, u := range people(60) {
+			visible[u.Name] = random.IntN(3) > 0
+		}
+		hidden := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/hub/api/users" {
+				fake.ServeHTTP(w, r)
+				return
+			}
+			answer := httptest.NewRecorder()
+			fake.ServeHTTP(answer, r)
+			var page struct {
+				Items      []fakehub.User `json:"items"`
+				Pagination any            `json:"_pagination"`
+			}
+			if err := json.Unmarshal(answer.Body.Bytes(), &page); err != nil {
+				t.Error(err)
+			}
+			page.Items = slices.DeleteFunc(page.Items, func(u fakehub.User) bool { return !visible[u.Name] })
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(page)
+		})
+		fake.Update(func(users []fakehub.User) []fakehub.User {
+			for _, u := range users {
+				if visible[u.Name] {
+					want = append(want, u.Name)
+				}
+			}
+			return users
+		})
+		got := list(t, client(t, "http://hub.test", func(o *hub.Options) { o.Transport = inMemory{hidden} }))
+		if names := namesOf(got); !slices.Equal(names, want) || got.Inconsistent {
+			t.Errorf("seed %d: got %q, want %q, inconsistent: %v", seed, names, want, got.Inconsistent)
+		}
 	}
-	got := list(t, start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var offset int
-		_, _ = fmt.Sscan(r.URL.Query().Get("offset"), &offset)
-		answers(http.StatusOK, "application/json", pages[offset])(w, r)
-	})))
-	if diff := cmp.Diff([]string{"a:-", "b:x", "-=1", "x=1"}, told(got)); diff != "" {
-		t.Error(diff)
-	}
+}
+
+// namesOf returns the names of all users.
+func namesOf(result hub.Result) []string {
+	return slices.Collect(membership.New("", result.Listing, membership.Rules{}).Users())
 }
 
 func TestTheTokenGoesNowhereElse(t *testing.T) {
@@ -269,8 +305,8 @@ func TestTheTokenGoesNowhereElse(t *testing.T) {
 			r.Host = strings.TrimPrefix(elsewhere.URL, "http://")
 			fake.ServeHTTP(w, r)
 		}))
-		if got := list(t, c); got.Listing.Len() != 300 || asked {
-			t.Errorf("got %d users, the other host was asked: %v", got.Listing.Len(), asked)
+		if got := list(t, c); len(namesOf(got)) != 300 || asked {
+			t.Errorf("got %d users, the other host was asked: %v", len(namesOf(got)), asked)
 		}
 	})
 	t.Run("redirect", func(t *testing.T) {
@@ -314,8 +350,8 @@ func TestSweepsAgainWhenUsersWereDeletedMeanwhile(t *testing.T) {
 			if sweeps != c.sweeps || got.Inconsistent != c.inconsistent {
 				t.Errorf("got %d sweeps, inconsistent %v", sweeps, got.Inconsistent)
 			}
-			if !c.inconsistent && got.Listing.Len() != 299 {
-				t.Errorf("got %d users, want 299", got.Listing.Len())
+			if !c.inconsistent && len(namesOf(got)) != 299 {
+				t.Errorf("got %d users, want 299", len(namesOf(got)))
 			}
 		})
 	}
@@ -402,8 +438,8 @@ func TestAReplacedTokenIsReadAgain(t *testing.T) {
 		}
 		return false
 	}
-	if got := list(t, c); got.Listing.Len() != 450 {
-		t.Errorf("%d users, want 450", got.Listing.Len())
+	if got := list(t, c); len(namesOf(got)) != 450 {
+		t.Errorf("%d users, want 450", len(namesOf(got)))
 	}
 	fake.Revoke("third")
 	before := len(fake.Requests())
@@ -540,8 +576,8 @@ func TestUsersCountWithoutTheListOfGroups(t *testing.T) {
 			return false
 		}
 		got := list(t, start(t, fake))
-		if got.Listing.Len() != 3 || got.GroupsError == nil {
-			t.Errorf("without %s: got %d users, error %v", broken, got.Listing.Len(), got.GroupsError)
+		if len(namesOf(got)) != 3 || got.GroupsError == nil {
+			t.Errorf("without %s: got %d users, error %v", broken, len(namesOf(got)), got.GroupsError)
 		}
 	}
 }
@@ -621,6 +657,7 @@ func TestAnswersThatAreNotAHubs(t *testing.T) {
 	page := func(item string) string {
 		return `{"items":[` + item + `],"_pagination":{"offset":0,"limit":200,"total":1,"next":null}}`
 	}
+	many := `{"name":"ada","groups":[""` + strings.Repeat(`,""`, 30_000) + `]}`
 	for _, c := range []struct {
 		what, contentType, body string
 		reason                  hub.Reason
@@ -628,7 +665,7 @@ func TestAnswersThatAreNotAHubs(t *testing.T) {
 	}{
 		{"a web page", "text/html", "<html>", hub.Format, `its content type is "text/html", not JSON`},
 		{"a web page said to be JSON", "application/json", "<html>", hub.Format, "no valid JSON at byte 0"},
-		{"a bare list", "application/json", `[{"name":"ada","groups":[]}]`, hub.Format, "a bare list, where pages were asked for"},
+		{"a bare list", "application/json", `[{"name":"ada","groups":[]}]`, hub.Format, "no pages in it"},
 		{"another object", "application/json", `{"status":"ok"}`, hub.Format, "no pages in it"},
 		{"a page without items", "application/json", `{"_pagination":{"total":1,"next":null}}`, hub.Format, "no pages in it"},
 		{"a number for a name", "application/json", page(`{"name":5,"groups":[]}`), hub.Format, `a JSON number as "name"`},
@@ -642,11 +679,17 @@ func TestAnswersThatAreNotAHubs(t *testing.T) {
 		{"garbage between items", "application/json", `{"items":[{"name":"a","groups":[]} x`, hub.Format, "no valid JSON at byte 35"},
 		{"a bad time", "application/json", page(`{"name":"ada","groups":[],"last_activity":"noon"}`), hub.Format, `parsing time "noon" as "2006-01-02T15:04:05Z07:00": cannot parse "noon" as "2006"`},
 		{"a page that points to itself", "application/json", `{"items":[],"_pagination":{"offset":0,"limit":200,"total":9,"next":{"offset":0,"limit":200}}}`, hub.Format, "the page at offset 0 of 9 is followed by one at 0"},
-		{"a next page of nothing", "application/json", `{"items":[],"_pagination":{"offset":0,"limit":200,"total":9,"next":{"offset":5,"limit":0}}}`, hub.Format, "the page at offset 0 of 9 is followed by one at 5"},
+		{"a next page of nothing", "application/json", `{"items":[],"_pagination":{"offset":0,"limit":200,"total":9,"next":{"offset":5,"limit":0}}}`, hub.Format, "the page at offset 5 of 9 is followed by one at 5"},
 		{"a page past the end", "application/json", `{"items":[],"_pagination":{"offset":0,"limit":200,"total":9,"next":{"offset":200,"limit":200}}}`, hub.Format, "the page at offset 0 of 9 is followed by one at 200"},
-		{"the same page for ever", "application/json", `{"items":[{"name":"ada","groups":[]}],"_pagination":{"offset":0,"limit":1,"total":9,"next":{"offset":1,"limit":1}}}`, hub.Format, "the page at offset 1 repeats the one before"},
-		{"a page of more than a page", "application/json", `{"items":[{"name":"a","groups":[]}` + strings.Repeat(`,{"name":"a","groups":[]}`, 20_000) + `]}`, hub.TooLarge, "a page of it has more than 20000 items"},
-		{"too much", "application/json", page(`{"name":"` + strings.Repeat("a", 65<<20) + `","groups":[]}`), hub.TooLarge, "it is over 64 MiB"},
+		{"the same page for ever", "application/json", `{"items":[{"name":"ada","groups":[]}],"_pagination":{"offset":0,"limit":1,"total":9,"next":{"offset":1,"limit":1}}}`, hub.Format, "the page at offset 1 of 9 is followed by one at 1"},
+		{"a page of more than a page", "application/json", `{"items":[{"name":"a","groups":[]}` + strings.Repeat(`,{"name":"a","groups":[]}`, 200) + `]}`, hub.TooLarge, "a page of it has more than 200 items"},
+		{"a total of more than there are people", "application/json", `{"items":[],"_pagination":{"limit":200,"total":9223372036854775807}}`, hub.Format, "a total of 9223372036854775807"},
+		{"a negative total", "application/json", `{"items":[],"_pagination":{"limit":200,"total":-1}}`, hub.Format, "a total of -1"},
+		{"no limit", "application/json", `{"items":[],"_pagination":{"total":1}}`, hub.Format, "no pages in it"},
+		{"a long name", "application/json", page(`{"name":"` + strings.Repeat("a", 5<<10) + `","groups":[]}`), hub.TooLarge, "a name in it is over 4 KiB"},
+		{"too much in one place", "application/json", page(`{"name":"` + strings.Repeat("a", 1<<20) + `","groups":[]}`), hub.TooLarge, "a part of it is over 1 MiB"},
+		{"too much to keep", "application/json", `{"items":[` + strings.Repeat(many+",", 50) + many + `],"_pagination":{"limit":200,"total":1}}`, hub.TooLarge, "a page of it takes more than 16 MiB"},
+		{"too much", "application/json", `{"items":[],` + strings.Repeat(`"x":"`+strings.Repeat("x", 1<<19)+`",`, 129) + `"_pagination":{"limit":200,"total":1}}`, hub.TooLarge, "it is over 64 MiB"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			got := failure(t, start(t, answers(http.StatusOK, c.contentType, c.body)))
@@ -654,6 +697,21 @@ func TestAnswersThatAreNotAHubs(t *testing.T) {
 				t.Errorf("got %s: %q, want %s: %q", got.Reason, got.Problem, c.reason, c.problem)
 			}
 		})
+	}
+}
+
+// Answers aren't compressed: a megabyte of gzip becomes a gigabyte.
+func TestCompressedAnswersAreRefused(t *testing.T) {
+	fake := newHub(people(3)...)
+	fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if encoding := r.Header.Get("Accept-Encoding"); encoding != "identity" {
+			t.Errorf("requested %q", encoding)
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		return false
+	}
+	if got := failure(t, start(t, fake)); got.Reason != hub.Format || got.Problem != `its content encoding is "gzip", which was not asked for` {
+		t.Errorf("got %v", got)
 	}
 }
 
@@ -666,7 +724,10 @@ func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	recorder := httptest.NewRecorder()
 	m.ServeHTTP(recorder, r)
-	return recorder.Result(), r.Context().Err()
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return recorder.Result(), nil
 }
 
 // slow is a hub that takes so long for each page.
@@ -802,8 +863,8 @@ func TestConnectionErrors(t *testing.T) {
 		fmt.Fprint(w, `{"items":[`)
 		return true
 	}
-	if got := list(t, start(t, cut)); got.Listing.Len() != 3 {
-		t.Errorf("cut off twice: got %d users, want 3", got.Listing.Len())
+	if got := list(t, start(t, cut)); len(namesOf(got)) != 3 {
+		t.Errorf("cut off twice: got %d users, want 3", len(namesOf(got)))
 	}
 }
 
@@ -859,7 +920,7 @@ func TestATokenIsNeverFormatted(t *testing.T) {
 		Token  hub.Token
 		hidden hub.Token
 	}{secret, secret}
-	for _, text := range []string{fmt.Sprint(o), fmt.Sprintf("%+v", o), fmt.Sprintf("%#v", o), fmt.Sprintf("%s %q %v", secret, secret, secret)} {
+	for _, text := range []string{fmt.Sprint(o), fmt.Sprintf("%+v", o), fmt.Sprintf("%#v", o), fmt.Sprintf("%v %#v", secret, secret)} {
 		if strings.Contains(text, token) {
 			t.Errorf("shows the token: %s", text)
 		}
@@ -871,8 +932,8 @@ func TestABaseAddress(t *testing.T) {
 	fake.BaseURL = "/jupyter/"
 	server := httptest.NewServer(fake)
 	t.Cleanup(server.Close)
-	if got := list(t, client(t, server.URL+"/jupyter")); got.Listing.Len() != 3 {
-		t.Errorf("got %d users, want 3", got.Listing.Len())
+	if got := list(t, client(t, server.URL+"/jupyter")); len(namesOf(got)) != 3 {
+		t.Errorf("got %d users, want 3", len(namesOf(got)))
 	}
 	if got := failure(t, client(t, server.URL)); got.Status != http.StatusFound {
 		t.Errorf("the wrong base address: got %+v, want a redirect", got)
@@ -882,7 +943,7 @@ func TestABaseAddress(t *testing.T) {
 func BenchmarkList(b *testing.B) {
 	fake := newHub(people(20000)...)
 	api, _ := hub.APIURL("http://hub.test")
-	c := hub.New(hub.Options{API: api, Token: always(token), Transport: inMemory{fake}})
+	c := hub.New(hub.Options{API: api, Token: always(token), Timeout: time.Minute, Transport: inMemory{fake}})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := c.List(b.Context()); err != nil {

@@ -32,9 +32,6 @@ type Listing struct {
 	groups  []string
 	index   map[string]uint32
 	names   int // the length of all names
-	sorted  bool
-	// shared tells that a snapshot holds users, members and groups too.
-	shared bool
 }
 
 type user struct {
@@ -53,19 +50,17 @@ func NewListing(at time.Time, users ...User) *Listing {
 	return l
 }
 
-// Size is how much memory the listing takes, in bytes and about.
+// Size returns about how much memory the listing takes, in bytes.
 func (l *Listing) Size() int {
-	const user, member, group = 48, 4, 80
-	return l.names + user*len(l.users) + member*len(l.members) + group*len(l.groups)
+	const user, member = 48, 4
+	return l.names + user*len(l.users) + member*len(l.members) + GroupSize("")*len(l.groups)
 }
 
-// Grow makes room for so many users in all.
-func (l *Listing) Grow(users int) {
-	l.users = slices.Grow(l.users, max(0, users-len(l.users)))
-}
+// GroupSize returns about how much memory a group takes in a listing, in bytes.
+func GroupSize(name string) int { return 80 + len(name) }
 
-// Add adds a user, and the user's groups. Nothing of it is kept but strings. A
-// user who was added before is not added again.
+// Add adds a user, and the user's groups. Nothing of it is kept but strings. Of users with the same name
+// the first one counts.
 func (l *Listing) Add(u User) {
 	from := uint32(len(l.members))
 	for _, name := range u.Groups {
@@ -77,7 +72,6 @@ func (l *Listing) Add(u User) {
 	}
 	l.names += len(u.Name)
 	l.users = append(l.users, added)
-	l.sorted = false
 }
 
 // AddGroups adds groups that may have no member.
@@ -85,13 +79,6 @@ func (l *Listing) AddGroups(names ...string) {
 	for _, name := range names {
 		l.group(name)
 	}
-	l.sorted = false
-}
-
-// Len is the number of users, each name counted once.
-func (l *Listing) Len() int {
-	l.sort()
-	return len(l.users)
 }
 
 func (l *Listing) group(name string) uint32 {
@@ -109,13 +96,6 @@ func (l *Listing) group(name string) uint32 {
 
 // sort brings users, groups and each user's groups into order, each once.
 func (l *Listing) sort() {
-	if l.sorted {
-		return
-	}
-	if l.shared {
-		l.users, l.members, l.groups = slices.Clone(l.users), slices.Clone(l.members), slices.Clone(l.groups)
-		l.shared = false
-	}
 	slices.Sort(l.groups)
 	moved := make([]uint32, len(l.groups)) // from the old index to the new
 	for to, name := range l.groups {
@@ -136,5 +116,4 @@ func (l *Listing) sort() {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to))
 	})
 	l.users = slices.CompactFunc(l.users, func(a, b user) bool { return a.name == b.name })
-	l.sorted = true
 }

@@ -45,11 +45,10 @@ type Row struct {
 	Share float64
 }
 
-// New applies the rules to a hub's listing. What is added to the listing
-// afterwards is not in the snapshot.
+// New applies the rules to a hub's listing, which belongs to the snapshot from then on: nothing may be
+// added to it.
 func New(namespace string, listing *Listing, rules Rules) *Snapshot {
 	listing.sort()
-	listing.shared = true
 	s := &Snapshot{namespace: namespace, listing: *listing, rules: rules.withDefaults()}
 	s.listing.index = nil
 	exports := s.rules.filter()

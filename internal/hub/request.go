@@ -1,0 +1,150 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/groups-exporter/groups-exporter/internal/remote"
+)
+
+const (
+	// acceptPages asks for pages. A hub compares the whole header: with ";q=0.9" at its end the answer
+	// is a bare list, silently cut off at the limit.
+	acceptPages = "application/jupyterhub-pagination+json"
+	maxBody     = 64 << 20 // bytes of an answer
+	// maxText is the most bytes of an answer to hold at a time: a user in 5,000 groups with long names
+	// fits. Empty strings take most memory once they are decoded, up to twelve times their text.
+	maxText = 1 << 20
+	// maxGroupText is the same for groups, whose members aren't decoded: 200,000 with long names fit.
+	maxGroupText = 8 << 20
+	maxTries     = 4           // of a request
+	maxWait      = time.Minute // for a Retry-After
+)
+
+// get makes a request and decodes the answer. It retries, with growing waits, while the hub is away or
+// says that it is busy.
+func (c *Client) get(ctx context.Context, path string, query url.Values, decode func(*remote.Decoder) error) error {
+	waits := backoff.NewExponentialBackOff()
+	waits.Multiplier = 2
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := c.getOnce(ctx, c.token, path, query, decode)
+		switch {
+		case err == nil:
+			return struct{}{}, nil
+		case !err.temporary() || ctx.Err() != nil || err.RetryAfter > maxWait:
+			return struct{}{}, backoff.Permanent(err)
+		case err.RetryAfter > 0:
+			return struct{}{}, errors.Join(err, &backoff.RetryAfterError{Duration: err.RetryAfter})
+		default:
+			return struct{}{}, err
+		}
+	}, backoff.WithBackOff(waits), backoff.WithMaxTries(maxTries))
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if hubErr, ok := errors.AsType[*Error](err); ok {
+		return hubErr // without what was joined to it
+	}
+	return err
+}
+
+// temporary reports whether it may help to try again. A request that timed out is not repeated,
+// because that would make a slow hub slower.
+func (e *Error) temporary() bool {
+	switch e.Status {
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return e.Reason == Status
+	default:
+		return e.Reason == Connect
+	}
+}
+
+// getOnce makes one request. What the server wrote is made safe to print here, for all errors.
+func (c *Client) getOnce(ctx context.Context, token Token, path string, query url.Values, decode func(*remote.Decoder) error) (failed *Error) {
+	u := c.o.API.JoinPath(path)
+	address := u.String()
+	defer func() {
+		if failed != nil {
+			failed.URL = address
+			failed.Location = remote.Text(failed.Location, token.Reveal())
+			failed.Problem = remote.Text(failed.Problem, token.Reveal())
+		}
+	}()
+	u.RawQuery = query.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return networkError(err)
+	}
+	request.Header.Set("Accept", acceptPages)
+	request.Header.Set("Accept-Encoding", "identity")
+	request.Header.Set("Authorization", "token "+token.Reveal())
+	request.Header.Set("User-Agent", c.o.UserAgent)
+	response, err := c.http.Do(request)
+	if err != nil {
+		c.o.OnAnswer(0)
+		return networkError(err)
+	}
+	defer response.Body.Close()
+	c.o.OnAnswer(response.StatusCode)
+	if response.StatusCode != http.StatusOK {
+		location, _, _ := strings.Cut(response.Header.Get("Location"), "?")
+		return &Error{
+			Reason: Status, Status: response.StatusCode, Location: location,
+			RetryAfter: remote.RetryAfter(response.Header, time.Now()),
+		}
+	}
+	if mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); !strings.HasSuffix(mediaType, "json") {
+		return malformed("its content type is %q, not JSON", mediaType)
+	}
+	// A hub doesn't compress, and 1 MiB of gzip can become 1 GiB.
+	if encoding := response.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return malformed("its content encoding is %q, which was not asked for", encoding)
+	}
+	text := int64(maxText)
+	if path == "groups" {
+		text = maxGroupText
+	}
+	decoder := remote.NewDecoder(response.Body, maxBody, text)
+	if err := decode(decoder); err != nil {
+		return decodeError(decoder, err)
+	}
+	decoder.Drain()
+	return nil
+}
+
+// decodeError returns the Error for what went wrong when an answer was decoded: reading it, or what is
+// in it.
+func decodeError(d *remote.Decoder, err error) *Error {
+	var (
+		hubErr    *Error
+		excess    remote.TooLarge
+		syntaxErr *json.SyntaxError
+		typeErr   *json.UnmarshalTypeError
+	)
+	switch {
+	case errors.As(err, &hubErr):
+		return hubErr
+	case errors.As(d.ReadErr, &excess):
+		return tooLarge("%s", excess)
+	case errors.As(err, &syntaxErr):
+		return malformed("no valid JSON at byte %d", d.InputOffset())
+	case errors.As(err, &typeErr):
+		return malformed("a JSON %s as %q", typeErr.Value, typeErr.Field)
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || d.ReadErr != nil && !errors.Is(d.ReadErr, io.EOF):
+		broken := networkError(err)
+		if broken.Reason == Connect {
+			broken.Problem = "the answer broke off: " + broken.Problem
+		}
+		return broken
+	}
+	return malformed("%v", err)
+}
