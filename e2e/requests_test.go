@@ -59,16 +59,23 @@ func requests(t *testing.T, version string) {
 	}
 
 	dump()
-	if lists.Load() != 15 || most.Load() != 1 {
-		t.Errorf("%d lists of users, want 15 pages of 200, and %d requests at a time, want 1", lists.Load(), most.Load())
+	if lists.Load() != 16 || most.Load() != 1 {
+		t.Errorf("%d lists of users, want 16 pages of 200, and %d requests at a time, want 1", lists.Load(), most.Load())
 	}
 
-	// Whoever is deleted between two pages moves all later users up by one, and one of them out of sight.
+	// Whoever is deleted between two pages moves all later users up by one, and one of them out of the pages
+	// that follow. Somebody new in the same moment keeps the total as it was.
 	first := many[0].Name
-	beforeThird = func() { h.change("DELETE", "/users/"+first, nil) }
-	many = many[1:]
+	beforeThird = func() {
+		h.change("DELETE", "/users/"+first, nil)
+		h.change("POST", "/users/newcomer", nil)
+	}
+	many = append(many, user{Name: "newcomer"}) // and the first one, who was there when the first page was read
 	dump()
 	beforeThird = nil
+	if lists.Load() != 17 {
+		t.Errorf("%d lists of users after a deletion, want 17: one page is read again", lists.Load())
+	}
 
 	// serve pauses after each page for as long as that page took.
 	var mu sync.Mutex
@@ -92,8 +99,8 @@ func requests(t *testing.T, version string) {
 			})
 		})
 		exporter.stop(syscall.SIGTERM)
-		if len(asked) != 15 {
-			t.Fatalf("%s: %d pages, want 15", what, len(asked))
+		if len(asked) != 16 {
+			t.Fatalf("%s: %d pages, want 16", what, len(asked))
 		}
 	}
 	refresh("serve's refresh")

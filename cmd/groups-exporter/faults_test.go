@@ -86,9 +86,9 @@ func faults() []fault {
 			w.WriteHeader(code)
 		})
 	}
-	body := func(contentType, text string) func(*troubled) { return answer(2, answerWith(contentType, text)) }
+	body := func(contentType, text string) func(*troubled) { return answer(1, answerWith(contentType, text)) }
 	page := func(items string) string {
-		return `{"items":[` + items + `],"_pagination":{"offset":2,"limit":2,"total":5,"next":null}}`
+		return `{"items":[` + items + `],"_pagination":{"offset":1,"limit":2,"total":5,"next":null}}`
 	}
 	const json = "application/json"
 	return []fault{
@@ -97,8 +97,8 @@ func faults() []fault {
 		{"reset in the body", func(h *troubled) { h.wire.cut(250, true) }, "connect"},
 		{"cut off in the body", func(h *troubled) { h.wire.cut(250, false) }, "connect"},
 		{"byte by byte", func(h *troubled) { h.wire.slowly() }, "timeout"},
-		{"an answer after the timeout", answer(2, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), "timeout"},
-		{"403 for one page", answer(2, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }), "status"},
+		{"an answer after the timeout", answer(1, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), "timeout"},
+		{"403 for one page", answer(1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }), "status"},
 		{"403 for the token", func(h *troubled) { h.hub.Revoke("t") }, "token"},
 		{"a scope taken away", func(h *troubled) { h.hub.Grant("t", "list:users") }, "scope"},
 		{"404", status(404), "status"},
@@ -119,15 +119,15 @@ func faults() []fault {
 		{"a name of a megabyte", body(json, page(`{"name":"`+strings.Repeat("x", 1<<20)+`","groups":[]}`)), "too_large"},
 		{"a group's name of a megabyte", body(json, page(`{"name":"x","groups":["`+strings.Repeat("x", 1<<19)+`"]}`)), "too_large"},
 		{"ten million groups for one user", body(json, page(`{"name":"x","groups":["g"`+strings.Repeat(`,"g"`, 10_000_000)+`]}`)), "too_large"},
-		{"a page without an end", answer(2, endlessly(`{"name":"x","groups":[],"auth_state":"`+strings.Repeat("x", 100_000)+`"}`)), "too_large"},
-		{"white space without an end", answer(2, func(w http.ResponseWriter, _ *http.Request) {
+		{"a page without an end", answer(1, endlessly(`{"name":"x","groups":[],"auth_state":"`+strings.Repeat("x", 100_000)+`"}`)), "too_large"},
+		{"white space without an end", answer(1, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", json)
 			_, err := io.WriteString(w, `{"items":[`)
 			for err == nil {
 				_, err = io.WriteString(w, strings.Repeat(" ", 1<<16))
 			}
 		}), "too_large"},
-		{"an answer that is compressed", answer(2, func(w http.ResponseWriter, r *http.Request) {
+		{"an answer that is compressed", answer(1, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
 			answerWith(json, "\x1f\x8b")(w, r)
 		}), "format"},

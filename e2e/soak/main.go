@@ -1,7 +1,7 @@
-// Command soak runs the exporter for a while beside a hub that misbehaves at random,
-// with scrapers that do too, and refreshes all the time. It fails where a scrape was
-// not of one whole hub, where the exporter ended, or where it holds on to memory,
-// goroutines or files.
+// Command soak runs the exporter for a while beside a hub that misbehaves at random, with scrapers that
+// do too, and refreshes all the time. Before each page users are deleted and created. It fails if a scrape
+// isn't of one hub with everybody who was there all the time, if the exporter ends, or if it holds on to
+// memory, goroutines or files.
 //
 //	go run ./e2e/soak -for 2m -seed 7
 package main
@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -84,8 +85,8 @@ func soak(ctx context.Context, length time.Duration, seed uint64) error {
 		return err
 	}
 	fmt.Println("after: ", after)
-	fmt.Printf("%d whole scrapes of %d hubs, %d broken off on purpose; %d faults; refreshes failed for %v\n",
-		e.whole.Load(), h.generation.Load(), e.brokenOff.Load(), h.faults.Load(), after.failures)
+	fmt.Printf("%d whole scrapes of %d hubs, %d broken off on purpose; %d users deleted between two pages; %d faults; refreshes failed for %v\n",
+		e.whole.Load(), h.generation.Load(), e.brokenOff.Load(), h.deleted.Load(), h.faults.Load(), after.failures)
 	switch {
 	case after.goroutines > before.goroutines+3:
 		return fmt.Errorf("%v goroutines, %v before", after.goroutines, before.goroutines)
@@ -93,21 +94,26 @@ func soak(ctx context.Context, length time.Duration, seed uint64) error {
 		return fmt.Errorf("%v open files, %v before", after.files, before.files)
 	case after.resident > before.resident*1.5+16<<20:
 		return fmt.Errorf("%v MiB resident, %v before", after.resident/(1<<20), before.resident/(1<<20))
-	case e.whole.Load() == 0 || h.faults.Load() == 0 || len(after.failures) < 4:
+	case after.inconsistent > 0:
+		return fmt.Errorf("%v refreshes were inconsistent", after.inconsistent)
+	case e.whole.Load() == 0 || h.deleted.Load() == 0 || h.faults.Load() == 0 || len(after.failures) < 4:
 		return errors.New("too little happened")
 	}
 	return e.stop()
 }
 
-// hub has another set of users whenever they are listed from the beginning, all in
-// one group that is named after it and says how many they are.
+// hub has another set of users whenever they are listed from the beginning. Those who stay are in one
+// group, which is named after the hub and says how many they are. Between them are some who don't: before
+// each page a few of these are deleted, and as many are created, so that the total stays the same.
 type hub struct {
 	fakehub.Hub
 	server     *httptest.Server
 	mu         sync.Mutex
 	random     *rand.Rand
 	calm       atomic.Bool
+	created    int // users in all
 	generation atomic.Int64
+	deleted    atomic.Int64
 	faults     atomic.Int64
 }
 
@@ -128,8 +134,12 @@ func (h *hub) roll(n int) int {
 }
 
 func (h *hub) intercept(w http.ResponseWriter, r *http.Request) bool {
-	if strings.HasSuffix(r.URL.Path, "/users") && r.URL.Query().Get("offset") == "0" {
-		h.renew()
+	if strings.HasSuffix(r.URL.Path, "/users") {
+		if r.URL.Query().Get("offset") == "0" {
+			h.renew()
+		} else {
+			h.churn(h.roll(8))
+		}
 	}
 	if h.calm.Load() || h.roll(100) < 85 {
 		return false
@@ -197,15 +207,41 @@ func (h *hub) hijack(w http.ResponseWriter, text string, reset bool) {
 	connection.Close()
 }
 
-// renew makes the next hub. Requests come one after another, so nobody sees it change.
+// passers is the group of those who don't stay.
+const passers = "passers"
+
+// renew makes the next hub. Requests come one after another, so no page is of two hubs.
 func (h *hub) renew() {
 	n := 1 + h.roll(1500)
 	group := fmt.Sprintf("hub-%d-of-%d", h.generation.Add(1), n)
-	users := make([]fakehub.User, n)
-	for i := range users {
-		users[i] = fakehub.User{Name: fmt.Sprintf("user%d", i), Groups: []string{group}}
+	var users []fakehub.User
+	for range n {
+		users = append(users, h.create(group))
+		if h.roll(4) == 0 {
+			users = append(users, h.create(passers))
+		}
 	}
 	h.SetUsers(users...)
+}
+
+func (h *hub) create(group string) fakehub.User {
+	h.created++
+	return fakehub.User{Name: fmt.Sprintf("user%d", h.created), Groups: []string{group}}
+}
+
+// churn deletes up to n of those who don't stay, and creates as many.
+func (h *hub) churn(n int) {
+	h.Update(func(users []fakehub.User) []fakehub.User {
+		users = slices.Clone(users)
+		for range n {
+			i := h.roll(len(users))
+			if users[i].Groups[0] == passers {
+				users = append(slices.Delete(users, i, i+1), h.create(passers))
+				h.deleted.Add(1)
+			}
+		}
+		return users
+	})
 }
 
 // exporter is the program under test.
@@ -331,12 +367,12 @@ func (e *exporter) scrape(random *rand.Rand) error {
 	return nil
 }
 
-// isWhole tells whether a page is of one hub, with all its users.
+// isWhole returns an error if a page isn't of one hub, with everybody who stays in it.
 func isWhole(page string) error {
 	group, users, members := "", 0, ""
 	for line := range strings.Lines(page) {
 		name, rest, _ := strings.Cut(line, "{")
-		if !strings.HasPrefix(name, "jupyterhub_") {
+		if !strings.HasPrefix(name, "jupyterhub_") || strings.Contains(rest, `usergroup="`+passers+`"`) {
 			continue
 		}
 		_, rest, _ = strings.Cut(rest, `usergroup="`)
@@ -364,8 +400,8 @@ func isWhole(page string) error {
 
 // state is what the exporter holds, and how its refreshes went.
 type state struct {
-	goroutines, files, resident float64
-	failures                    map[string]float64
+	goroutines, files, resident, inconsistent float64
+	failures                                  map[string]float64
 }
 
 func (s state) String() string {
@@ -400,6 +436,8 @@ func (e *exporter) quiet(ctx context.Context, h *hub) (state, error) {
 		switch reason, isFailure := strings.CutPrefix(name, `groups_exporter_refresh_failures_total{namespace="n",reason="`); {
 		case name == "go_goroutines":
 			s.goroutines = value
+		case name == `groups_exporter_inconsistent_refreshes_total{namespace="n"}`:
+			s.inconsistent = value
 		case name == "process_open_fds":
 			s.files = value
 		case name == "process_resident_memory_bytes":

@@ -73,8 +73,8 @@ type Client struct {
 // Result is a hub's listing and how it came about.
 type Result struct {
 	Listing *membership.Listing
-	// Inconsistent reports whether the number of users changed during each of the sweeps, so that
-	// somebody may be missing.
+	// Inconsistent reports whether users changed so much during each of the sweeps that somebody may
+	// be missing.
 	Inconsistent bool
 	// GroupsError is why groups without members may be missing, nil if the token may not list them.
 	GroupsError error

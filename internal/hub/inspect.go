@@ -108,7 +108,10 @@ func (i *Inspection) Requests() int {
 	return requests
 }
 
-// pages returns how many pages a list takes.
+// pages returns how many pages a list takes, each of which begins with the last item of the one before.
 func (i *Inspection) pages(total int) int {
-	return max(1, (total-1)/i.PageLimit+1)
+	if i.PageLimit == 1 {
+		return max(1, total)
+	}
+	return 1 + max(0, total-2)/(i.PageLimit-1)
 }

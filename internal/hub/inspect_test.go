@@ -34,8 +34,8 @@ func TestInspectAsksFourThingsAtMost(t *testing.T) {
 	if diff := cmp.Diff(want, i); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if i.Requests() != 16 {
-		t.Errorf("a refresh takes %d requests, want 16", i.Requests())
+	if i.Requests() != 17 {
+		t.Errorf("a refresh takes %d requests, want 17", i.Requests())
 	}
 	// A group comes with all its members, so one is enough where users have told already.
 	if diff := cmp.Diff([]string{

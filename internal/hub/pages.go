@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -160,6 +161,15 @@ func (p *page) decodeItems(d *remote.Decoder) error {
 	return err
 }
 
+// rows returns how many rows of the list the page stands for, 0 for the last page. A token may not see
+// all of them.
+func (p page) rows() int {
+	if p.Pagination == nil || p.Pagination.Next == nil {
+		return 0
+	}
+	return p.Pagination.Next.Offset - p.offset
+}
+
 // readPage reads one page of a list.
 func (c *Client) readPage(ctx context.Context, path string, offset, limit int) (page, error) {
 	p := page{offset: offset}
@@ -168,9 +178,13 @@ func (c *Client) readPage(ctx context.Context, path string, offset, limit int) (
 	return p, err
 }
 
-// sweep reads a list, one page after another, and passes its items to add, in order. It reports
-// whether the total was the same on all pages: one that changes means that somebody was deleted, and
-// another one fell between two pages.
+// sweep reads a list, one page after another, and passes its items to add, in order. It reports whether
+// the list is whole.
+//
+// A hub lists items in the order of their creation, and an offset counts rows. When one is deleted, all
+// later rows move up, and one of them can fall between two pages. So each page begins with the last row
+// of the page before. If it doesn't, it is requested again with more rows of that page. An item that
+// stays in the list is then never missing.
 //
 // Requests go to the client's own address, and not to next.url: a hub makes that from whatever host the
 // request named, and the token must not go there.
@@ -181,22 +195,32 @@ func (c *Client) sweep(ctx context.Context, path string, add func([]item) error)
 		}
 	}()
 	whole = true
-	total := 0
-	for offset := 0; ; {
+	var last page // read, but not added yet
+	for offset, overlap := 0, 1; ; {
 		start := time.Now()
 		p, err := c.readPage(ctx, path, offset, pageLimit)
 		if err != nil {
 			return false, err
 		}
-		if err := add(p.Items); err != nil {
-			return false, err
+		most := last.rows() / 2 // so that a page has as many new rows
+		known := slices.IndexFunc(last.Items, func(i item) bool { return len(p.Items) > 0 && i.Name == p.Items[0].Name })
+		if known < 0 && overlap < most {
+			overlap *= 10
+		} else {
+			if known < 0 {
+				// Without rows to compare, only a total that changes shows that something was deleted.
+				invisible := most == 0 || len(last.Items) < last.rows()
+				whole = whole && (offset == 0 || invisible && p.Pagination.Total == last.Pagination.Total)
+				known = len(last.Items)
+			}
+			if err := add(last.Items[:known]); err != nil {
+				return false, err
+			}
+			if last = p; last.rows() == 0 {
+				return whole, add(last.Items)
+			}
 		}
-		whole = whole && (offset == 0 || p.Pagination.Total == total)
-		total = p.Pagination.Total
-		if p.Pagination.Next == nil {
-			return whole, nil
-		}
-		offset = p.Pagination.Next.Offset
+		offset = last.offset + last.rows() - min(overlap, last.rows()/2)
 		if c.o.Patient {
 			select {
 			case <-time.After(min(time.Since(start), maxRest)):
