@@ -60,7 +60,7 @@ func newExporter(o serveOptions, log *slog.Logger) *exporter {
 	}
 	self := metrics.NewSelf()
 	e.record = self.Hub(o.hub.namespace, o.interval, append(words(hub.Reasons()), reasonMaxSeries, reasonOther)...)
-	e.source = o.hub.source(hub.Options{OnAnswer: e.record.Answered, Patient: true})
+	e.source = o.hub.source(hub.Options{OnAnswer: e.record.Answered, Interval: o.interval, Patient: true})
 	if o.usage.client != nil {
 		e.resources = metrics.Resources()
 	}

@@ -97,6 +97,11 @@ func faults() []fault {
 		{"reset in the body", func(h *troubled) { h.wire.cut(250, true) }, "connect"},
 		{"cut off in the body", func(h *troubled) { h.wire.cut(250, false) }, "connect"},
 		{"byte by byte", func(h *troubled) { h.wire.slowly() }, "timeout"},
+		{"always one more page", answer(0, func(w http.ResponseWriter, r *http.Request) {
+			at, _ := strconv.Atoi(r.URL.Query().Get("offset"))
+			time.Sleep(10 * time.Millisecond)
+			answerWith(json, fmt.Sprintf(`{"items":[{"name":"%d","groups":[]},{"name":"%d","groups":[]}],"_pagination":{"limit":2,"total":%d,"next":{"offset":%d}}}`, at, at+1, at+9, at+2))(w, r)
+		}), "timeout"},
 		{"an answer after the timeout", answer(1, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), "timeout"},
 		{"403 for one page", answer(1, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }), "status"},
 		{"403 for the token", func(h *troubled) { h.hub.Revoke("t") }, "token"},
@@ -192,7 +197,7 @@ func newTroubled(t *testing.T) *troubled {
 		interval: 20 * time.Millisecond, maxStaleness: time.Hour,
 		web: webOptions{telemetryPath: "/metrics", auth: authNone},
 	}
-	if strings.Contains(t.Name(), "byte_by_byte") || strings.Contains(t.Name(), "after_the_timeout") {
+	if strings.Contains(t.Name(), "byte_by_byte") || strings.Contains(t.Name(), "after_the_timeout") || strings.Contains(t.Name(), "one_more_page") {
 		o.hub.timeout = 300 * time.Millisecond
 	}
 	e := newExporter(o, slog.New(slog.DiscardHandler))

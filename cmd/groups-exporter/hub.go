@@ -53,7 +53,7 @@ func (o *hubOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.caFile, "hub-ca-file", "", "`file` with the authorities to trust for the hub's certificate, PEM (else $JUPYTERHUB_SSL_CLIENT_CA, as a hub with internal_ssl has it)")
 	flags.StringVar(&o.certFile, "hub-cert-file", "", "`file` with the certificate to show to the hub, PEM (else $JUPYTERHUB_SSL_CERTFILE)")
 	flags.StringVar(&o.keyFile, "hub-key-file", "", "`file` with that certificate's key, PEM (else $JUPYTERHUB_SSL_KEYFILE)")
-	flags.Var(duration{&o.timeout}, "hub-timeout", "how long one answer of the hub may take")
+	flags.Var(duration{&o.timeout}, "hub-timeout", "how long one answer of the hub may take, and a tenth of what all may take together")
 	flags.StringVar(&o.namespace, "namespace", "", "value of the label namespace (else $NAMESPACE, else the pod's own, else \"default\")")
 	addChoice(cmd, &o.rules.MultiGroup, "multi-group", "what a user in several groups gets: a series for each, one for \"multiple\", or both", membership.Each, membership.Multiple, membership.Both)
 	flags.StringArrayVar(&o.rules.Allow, "allow-group", nil, "export only groups of this `name`, or glob with * and ? (repeatable)")

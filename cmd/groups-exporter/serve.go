@@ -37,7 +37,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&o.demo, "demo", false, "run with a built-in sample hub, to try it out: needs no real one")
 	o.web.addFlags(cmd)
-	flags.Var(duration{&o.interval}, "refresh-interval", "how often the hub is asked, a tenth more or less (default 5m; 15s with --demo)")
+	flags.Var(duration{&o.interval}, "refresh-interval", "how often the hub is asked, a tenth more or less; a refresh may take as long (default 5m; 15s with --demo)")
 	flags.Var(duration{&o.maxStaleness}, "max-staleness", "how long the last good answer is published when asking fails (default 1h, or three intervals if that is more)")
 	o.log.addFlags(cmd)
 	o.publish.addFlags(cmd)

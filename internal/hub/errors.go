@@ -16,7 +16,7 @@ type Reason string
 // The reasons.
 const (
 	Connect  Reason = "connect"   // no connection, or it broke
-	Timeout  Reason = "timeout"   // no whole answer in time
+	Timeout  Reason = "timeout"   // no whole answer in time, or not all answers
 	BadToken Reason = "token"     // the hub doesn't know the token
 	Scope    Reason = "scope"     // the token lacks a scope
 	Status   Reason = "status"    // any other answer that isn't 200
@@ -49,7 +49,7 @@ func (e *Error) Error() string {
 	case Connect:
 		return fmt.Sprintf("the hub at %s can't be reached: %s", e.URL, e.Problem)
 	case Timeout:
-		return fmt.Sprintf("the hub at %s doesn't answer in time", e.URL)
+		return strings.TrimSuffix(fmt.Sprintf("the hub at %s doesn't answer in time: %s", e.URL, e.Problem), ": ")
 	case BadToken:
 		if e.Err != nil {
 			return fmt.Sprintf("there is no token for the hub at %s: %v", e.URL, e.Err)

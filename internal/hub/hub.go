@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -53,6 +54,9 @@ type Options struct {
 	TLS       *tls.Config    // for https; nil trusts the system's certificate authorities
 	UserAgent string         // the client's name for the hub
 	OnAnswer  func(code int) // called for every request, with 0 if there is no answer; may be nil
+	// Interval is how often List is called, 0 for once. A listing may take as long in all, or ten times
+	// Timeout if that is longer.
+	Interval time.Duration
 	// Patient makes the client rest after each page for as long as the page took, so that it takes
 	// half of the hub's time at most.
 	Patient   bool
@@ -121,20 +125,31 @@ func New(o Options) *Client {
 // List returns every user of the hub with the user's groups and, if the token may list them, the names
 // of all groups. Any error is an *Error, or the context's.
 func (c *Client) List(ctx context.Context) (Result, error) {
+	bounded, cancel := c.bound(ctx)
+	defer cancel()
 	if err := c.readToken(); err != nil {
 		return Result{}, err
 	}
 	used := c.token
-	result, err := c.list(ctx)
+	result, err := c.list(bounded)
 	if isForbidden(err) && c.readToken() == nil && c.token.Reveal() != used.Reveal() {
 		c.groupsAt = time.Time{} // the token was rotated meanwhile
-		result, err = c.list(ctx)
+		result, err = c.list(bounded)
 	}
 	if err = cmp.Or(err, context.Cause(ctx)); err != nil {
 		c.groupsAt = time.Time{}
 		return Result{}, err
 	}
 	return result, nil
+}
+
+// bound returns a context for all requests of a listing or an inspection, which ends when they take too
+// long together: each of them may be answered in time, and there may always be one more.
+func (c *Client) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	most := max(c.o.Interval, 10*c.o.Timeout)
+	return context.WithTimeoutCause(ctx, most, &Error{
+		Reason: Timeout, URL: c.o.API.String(), Problem: fmt.Sprintf("all requests together took longer than %v", most),
+	})
 }
 
 func (c *Client) readToken() error {

@@ -858,6 +858,49 @@ func TestCompressedAnswersAreRefused(t *testing.T) {
 	}
 }
 
+// A refresh ends, also if each answer comes in time and there is always one more.
+func TestAListingTakesNoLongerThanItMay(t *testing.T) {
+	for _, c := range []struct{ timeout, interval, want time.Duration }{
+		{30 * time.Second, 0, 5 * time.Minute},
+		{30 * time.Second, 15 * time.Second, 5 * time.Minute},
+		{time.Second, time.Minute, time.Minute},
+	} {
+		for _, path := range []string{"/users", "/groups"} {
+			synctest.Test(t, func(t *testing.T) {
+				fake := newHub(people(3)...)
+				fake.Grant(token, "users", "list:groups")
+				fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+					if !strings.HasSuffix(r.URL.Path, path) {
+						return false
+					}
+					time.Sleep(min(2*time.Second, c.timeout*9/10))
+					offset, _ := strconv.Atoi(r.URL.Query().Get("offset"))
+					w.Header().Set("Content-Type", "application/json")
+					fmt.Fprintf(w, `{"items":[{"name":"%d","groups":[]},{"name":"%d","groups":[]}],"_pagination":{"limit":2,"total":%d,"next":{"offset":%d}}}`, offset, offset+1, offset+9, offset+2)
+					return true
+				}
+				began := time.Now()
+				result, err := client(t, "http://hub.test", func(o *hub.Options) {
+					o.Timeout, o.Interval, o.Transport = c.timeout, c.interval, inMemory{fake}
+				}).List(t.Context())
+				if took := time.Since(began); took < c.want || took > c.want+c.timeout {
+					t.Errorf("%s: it took %v, want %v", path, took, c.want)
+				}
+				text := fmt.Sprintf("the hub at http://hub.test/hub/api doesn't answer in time: all requests together took longer than %v", c.want)
+				if path == "/groups" { // users count without them
+					if err != nil || len(namesOf(result)) != 3 {
+						t.Fatalf("%s: error %v", path, err)
+					}
+					err = result.GroupsError
+				}
+				if reasonOf(err) != hub.Timeout || err.Error() != text {
+					t.Errorf("%s: got %v", path, err)
+				}
+			})
+		}
+	}
+}
+
 // inMemory answers without a network, so that waits cost no time in a bubble.
 type inMemory struct{ http.Handler }
 

@@ -25,6 +25,8 @@ type Inspection struct {
 // Inspect finds out what the token may do, without reading whole lists. Any error is an *Error, or the
 // context's.
 func (c *Client) Inspect(ctx context.Context) (*Inspection, error) {
+	ctx, cancel := c.bound(ctx)
+	defer cancel()
 	if err := c.readToken(); err != nil {
 		return nil, err
 	}
