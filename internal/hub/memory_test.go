@@ -155,7 +155,7 @@ func memoryOf(t *testing.T, path string, answer answer) int64 {
 				return inMemory{fake}.RoundTrip(r)
 			}
 			asked = true
-			return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(answer(r))}, nil
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(answer(r))}, nil
 		})
 	})
 	took := peakOf(func() {

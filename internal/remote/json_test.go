@@ -26,7 +26,7 @@ func TestDecoder(t *testing.T) {
 		for err == nil {
 			err = d.Decode(new(json.RawMessage))
 		}
-		if c.want == "" && err != io.EOF || c.want != "" && err.Error() != c.want {
+		if c.want == "" && !errors.Is(err, io.EOF) || c.want != "" && err.Error() != c.want {
 			t.Errorf("%s: got %v, want %q", c.what, err, c.want)
 		}
 		if tooLarge := errors.As(d.ReadErr, new(remote.TooLarge)); tooLarge != strings.Contains(c.want, "over") {
