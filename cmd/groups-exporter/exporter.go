@@ -405,7 +405,7 @@ func (n notices) log(log *slog.Logger, texts []string) {
 func (e *exporter) handler(o serveOptions) *server.Handler {
 	h := &server.Handler{
 		State: e.state, Redact: o.hub.secrets.redact, TelemetryPath: o.web.telemetryPath, RoutePrefix: o.web.routePrefix,
-		Check: o.web.check(e.source.client, e.log), Pprof: o.web.pprof, Log: e.log,
+		Check: o.web.check(e.source.client, o.staleness(o.interval), e.log), Pprof: o.web.pprof, Log: e.log,
 	}
 	if o.web.lifecycle {
 		h.Reload = e.reload

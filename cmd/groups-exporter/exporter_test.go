@@ -5,13 +5,18 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/groups-exporter/groups-exporter/internal/clock"
+	"github.com/groups-exporter/groups-exporter/internal/fakehub"
+	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/server"
@@ -97,6 +102,57 @@ func TestAScrapeGetsNothingTooOld(t *testing.T) {
 				t.Errorf("source %d is asked at once: %v", i, !want)
 			}
 		}
+	})
+}
+
+// Callers who could read before an outage of the hub can read as long as memberships are published.
+func TestCallersStayInDuringAnOutage(t *testing.T) {
+	var h fakehub.Hub
+	var down atomic.Bool
+	h.Grant("prometheus", "read:metrics")
+	h.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
+		if down.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+		}
+		return down.Load()
+	}
+	server := httptest.NewUnstartedServer(&h)
+	server.Config.SetKeepAlivesEnabled(false) // an idle connection would stop the clock of the bubble
+	server.Start()
+	defer server.Close()
+	synctest.Test(t, func(t *testing.T) {
+		api, err := hub.APIURL(server.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := serveOptions{
+			publish: publishOptions{maxSeries: 100}, interval: time.Minute, maxStaleness: 20 * time.Minute,
+			hub: hubOptions{api: api, namespace: "n", timeout: time.Minute}, web: webOptions{telemetryPath: "/metrics", auth: authHub, enough: []string{"read:metrics"}},
+		}
+		handler := newExporter(o, slog.New(slog.DiscardHandler)).handler(o)
+		statusOf := func(token string) int {
+			r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+			r.Header.Set("Authorization", "Bearer "+token)
+			w := httptest.NewRecorder()
+			handler.ServeHTTP(w, r)
+			return w.Code
+		}
+		want := func(when, token string, status int) {
+			t.Helper()
+			if got := statusOf(token); got != status {
+				t.Errorf("%s, %s: %d, want %d", when, token, got, status)
+			}
+		}
+		want("before the outage", "prometheus", http.StatusOK)
+		down.Store(true)
+		time.Sleep(20 * time.Minute)
+		want("during the outage", "prometheus", http.StatusOK)
+		want("during the outage", "unknown", http.StatusServiceUnavailable)
+		time.Sleep(5 * time.Minute)
+		want("when nothing is published any more", "prometheus", http.StatusServiceUnavailable)
+		down.Store(false)
+		want("after the outage", "prometheus", http.StatusOK)
+		want("after the outage", "unknown", http.StatusUnauthorized)
 	})
 }
 

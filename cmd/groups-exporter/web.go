@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/spf13/cobra"
@@ -167,14 +168,15 @@ func (o *webOptions) listen() ([]net.Listener, error) {
 	return []net.Listener{listener}, nil
 }
 
-// check returns what lets callers in, nil where everybody may read.
-func (o *webOptions) check(client *hub.Client, log *slog.Logger) func(*http.Request) *server.Refusal {
+// check returns what lets callers in, nil where everybody may read. The grace is how much
+// longer callers who were let in stay in while the hub can't be asked.
+func (o *webOptions) check(client *hub.Client, grace time.Duration, log *slog.Logger) func(*http.Request) *server.Refusal {
 	var checks []func(*http.Request) *server.Refusal
 	if o.config != nil {
 		checks = append(checks, o.checkConfig(log))
 	}
 	if o.auth == authHub {
-		checks = append(checks, o.checkToken(client, log))
+		checks = append(checks, o.checkToken(client, grace, log))
 	}
 	if len(checks) == 0 {
 		return nil
@@ -202,12 +204,12 @@ func (o *webOptions) checkConfig(log *slog.Logger) func(*http.Request) *server.R
 }
 
 // checkToken returns what lets in callers with a token of the hub.
-func (o *webOptions) checkToken(client *hub.Client, log *slog.Logger) func(*http.Request) *server.Refusal {
+func (o *webOptions) checkToken(client *hub.Client, grace time.Duration, log *slog.Logger) func(*http.Request) *server.Refusal {
 	gate := auth.NewGate(func(ctx context.Context, token string) ([]string, bool, error) {
 		return client.ScopesOf(ctx, hub.NewToken(token))
 	}, o.enough...)
 	status := changes{log: log, failed: "the hub can't check callers' tokens", mended: "the hub can check callers' tokens again"}
-	gate.Report = status.report
+	gate.Report, gate.Grace = status.report, grace
 	return func(r *http.Request) *server.Refusal {
 		err := gate.Check(r.Context(), r.Header.Get("Authorization"))
 		if err == nil {

@@ -30,8 +30,8 @@ const (
 	// maxAsking bounds the questions to the hub at the same time: each costs it some
 	// 5 ms, in which it does nothing else.
 	maxAsking = 4
-	// askTimeout is how long one may wait, and then take. Prometheus gives up a scrape
-	// after 10 s.
+	// askTimeout limits a question, including its wait for a slot. Prometheus gives up a
+	// scrape after 10 s by default.
 	askTimeout = 5 * time.Second
 	// maxToken bounds a token's length; a hub's have 32 characters.
 	maxToken = 1024
@@ -85,6 +85,9 @@ type Gate struct {
 	// Report, if there is one, is called after each question to the hub, with why the
 	// hub can't be asked, or nil.
 	Report func(error)
+	// Grace is how much longer a token that was good stays good while the hub can't be
+	// asked.
+	Grace time.Duration
 
 	ask     Scopes
 	enough  []string
@@ -130,6 +133,9 @@ func (g *Gate) Check(ctx context.Context, header string) error {
 		// Of no caller's: the others wait for it too.
 		err := g.decide(context.WithoutCancel(ctx), token, hash)
 		g.Report(errors.Unwrap(err))
+		if errors.Unwrap(err) != nil && g.inGrace(hash) {
+			err = nil
+		}
 		return nil, err
 	})
 	select {
@@ -140,8 +146,17 @@ func (g *Gate) Check(ctx context.Context, header string) error {
 	}
 }
 
-// decide asks the hub, and keeps what it says.
+// inGrace reports whether a token that the hub can't be asked about is still good. An
+// outage of the hub must not take away what is published from those who could read it.
+func (g *Gate) inGrace(hash key) bool {
+	asOf, ok := g.allowed.Get(hash)
+	return ok && asOf.Age(g.Clock()) < keepAllowed+g.Grace
+}
+
+// decide asks the hub, and keeps what it says. If it fails, the *Refusal wraps why.
 func (g *Gate) decide(ctx context.Context, token string, hash key) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	slots := g.slots
 	if g.allowed.Contains(hash) { // and too old
 		slots = g.known
@@ -149,11 +164,9 @@ func (g *Gate) decide(ctx context.Context, token string, hash key) error {
 	select {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
-	case <-time.After(askTimeout):
+	case <-ctx.Done():
 		return &Refusal{Reason: NoAnswer, Err: errors.New("too many tokens are being asked about")}
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
 	asOf := g.Clock() // an answer is as old as its question
 	scopes, known, err := g.ask(ctx, token)
 	var no *Refusal

@@ -22,6 +22,7 @@ type fakeHub struct {
 	mu     sync.Mutex
 	scopes map[string][]string
 	down   error
+	hangs  bool
 	asked  []string
 	atOnce int
 	most   int
@@ -32,9 +33,13 @@ func (h *fakeHub) ask(ctx context.Context, token string) ([]string, bool, error)
 	h.asked = append(h.asked, token)
 	h.atOnce++
 	h.most = max(h.most, h.atOnce)
+	takes := questionTakes
+	if h.hangs {
+		takes = time.Hour
+	}
 	h.mu.Unlock()
 	select {
-	case <-time.After(questionTakes):
+	case <-time.After(takes):
 	case <-ctx.Done():
 	}
 	h.mu.Lock()
@@ -123,30 +128,101 @@ func TestAnswersAreKept(t *testing.T) {
 	})
 }
 
-// A hub that is down lets in those whose answer is kept, and nobody else.
+// While the hub is down, a token that was good stays good, for a limited time. Others stay out.
 func TestAHubThatIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &fakeHub{}
 		g := gate(h)
-		if err := g.Check(t.Context(), "Bearer prometheus"); err != nil {
-			t.Fatal(err)
+		g.Grace = time.Hour
+		var report error
+		g.Report = func(err error) { report = err }
+		check := func(when, token string, want auth.Reason) {
+			t.Helper()
+			if err := g.Check(t.Context(), "Bearer "+token); reason(err) != want {
+				t.Errorf("%s, %s: %v", when, token, err)
+			}
 		}
+		down := errors.New("connection refused")
+		check("before", "prometheus", -1)
+		h.set(func() { h.scopes["revoked"] = []string{"read:metrics"} })
+		check("before", "revoked", -1)
+		h.set(func() { h.down = down; delete(h.scopes, "revoked") })
+		for range 64 { // more than keepAllowed and Grace would be 65 minutes
+			check("during the outage", "prometheus", -1)
+			check("during the outage", "revoked", -1)
+			check("during the outage", "unknown", auth.NoAnswer)
+			time.Sleep(time.Minute - 2*time.Second)
+		}
+		if report == nil || report.Error() != down.Error() {
+			t.Errorf("reported %v, want %v", report, down)
+		}
+		err := g.Check(t.Context(), "Bearer unknown")
+		if errors.Unwrap(err) == nil || errors.Unwrap(err).Error() != down.Error() {
+			t.Errorf("unknown: %v", err)
+		}
+		h.set(func() { h.down = nil }) // a failure isn't kept, and a question is asked each time
+		check("when the hub is back", "revoked", auth.BadToken)
+		check("when the hub is back", "prometheus", -1)
+		h.set(func() { h.down = down })
+		check("when it fails again", "revoked", auth.BadToken)
+		time.Sleep(65*time.Minute - questionTakes)
+		check("when the answer is too old", "prometheus", auth.NoAnswer)
+		h.set(func() { h.down = nil })
+		check("when the hub is back again", "prometheus", -1)
+	})
+}
+
+// Grace ends by the wall clock too, which goes on while the machine is suspended.
+func TestGraceEndsAfterASuspend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &fakeHub{}
+		g := gate(h)
+		g.Grace = time.Hour
+		var suspended time.Duration
+		g.Clock = func() clock.Instant {
+			now := clock.Now()
+			now.Wall = now.Wall.Add(suspended)
+			return now
+		}
+		_ = g.Check(t.Context(), "Bearer prometheus")
 		h.set(func() { h.down = errors.New("connection refused") })
-		if err := g.Check(t.Context(), "Bearer prometheus"); err != nil {
-			t.Error(err)
+		for asleep, want := range map[time.Duration]auth.Reason{64 * time.Minute: -1, 65 * time.Minute: auth.NoAnswer} {
+			suspended = asleep
+			if err := g.Check(t.Context(), "Bearer prometheus"); reason(err) != want {
+				t.Errorf("after %v: %v", asleep, err)
+			}
 		}
-		err := g.Check(t.Context(), "Bearer ada")
-		if reason(err) != auth.NoAnswer || errors.Unwrap(err) == nil || errors.Unwrap(err).Error() != "connection refused" {
-			t.Errorf("ada: %v", err)
+	})
+}
+
+// A hub that hangs delays no scrape by more than Prometheus waits, even if several callers are known.
+func TestAHubThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &fakeHub{}
+		g := gate(h)
+		g.Grace = time.Hour
+		tokens := []string{"prometheus"}
+		for i := range 5 {
+			tokens = append(tokens, fmt.Sprint("prometheus-", i))
+			h.scopes[tokens[i+1]] = []string{"read:metrics"}
+		}
+		for _, token := range tokens {
+			if err := g.Check(t.Context(), "Bearer "+token); err != nil {
+				t.Fatal(err)
+			}
 		}
 		time.Sleep(5 * time.Minute)
-		if err := g.Check(t.Context(), "Bearer prometheus"); reason(err) != auth.NoAnswer {
-			t.Errorf("when the answer is too old: %v", err)
+		h.set(func() { h.hangs = true })
+		var all sync.WaitGroup
+		for _, token := range tokens {
+			all.Go(func() {
+				began := time.Now()
+				if err := g.Check(t.Context(), "Bearer "+token); err != nil || time.Since(began) > 5*time.Second {
+					t.Errorf("%s: %v after %v", token, err, time.Since(began))
+				}
+			})
 		}
-		h.set(func() { h.down = nil }) // a failure isn't kept
-		if err := g.Check(t.Context(), "Bearer prometheus"); err != nil {
-			t.Errorf("when the hub is back: %v", err)
-		}
+		all.Wait()
 	})
 }
 
