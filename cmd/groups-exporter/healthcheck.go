@@ -25,11 +25,14 @@ func (o *healthcheckOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().Var(duration{&o.timeout}, "timeout", "how long the answer may take")
 }
 
-func (o *healthcheckOptions) complete(getenv func(string) string) error {
+func (o *healthcheckOptions) complete(ctx context.Context, getenv func(string) string) error {
 	if o.url == "" {
 		address := cmp.Or(serviceAddress(getenv("JUPYTERHUB_SERVICE_URL")), defaultListenAddress)
 		host, port, _ := net.SplitHostPort(address) // serviceAddress has seen to the port
-		o.url = "http://" + net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port) + "/-/healthy"
+		if len(localAddresses(ctx, host)) == 0 {
+			host = "127.0.0.1"
+		}
+		o.url = "http://" + net.JoinHostPort(host, port) + "/-/healthy"
 	}
 	if _, err := remote.ParseURL(o.url); err != nil {
 		return usagef("--url is no address: %w", err)
@@ -51,7 +54,7 @@ Exit codes: 0 it is well, 1 it isn't, 2 the command line was wrong.`,
   groups-exporter healthcheck --url http://127.0.0.1:8100/-/ready`,
 		Args: needsNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.complete(getenv); err != nil {
+			if err := o.complete(cmd.Context(), getenv); err != nil {
 				return err
 			}
 			return interruptible(cmd.Context(), func() error { return runHealthcheck(cmd.Context(), o) })

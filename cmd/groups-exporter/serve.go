@@ -145,7 +145,7 @@ A stop by SIGINT or SIGTERM is 0.`,
 func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	o.hub.secrets = new(secrets)
 	log := o.log.logger(errOut, o.hub.secrets.redact)
-	listeners, err := o.web.listen()
+	listeners, err := o.web.listen(ctx, log)
 	if err != nil {
 		return err
 	}

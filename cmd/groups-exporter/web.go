@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -52,6 +51,8 @@ type webOptions struct {
 	authScopes    []string
 
 	// What complete makes of them.
+	byURL      bool            // whether listenAddress is that of JUPYTERHUB_SERVICE_URL
+	noPort     bool            // whether that has none, and listenAddress is the default
 	config     *webconfig.File // nil without configFile
 	authReason string          // why auth is what it is
 	enough     []string        // scopes of which a caller needs one
@@ -72,7 +73,11 @@ func (o *webOptions) addFlags(cmd *cobra.Command) {
 
 func (o *webOptions) complete(getenv func(string) string) error {
 	serviceURL := getenv("JUPYTERHUB_SERVICE_URL")
-	o.listenAddress = cmp.Or(o.listenAddress, serviceAddress(serviceURL), defaultListenAddress)
+	if o.listenAddress == "" && isPublic(serviceURL) {
+		o.listenAddress = serviceAddress(serviceURL)
+		o.byURL, o.noPort = o.listenAddress != "", o.listenAddress == ""
+	}
+	o.listenAddress = cmp.Or(o.listenAddress, defaultListenAddress)
 	o.routePrefix = cmp.Or(o.routePrefix, getenv("JUPYTERHUB_SERVICE_PREFIX"), defaultRoutePrefix)
 	if err := checkListenAddress(o.listenAddress); err != nil {
 		return err
@@ -132,24 +137,8 @@ func checkListenAddress(address string) error {
 	return nil
 }
 
-// isPublic tells whether a hub forwards what it is asked for to us, wherever we
-// listen. Port 0 is the hub's way to say that the service has no address.
-func isPublic(serviceURL string) bool {
-	u, err := url.Parse(serviceURL)
-	return serviceURL != "" && (err != nil || u.Port() != "0")
-}
-
-// serviceAddress is where a hub expects its service to listen, or "".
-func serviceAddress(serviceURL string) string {
-	u, err := remote.ParseURL(serviceURL)
-	if err != nil || u.Port() == "" || u.Port() == "0" {
-		return ""
-	}
-	return u.Host
-}
-
 // listen opens what is listened on.
-func (o *webOptions) listen() ([]net.Listener, error) {
+func (o *webOptions) listen(ctx context.Context, log *slog.Logger) ([]net.Listener, error) {
 	if o.systemdSocket {
 		listeners, err := activation.Listeners()
 		listeners = slices.DeleteFunc(listeners, func(l net.Listener) bool { return l == nil }) // of datagrams
@@ -161,11 +150,39 @@ func (o *webOptions) listen() ([]net.Listener, error) {
 		}
 		return listeners, nil
 	}
-	listener, err := net.Listen("tcp", o.listenAddress)
-	if err != nil {
-		return nil, fmt.Errorf("can't listen on %s: %w", o.listenAddress, remote.Cause(err))
+	var listeners []net.Listener
+	for _, address := range o.listenAddresses(ctx, log) {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			for _, opened := range listeners {
+				_ = opened.Close()
+			}
+			return nil, fmt.Errorf("can't listen on %s: %w", address, remote.Cause(err))
+		}
+		listeners = append(listeners, listener)
 	}
-	return []net.Listener{listener}, nil
+	return listeners, nil
+}
+
+// listenAddresses returns the addresses to listen on. A hub that starts the exporter ends when
+// it exits, so no JUPYTERHUB_SERVICE_URL keeps it from listening.
+func (o *webOptions) listenAddresses(ctx context.Context, log *slog.Logger) []string {
+	if o.noPort {
+		log.Warn("JUPYTERHUB_SERVICE_URL names no port to listen on, so the exporter listens on the default one", "address", o.listenAddress)
+	}
+	if !o.byURL {
+		return []string{o.listenAddress}
+	}
+	host, port, _ := net.SplitHostPort(o.listenAddress)
+	var addresses []string
+	for _, ip := range localAddresses(ctx, host) {
+		addresses = append(addresses, net.JoinHostPort(ip.String(), port))
+	}
+	if len(addresses) == 0 {
+		addresses = []string{net.JoinHostPort("", port)}
+		log.Info("the host in JUPYTERHUB_SERVICE_URL is not an address of this machine, so the exporter listens on all addresses", "host", host, "address", addresses[0])
+	}
+	return addresses
 }
 
 // check returns what lets callers in, nil where everybody may read. The grace is how much

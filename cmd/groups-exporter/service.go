@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/remote"
+)
+
+// isPublic tells whether a hub forwards what it is asked for to us, wherever we
+// listen. Port 0 is the hub's way to say that the service has no address.
+func isPublic(serviceURL string) bool {
+	u, err := url.Parse(serviceURL)
+	return serviceURL != "" && (err != nil || u.Port() != "0")
+}
+
+// serviceAddress is where a hub expects its service to listen, or "".
+func serviceAddress(serviceURL string) string {
+	u, err := remote.ParseURL(serviceURL)
+	if err != nil || u.Port() == "" || u.Port() == "0" {
+		return ""
+	}
+	return u.Host
+}
+
+// lookupTimeout limits how long a name server can delay listening. A hub waits ten seconds
+// for its service.
+const lookupTimeout = 2 * time.Second
+
+// localAddresses returns the addresses of a host that are addresses of this machine. Localhost
+// has two, and the hub may connect to one and its proxy to the other. A Service of Kubernetes
+// has none: its address belongs to no pod.
+func localAddresses(ctx context.Context, host string) []netip.Addr {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	found, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", host) // an unknown host has none
+	var local []netip.Addr
+	for _, ip := range found {
+		ip = ip.Unmap()
+		probe, err := net.Listen("tcp", netip.AddrPortFrom(ip, 0).String())
+		if err != nil || slices.Contains(local, ip) {
+			continue
+		}
+		_ = probe.Close()
+		local = append(local, ip)
+	}
+	return local
+}
