@@ -14,10 +14,15 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/clock"
 )
 
-// firstRetry is how soon a refresh is tried again after the first failure. The
-// wait doubles with each further one, up to the interval: a hub that comes back
-// is seen soon, and one that is down is not beset.
-const firstRetry = 10 * time.Second
+// A refresh that failed is tried again after firstRetry, or after firstRetryAtStart if the
+// source has never answered. The wait doubles with each further failure, up to the interval.
+// So a source that comes back is seen soon, and one that is down isn't beset. At the start
+// there is nothing to publish, and the source may be about to start as well: a hub starts its
+// services some moments before its proxy forwards requests to it.
+const (
+	firstRetry        = 10 * time.Second
+	firstRetryAtStart = time.Second
+)
 
 // jitter is how much of an interval chance takes or adds, so that exporters that
 // were started together don't ask together.
@@ -66,7 +71,7 @@ func (p *Poller[T]) Run(ctx context.Context) {
 	stale.Stop()
 	defer stale.Stop()
 
-	failures := 0
+	failures, retry := 0, firstRetryAtStart
 	var wait time.Duration
 	state := "" // "up", or the last error's text
 	for {
@@ -85,6 +90,7 @@ func (p *Poller[T]) Run(ctx context.Context) {
 				var description []any
 				wasPublished := p.asOf.Load() != nil
 				if err == nil {
+					retry = firstRetry
 					description, err = p.publish(got.result, began)
 				}
 				switch {
@@ -92,7 +98,7 @@ func (p *Poller[T]) Run(ctx context.Context) {
 					return
 				case err != nil:
 					failures++
-					wait = firstRetry << min(failures-1, 20)
+					wait = retry << min(failures-1, 20)
 					if p.RetryAfter != nil {
 						wait = max(wait, p.RetryAfter(err))
 					}

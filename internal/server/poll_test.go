@@ -162,21 +162,51 @@ func TestAnotherFailureIsNews(t *testing.T) {
 }
 
 func TestRetriesSoonAndThenLessOften(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := watch(5*time.Minute, time.Hour)
-		w.answer = func(context.Context) error { return errors.New("away") }
-		w.start(t)
-		w.sleep(30 * time.Minute)
-		for i, want := range []time.Duration{10, 20, 40, 80, 160, 300, 300} {
+	away := func(context.Context) error { return errors.New("away") }
+	waits := func(t *testing.T, w *watched, want ...time.Duration) {
+		t.Helper()
+		for i, want := range want {
 			want *= time.Second
 			if gap := w.refreshes[i+1] - w.refreshes[i]; gap < want*9/10 || gap > want*11/10 {
 				t.Errorf("wait %d was %v, want %v", i, gap, want)
 			}
 		}
+	}
+	synctest.Test(t, func(t *testing.T) { // a source that has never answered
+		w := watch(5*time.Minute, time.Hour)
+		w.answer = away
+		w.start(t)
+		w.sleep(30 * time.Minute)
+		waits(t, w, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300)
+	})
+	synctest.Test(t, func(t *testing.T) { // one that has
+		w := watch(5*time.Minute, time.Hour)
+		w.start(t)
+		w.answer = away
+		w.sleep(40 * time.Minute)
+		waits(t, w, 300, 10, 20, 40, 80, 160, 300, 300)
+	})
+	synctest.Test(t, func(t *testing.T) { // one that was down at the start, and is again after its first answer
+		w := watch(5*time.Minute, time.Hour)
+		w.answer = away
+		w.start(t)
+		w.sleep(10 * time.Second)
+		w.answer = nil
+		w.sleep(10 * time.Second)
+		w.answer = away
+		w.sleep(40 * time.Minute)
+		waits(t, w, 1, 2, 4, 8, 300, 10, 20, 40)
+	})
+	synctest.Test(t, func(t *testing.T) { // one that answers, with what can't be published
+		w := watch(5*time.Minute, time.Hour)
+		w.Publish = func(*membership.Snapshot) ([]any, error) { return nil, errors.New("too many series") }
+		w.start(t)
+		w.sleep(30 * time.Minute)
+		waits(t, w, 10, 20, 40, 80, 160, 300)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(time.Second, time.Hour)
-		w.answer = func(context.Context) error { return errors.New("away") }
+		w.answer = away
 		w.start(t)
 		w.sleep(10 * time.Second)
 		if n := len(w.refreshes); n < 9 {
@@ -187,9 +217,9 @@ func TestRetriesSoonAndThenLessOften(t *testing.T) {
 
 func TestLeavesABusyHubAlone(t *testing.T) {
 	for asked, want := range map[time.Duration]time.Duration{
-		2 * time.Minute: 2 * time.Minute,
-		time.Second:     10 * time.Second,
-		time.Hour:       5 * time.Minute, // as seldom as if it were well
+		2 * time.Minute:        2 * time.Minute,
+		500 * time.Millisecond: time.Second,
+		time.Hour:              5 * time.Minute, // as seldom as if it were well
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := watch(5*time.Minute, time.Hour)
