@@ -118,6 +118,27 @@ func prepareHub(t *testing.T, version, base string, people []user, services ...s
 	return h
 }
 
+// configure changes the configuration of a hub that is not started yet.
+func (h *hub) configure(section, option string, value any) {
+	h.t.Helper()
+	path := filepath.Join(h.dir, "jupyterhub_config.json")
+	text, err := os.ReadFile(path)
+	var config map[string]map[string]any
+	if err == nil {
+		err = json.Unmarshal(text, &config)
+	}
+	if err == nil {
+		config[section][option] = value
+		text, err = json.Marshal(config)
+	}
+	if err == nil {
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 func (h *hub) start() {
 	h.t.Helper()
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -90,6 +91,55 @@ func TestServices(t *testing.T) {
 			}
 			if !strings.Contains(log, "Interrupting") {
 				t.Errorf("the hub did not stop its service\n%s", h.process.tail())
+			}
+		})
+	}
+}
+
+// With internal_ssl, the hub and its proxy speak https with a service that has an https url, and show a certificate.
+func TestAServiceWithInternalSSL(t *testing.T) {
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			scheme, otherScheme := "https", "http"
+			if strings.HasPrefix(version, "6.") {
+				// Its hub connects to services with the TLS context of its own server, so it can't reach
+				// any service over https. With http nothing is encrypted, and nothing may be.
+				scheme, otherScheme = otherScheme, scheme
+			}
+			address := fmt.Sprintf("://127.0.0.1:%d", freePort(t))
+			h := prepareHub(t, version, "/", people(),
+				service{name: "groups-exporter", scopes: reader.scopes, url: scheme + address, command: []string{program, "serve"}},
+				service{name: "prometheus", scopes: []string{"access:services!service=groups-exporter"}},
+			)
+			h.configure("JupyterHub", "internal_ssl", true)
+			h.configure("ConfigurableHTTPProxy", "api_url", fmt.Sprintf("https://127.0.0.1:%d", freePort(t)))
+			h.start()
+			h.process.until("the exporter is right", time.Minute, func() error {
+				exposition, err := getAs(token("prometheus"), h.public+"services/groups-exporter/")
+				if err != nil {
+					return err
+				}
+				return sameMemberships(published(people()), exposition)
+			})
+			if _, err := get(h.public + "services/groups-exporter/"); statusOf(err) != 401 {
+				t.Errorf("without a token: %v", err)
+			}
+			for _, scheme := range []string{scheme, otherScheme} {
+				_, err := get(scheme + address + "/-/healthy")
+				if isOpen := err == nil; isOpen != (scheme == "http" && otherScheme == "https") {
+					t.Errorf("%s without a certificate: %v", scheme, err)
+				}
+			}
+			certificate := filepath.Join(h.dir, "internal-ssl", "user-service", "user-service")
+			succeed(t, environment("JUPYTERHUB_SERVICE_URL="+scheme+address,
+				"JUPYTERHUB_SSL_CERTFILE="+certificate+".crt", "JUPYTERHUB_SSL_KEYFILE="+certificate+".key"), "healthcheck")
+			h.stop()
+			log := h.process.output()
+			for _, bad := range []string{"exited with status", "Cannot connect", "level=ERROR", "level=WARN msg=\"the certificate"} {
+				if strings.Contains(log, bad) {
+					t.Errorf("%q in the log of the hub and its service\n%s", bad, h.process.tail())
+				}
 			}
 		})
 	}

@@ -17,6 +17,7 @@ import (
 type healthcheckOptions struct {
 	url     string
 	timeout time.Duration
+	tls     *serviceTLS // our certificate, nil for none
 }
 
 func (o *healthcheckOptions) addFlags(cmd *cobra.Command) {
@@ -32,7 +33,11 @@ func (o *healthcheckOptions) complete(ctx context.Context, getenv func(string) s
 		if len(localAddresses(ctx, host)) == 0 {
 			host = "127.0.0.1"
 		}
-		o.url = "http://" + net.JoinHostPort(host, port) + "/-/healthy"
+		scheme := "http://"
+		if o.tls = serviceTLSOf(getenv); o.tls != nil {
+			scheme = "https://"
+		}
+		o.url = scheme + net.JoinHostPort(host, port) + "/-/healthy"
 	}
 	if _, err := remote.ParseURL(o.url); err != nil {
 		return usagef("--url is no address: %w", err)
@@ -71,9 +76,16 @@ func runHealthcheck(ctx context.Context, o healthcheckOptions) error {
 	if err != nil {
 		return err
 	}
-	client := http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // it has no secret to tell, and asks about itself
-	}}
+	config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // it has no secret to tell, and asks about itself
+	if o.tls != nil {
+		pair, err := tls.LoadX509KeyPair(o.tls.certFile, o.tls.keyFile)
+		if err != nil {
+			return fmt.Errorf("the hub's certificate for its service can't be used: %w", err)
+		}
+		// Whoever signed it: the exporter accepts its own.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	}
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: config}}
 	response, err := client.Do(request)
 	if err != nil {
 		return fmt.Errorf("the exporter at %s doesn't answer: %w", o.url, remote.Cause(err))

@@ -176,7 +176,7 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	if o.demo {
 		say(errOut, "open "+browserAddress(listeners[0].Addr())+" to look, press Ctrl-C to stop", "")
 	}
-	err = server.Serve(ctx, listeners, e.handler(o), o.web.configFile, log)
+	err = server.Serve(ctx, listeners, e.handler(o), o.web.security(log), log)
 	cancel()
 	<-polled
 	if err == nil {

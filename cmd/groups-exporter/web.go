@@ -54,6 +54,7 @@ type webOptions struct {
 	byURL      bool            // whether listenAddress is that of JUPYTERHUB_SERVICE_URL
 	noPort     bool            // whether that has none, and listenAddress is the default
 	config     *webconfig.File // nil without configFile
+	tls        *serviceTLS     // nil unless the hub's service serves https without configFile
 	authReason string          // why auth is what it is
 	enough     []string        // scopes of which a caller needs one
 }
@@ -96,6 +97,9 @@ func (o *webOptions) complete(getenv func(string) string) error {
 			return fmt.Errorf("%s can't be used: %w", o.configFile, withoutValues(err))
 		}
 	}
+	if err := o.completeTLS(getenv); err != nil {
+		return err
+	}
 	passwords := o.demands(webconfig.Password)
 	switch {
 	case o.auth != "":
@@ -118,6 +122,24 @@ func (o *webOptions) complete(getenv func(string) string) error {
 	// A service's prefix ends in its name.
 	name := cmp.Or(getenv("JUPYTERHUB_SERVICE_NAME"), path.Base(o.routePrefix))
 	o.enough = append([]string{"access:services", "access:services!service=" + name, "read:metrics"}, o.authScopes...)
+	return nil
+}
+
+// completeTLS finds out whether to serve https with the hub's certificate.
+func (o *webOptions) completeTLS(getenv func(string) string) error {
+	o.tls = serviceTLSOf(getenv)
+	switch {
+	case o.tls == nil:
+		return nil
+	case o.demands(webconfig.TLS):
+		o.tls = nil
+		return nil
+	case o.config != nil:
+		return usagef("--web.config.file has no TLS, and the hub expects its service at an https address: add tls_server_config, for example with the files of JUPYTERHUB_SSL_CERTFILE and JUPYTERHUB_SSL_KEYFILE")
+	}
+	if err := o.tls.read(); err != nil {
+		return fmt.Errorf("the hub's certificate for its service can't be used: %w", err)
+	}
 	return nil
 }
 
@@ -183,6 +205,14 @@ func (o *webOptions) listenAddresses(ctx context.Context, log *slog.Logger) []st
 		log.Info("the host in JUPYTERHUB_SERVICE_URL is not an address of this machine, so the exporter listens on all addresses", "host", host, "address", addresses[0])
 	}
 	return addresses
+}
+
+// security returns how connections are secured.
+func (o *webOptions) security(log *slog.Logger) server.Security {
+	if o.tls != nil {
+		return server.Security{TLS: o.tls.config(log)}
+	}
+	return server.Security{ConfigFile: o.configFile}
 }
 
 // check returns what lets callers in, nil where everybody may read. The grace is how much

@@ -31,7 +31,9 @@ func start(t *testing.T, handler http.Handler, webConfig string, log *slog.Logge
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
-	go func() { stopped <- server.Serve(ctx, []net.Listener{listener}, handler, webConfig, log) }()
+	go func() {
+		stopped <- server.Serve(ctx, []net.Listener{listener}, handler, server.Security{ConfigFile: webConfig}, log)
+	}()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-stopped; err != nil {

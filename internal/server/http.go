@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -201,10 +202,18 @@ func writeText(w http.ResponseWriter, text string) {
 	_, _ = io.WriteString(w, text)
 }
 
+// Security says how connections are secured. The zero value is plain HTTP.
+type Security struct {
+	// ConfigFile names a file in the format of Prometheus' exporter-toolkit, with TLS and
+	// basic auth. It isn't read if TLS is set.
+	ConfigFile string
+	// TLS has a GetConfigForClient or a certificate.
+	TLS *tls.Config
+}
+
 // Serve answers on the listeners until ctx ends, then lets open requests finish for
-// a while. It returns nil after such a stop. webConfig names a file in the format of
-// Prometheus' exporter-toolkit, with TLS and basic auth, or is empty.
-func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, webConfig string, log *slog.Logger) error {
+// a while. It returns nil after such a stop.
+func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, security Security, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -232,10 +241,24 @@ func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, 
 		}
 		stopped <- err
 	}()
-	err := web.ServeMultiple(limit(listeners, log), server, &web.FlagConfig{WebConfigFile: &webConfig}, log)
+	err := serve(server, limit(listeners, log), security, log)
 	if !errors.Is(err, http.ErrServerClosed) {
 		cancel()
 		return errors.Join(err, <-stopped) // the other listeners stop with it
 	}
 	return <-stopped
+}
+
+// serve answers on the listeners until one of them fails or the server is shut down.
+func serve(server *http.Server, listeners []net.Listener, security Security, log *slog.Logger) error {
+	if security.TLS == nil {
+		return web.ServeMultiple(listeners, server, &web.FlagConfig{WebConfigFile: &security.ConfigFile}, log)
+	}
+	server.TLSConfig = security.TLS
+	ended := make(chan error, len(listeners))
+	for _, l := range listeners {
+		log.Info("Listening on", "address", l.Addr().String(), "tls", true)
+		go func() { ended <- server.ServeTLS(l, "", "") }()
+	}
+	return <-ended
 }

@@ -307,7 +307,7 @@ func TestServeStopsAfterOpenRequests(t *testing.T) {
 	})
 	stopped := make(chan error, 1)
 	go func() {
-		stopped <- server.Serve(ctx, []net.Listener{listener}, handler, "", slog.New(slog.DiscardHandler))
+		stopped <- server.Serve(ctx, []net.Listener{listener}, handler, server.Security{}, slog.New(slog.DiscardHandler))
 	}()
 	answer := make(chan string, 1)
 	go func() {
@@ -352,7 +352,7 @@ func TestAClientThatNeverReads(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	go func() {
-		stopped <- server.Serve(ctx, []net.Listener{listener}, &s.Handler, "", slog.New(slog.DiscardHandler))
+		stopped <- server.Serve(ctx, []net.Listener{listener}, &s.Handler, server.Security{}, slog.New(slog.DiscardHandler))
 	}()
 	deaf, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
@@ -385,7 +385,7 @@ func TestServeSaysWhatFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener.Close()
-	if err := server.Serve(t.Context(), []net.Listener{listener}, http.NotFoundHandler(), "", slog.New(slog.DiscardHandler)); err == nil {
+	if err := server.Serve(t.Context(), []net.Listener{listener}, http.NotFoundHandler(), server.Security{}, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a closed listener is no error")
 	}
 }
