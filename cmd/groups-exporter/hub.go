@@ -106,6 +106,22 @@ func (o *hubOptions) checkRules() error {
 	if err := o.rules.Validate(); err != nil {
 		return &usageError{err}
 	}
+	return o.checkDenied()
+}
+
+// checkDenied refuses to deny a pseudo-group: patterns choose among the hub's groups, and
+// users who are in none of those that are left are still published.
+func (o *hubOptions) checkDenied() error {
+	for _, name := range o.rules.PseudoNames() {
+		if !slices.Contains(o.rules.Deny, name) {
+			continue
+		}
+		who, flag, way := "no group", "--none-name", "to drop their series, use metric_relabel_configs in Prometheus"
+		if name == o.rules.MultipleName {
+			who, flag, way = "several groups", "--multiple-name", "--multi-group each publishes them in their groups alone"
+		}
+		return usagef("--deny-group %s has no effect on users in %s: %s; to deny a group of the hub named %[1]s, rename ours with %[4]s", quote(name), who, way, flag)
+	}
 	return nil
 }
 
@@ -254,6 +270,9 @@ func (s *source) notices(snapshot *membership.Snapshot, result hub.Result) []str
 	}
 	if result.GroupsError != nil {
 		notices = append(notices, "the hub's groups can't be read, so those without members may be missing: "+result.GroupsError.Error())
+	}
+	if name := snapshot.EmptyName(); name != "" {
+		notices = append(notices, fmt.Sprintf("the hub has a group without a name: it is published as %q", name))
 	}
 	for _, name := range snapshot.Ambiguous() {
 		what, flag := "no group", "--none-name"

@@ -21,6 +21,7 @@ type Snapshot struct {
 	groups      []Group
 	memberships int
 	ambiguous   []string
+	emptyName   string // of the hub's group without a name, "" if that isn't exported
 	// multipleAt is where the pseudo-group stands among the groups, and
 	// multipleIsGroup whether the group there has the same name.
 	multipleAt      uint32
@@ -51,20 +52,39 @@ func New(namespace string, listing *Listing, rules Rules) *Snapshot {
 	listing.sort()
 	s := &Snapshot{namespace: namespace, listing: *listing, rules: rules.withDefaults()}
 	s.listing.index = nil
+	s.nameEmpty()
 	exports := s.rules.filter()
 	s.exported = make([]bool, len(listing.groups))
 	for i, name := range listing.groups {
-		s.exported[i] = exports(name)
+		s.exported[i] = exports(name, s.listing.groups[i])
+	}
+	if s.emptyName != "" && !s.exported[0] {
+		s.emptyName = ""
 	}
 	at, found := slices.BinarySearch(listing.groups, s.rules.MultipleName)
 	s.multipleAt, s.multipleIsGroup = uint32(at), found && s.exported[at]
-	for _, name := range s.rules.pseudoNames() {
+	for _, name := range s.rules.PseudoNames() {
 		if i, found := slices.BinarySearch(listing.groups, name); found && s.exported[i] {
 			s.ambiguous = append(s.ambiguous, name)
 		}
 	}
 	s.count()
 	return s
+}
+
+// nameEmpty names the group without a name, which a hub may have: Prometheus takes an
+// empty label for no label. The name is one that nothing else has.
+func (s *Snapshot) nameEmpty() {
+	names := s.listing.groups // sorted
+	if len(names) == 0 || names[0] != "" {
+		return
+	}
+	s.emptyName = EmptyName
+	for slices.Contains(names, s.emptyName) || slices.Contains(s.rules.PseudoNames(), s.emptyName) {
+		s.emptyName = "(" + s.emptyName + ")"
+	}
+	s.listing.groups = slices.Clone(names) // the listing keeps the hub's names
+	s.listing.groups[0] = s.emptyName
 }
 
 // count fills in what is counted over all rows.
@@ -193,3 +213,7 @@ func (s *Snapshot) Active(within time.Duration) map[string]int {
 // Ambiguous names the pseudo-groups in use that the hub also has as real groups:
 // the two can't be told apart in what is published.
 func (s *Snapshot) Ambiguous() []string { return slices.Clone(s.ambiguous) }
+
+// EmptyName returns the name under which the hub's group without a name is published, or
+// "" if there is none.
+func (s *Snapshot) EmptyName() string { return s.emptyName }

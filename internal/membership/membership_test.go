@@ -44,6 +44,7 @@ func TestRules(t *testing.T) {
 		rows      string
 		counts    string
 		ambiguous string
+		empty     string
 	}{
 		{
 			what: "each, the default", users: people,
@@ -110,6 +111,23 @@ func TestRules(t *testing.T) {
 			what: "repeated users and groups count once", users: []membership.User{user("ada", "bio", "bio"), user("ada", "chem")},
 			rows: "ada:bio:1", counts: "bio:1 chem:0",
 		},
+		{
+			what: "a group without a name", users: []membership.User{user("ada", "", "bio"), user("bob", "")}, rules: membership.Rules{MultiGroup: membership.Both},
+			rows: "ada:(empty):0.5 ada:bio:0.5 ada:multiple:0 bob:(empty):1", counts: "(empty):2 bio:1 multiple:1", empty: "(empty)",
+		},
+		{
+			what: "a group without a name where the name for it is taken", groups: []string{"((empty))"}, rules: membership.Rules{NoneName: "(((empty)))"},
+			users: []membership.User{user("ada", "", "(empty)"), user("bob")},
+			rows:  "ada:((((empty)))):0.5 ada:(empty):0.5 bob:(((empty))):1", counts: "((((empty)))):1 (((empty))):1 ((empty)):0 (empty):1", empty: "((((empty))))",
+		},
+		{
+			what: "a group without a name is denied by the name that it is given", users: []membership.User{user("ada", "")}, rules: membership.Rules{Deny: []string{"(empty)"}},
+			rows: "ada:none:1", counts: "none:1",
+		},
+		{
+			what: "a group without a name is allowed by no name, too", users: []membership.User{user("ada", "", "bio")}, rules: membership.Rules{Allow: []string{""}},
+			rows: "ada:(empty):1", counts: "(empty):1", empty: "(empty)",
+		},
 		{what: "nobody", rows: "", counts: ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -124,6 +142,12 @@ func TestRules(t *testing.T) {
 			}
 			if got := strings.Join(s.Ambiguous(), " "); got != c.ambiguous {
 				t.Errorf("ambiguous: got %s, want %s", got, c.ambiguous)
+			}
+			if got := s.EmptyName(); got != c.empty {
+				t.Errorf("the group without a name: got %s, want %s", got, c.empty)
+			}
+			if got := listing.Groups(); c.empty != "" && !slices.Contains(got, "") {
+				t.Errorf("the listing has %q, and not the hub's names", got)
 			}
 			if s.Memberships() != len(rows(s)) || s.Len() != len(slices.Collect(s.Users())) {
 				t.Errorf("%d memberships of %d users", s.Memberships(), s.Len())

@@ -25,6 +25,10 @@ const (
 	DefaultMultipleName = "multiple"
 )
 
+// EmptyName is the name under which a group without a name is published. If it is taken,
+// there are more parentheses around it.
+const EmptyName = "(empty)"
+
 // Rules are the operator's: which groups are exported, and how a user in none
 // or in several is published. The zero value exports all, one row a group.
 type Rules struct {
@@ -55,18 +59,21 @@ func (r Rules) withDefaults() Rules {
 	return r
 }
 
-// pseudoNames are the names of ours that these rules can publish.
-func (r Rules) pseudoNames() []string {
+// PseudoNames returns the names of the pseudo-groups that these rules can publish.
+func (r Rules) PseudoNames() []string {
+	r = r.withDefaults()
 	if r.MultiGroup == Each {
 		return []string{r.NoneName}
 	}
 	return []string{r.NoneName, r.MultipleName}
 }
 
-func (r Rules) filter() func(group string) bool {
+// filter returns a function that reports whether a group is exported, by the names that it
+// goes by.
+func (r Rules) filter() func(names ...string) bool {
 	allow, deny := Globs(r.Allow), Globs(r.Deny)
-	return func(group string) bool {
-		return (len(r.Allow) == 0 || allow(group)) && !deny(group)
+	return func(names ...string) bool {
+		return (len(r.Allow) == 0 || slices.ContainsFunc(names, allow)) && !slices.ContainsFunc(names, deny)
 	}
 }
 
