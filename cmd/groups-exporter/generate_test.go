@@ -27,7 +27,7 @@ import (
 func TestGenerated(t *testing.T) {
 	planted := func(name string) string { return "/planted-" + strings.ToLower(name) }
 	root := newRootCommand(planted)
-	root.InitDefaultCompletionCmd()
+	addCobraCommands(root)
 	files := map[string][]byte{"../../docs/reference/commands.md": commandReference(t, root)}
 	for name, generate := range map[string]func(*bytes.Buffer) error{
 		"groups-exporter.bash": func(b *bytes.Buffer) error { return root.GenBashCompletionV2(b, true) },

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"os"
@@ -137,9 +139,9 @@ func checkPatterns(patterns []string) error {
 
 func (o *hubOptions) completeAddress(getenv func(string) string) error {
 	from := "--hub-url"
-	address := o.address
+	address := strings.TrimSpace(o.address)
 	if address == "" {
-		from, address = "JUPYTERHUB_API_URL", getenv("JUPYTERHUB_API_URL")
+		from, address = "JUPYTERHUB_API_URL", strings.TrimSpace(getenv("JUPYTERHUB_API_URL"))
 	}
 	if host := getenv("HUB_SERVICE_HOST"); address == "" && host != "" {
 		// Kubernetes sets both for a service named "hub" in the same namespace.
@@ -153,7 +155,7 @@ func (o *hubOptions) completeAddress(getenv func(string) string) error {
 		return usagef("%s is no hub's address: %w", from, err)
 	}
 	o.api = api
-	return nil
+	return checkProxy(api)
 }
 
 func (o *hubOptions) completeToken(getenv func(string) string) error {
@@ -183,9 +185,28 @@ func (o *hubOptions) readToken() (hub.Token, error) {
 	}
 	data, err := os.ReadFile(o.tokenFile)
 	if err != nil {
-		return hub.Token{}, fmt.Errorf("the token can't be read: %w", err)
+		return hub.Token{}, newTokenFileError(o.tokenFile, err)
 	}
 	return parseToken(o.tokenFile, string(data))
+}
+
+// tokenFileError is why there is no file of --hub-token-file. It doesn't repeat the path,
+// which may be the token itself.
+type tokenFileError struct{ cause error }
+
+func (e *tokenFileError) Error() string {
+	return "the file of --hub-token-file can't be read: " + e.cause.Error()
+}
+
+// newTokenFileError returns why a token can't be read, with the path if that exists.
+func newTokenFileError(path string, err error) error {
+	if _, statErr := os.Lstat(path); statErr == nil || errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("the token can't be read: %w", err)
+	}
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		err = pathErr.Err
+	}
+	return &tokenFileError{err}
 }
 
 func parseToken(from, text string) (hub.Token, error) {

@@ -59,6 +59,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 	stdout := &standardOutput{Writer: out}
 	root.SetOut(stdout)
 	root.SetErr(&standardError{errOut, stdout})
+	addCobraCommands(root) // which keep the output that is set
 	command, err := root.ExecuteContextC(ctx)
 
 	var usage *usageError
@@ -156,4 +157,30 @@ and storage can be told by group.
 		command.Flags().SortFlags = false // a command's own come first
 	}
 	return root
+}
+
+// addCobraCommands adds cobra's own commands, help and completion, and makes them fail if
+// they are given the name of no command. By default they print help and succeed.
+func addCobraCommands(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, command := range root.Commands() {
+		switch command.Name() {
+		case "help":
+			help := command.Run
+			command.Run, command.RunE = nil, func(cmd *cobra.Command, args []string) error {
+				found, rest, err := root.Find(args)
+				if err == nil && len(rest) > 0 {
+					err = fmt.Errorf("unknown command %q for %q", rest[0], found.CommandPath())
+				}
+				if err != nil {
+					return &usageError{err}
+				}
+				help(cmd, args)
+				return nil
+			}
+		case "completion":
+			command.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/config"
@@ -67,7 +68,7 @@ func (o *prometheusOptions) client(namespace string) (*usage.Client, error) {
 		}
 		return nil, nil
 	}
-	address, err := remote.ParseURL(o.address)
+	address, err := remote.ParseURL(strings.TrimSpace(o.address))
 	if err != nil {
 		return nil, usagef("--prometheus-url is no Prometheus' address: %w", err)
 	}
@@ -84,6 +85,11 @@ func (o *prometheusOptions) client(namespace string) (*usage.Client, error) {
 	settings.ProxyFromEnvironment = true
 	if o.configFile != "" {
 		if settings, err = readHTTPConfig(o.configFile); err != nil {
+			return nil, err
+		}
+	}
+	if settings.ProxyFromEnvironment {
+		if err := checkProxy(address); err != nil {
 			return nil, err
 		}
 	}

@@ -174,7 +174,7 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 		log.Warn(warning)
 	}
 	if o.demo {
-		say(errOut, "open "+browserAddress(listeners[0].Addr())+" to look, press Ctrl-C to stop", "")
+		invite(errOut, log, o.log.format, browserAddress(listeners[0].Addr()))
 	}
 	err = server.Serve(ctx, listeners, e.handler(o), o.web.security(log), log)
 	cancel()

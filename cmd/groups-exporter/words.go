@@ -30,13 +30,16 @@ func usageHint(root, command *cobra.Command, args []string) string {
 	if command == nil {
 		command = root
 	}
+	if command.Name() == "help" {
+		command, args = root, args[1:]
+	}
 	if command == root {
 		for _, arg := range args {
 			if strings.HasPrefix(arg, "-") {
 				continue
 			}
 			root.SuggestionsMinimumDistance = 2
-			if alike := root.SuggestionsFor(arg); len(alike) > 0 {
+			if alike := root.SuggestionsFor(arg); len(alike) > 0 && alike[0] != arg {
 				return "did you mean '" + root.Name() + " " + alike[0] + "'?"
 			}
 			break
@@ -47,6 +50,9 @@ func usageHint(root, command *cobra.Command, args []string) string {
 
 // hint says what to do about an error, where we know.
 func hint(err error) string {
+	if errors.As(err, new(*tokenFileError)) {
+		return "--hub-token-file takes the path of a file that holds the token, not the token itself"
+	}
 	if hubErr, ok := errors.AsType[*hub.Error](err); ok {
 		return hubHint(hubErr)
 	}
@@ -69,9 +75,15 @@ func hint(err error) string {
 }
 
 func hubHint(err *hub.Error) string {
+	proxy := ""
+	if err.Reason == hub.Connect || err.Reason == hub.Timeout {
+		proxy = proxyTo(err.URL)
+	}
 	switch {
 	case isUntrusted(err):
 		return "--hub-ca-file names the authority that signed the hub's certificate"
+	case proxy != "":
+		return proxyHint(proxy)
 	case err.Reason == hub.Scope:
 		return "give the token's role the scopes list:users and read:users:groups (c.JupyterHub.load_roles)"
 	case err.Reason == hub.BadToken:
@@ -89,6 +101,8 @@ func usageErrorHint(err *usage.Error) string {
 	switch {
 	case isUntrusted(err):
 		return "tls_config in --prometheus.config.file names the authority that signed its certificate (ca_file)"
+	case err.Proxy != "":
+		return proxyHint(err.Proxy)
 	case err.Status == http.StatusUnauthorized, err.Status == http.StatusForbidden:
 		return "--prometheus.config.file has the credentials (basic_auth, authorization)"
 	case err.Reason == usage.Timeout:

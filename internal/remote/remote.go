@@ -58,6 +58,20 @@ func IsTimeout(err error) bool {
 	return ok && netErr.Timeout()
 }
 
+// ProxyAddress returns the address of the proxy on the way to a server, without its user and
+// password, or "" if there is none. The choice of a proxy is that of an http.Transport, and
+// may be nil.
+func ProxyAddress(proxyOf func(*http.Request) (*url.URL, error), server *url.URL) string {
+	if proxyOf == nil {
+		return ""
+	}
+	proxy, err := proxyOf(&http.Request{URL: server})
+	if err != nil || proxy == nil {
+		return ""
+	}
+	return (&url.URL{Scheme: proxy.Scheme, Host: proxy.Host}).String()
+}
+
 // Cause returns what went wrong in the network, like "connection refused", without addresses and system
 // calls. Those name the client's own port, and the same failure is to have the same text.
 func Cause(err error) error {

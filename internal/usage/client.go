@@ -33,6 +33,7 @@ type Client struct {
 	namespace string
 	queries   promql.Queries
 	timeout   time.Duration
+	proxy     string // its address, or "" if there is none
 }
 
 // Options say which Prometheus a Client asks, and what about.
@@ -76,7 +77,10 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{api: v1.NewAPI(checked{asked}), address: o.URL.String(), namespace: o.Namespace, queries: o.Queries, timeout: o.Timeout}, nil
+	return &Client{
+		api: v1.NewAPI(checked{asked}), address: o.URL.String(), namespace: o.Namespace, queries: o.Queries, timeout: o.Timeout,
+		proxy: remote.ProxyAddress(o.HTTP.Proxy(), o.URL),
+	}, nil
 }
 
 // Read queries what is used of a resource now. Its error is an *Error.
@@ -199,8 +203,8 @@ func (c *Client) error(err error) *Error {
 	case ok:
 		return &Error{Reason: Format, URL: c.address, Problem: apiErr.Msg}
 	case remote.IsTimeout(err):
-		return &Error{Reason: Timeout, URL: c.address}
+		return &Error{Reason: Timeout, URL: c.address, Proxy: c.proxy}
 	default:
-		return &Error{Reason: Connect, URL: c.address, Err: remote.Cause(err)}
+		return &Error{Reason: Connect, URL: c.address, Proxy: c.proxy, Err: remote.Cause(err)}
 	}
 }

@@ -37,6 +37,9 @@ type Error struct {
 	// Problem is what Prometheus says, for Query and Partial, and what is wrong with
 	// its answer, for Format and TooLarge.
 	Problem string
+	// Proxy is the address of the proxy on the way, for Connect and Timeout; empty if there
+	// is none.
+	Proxy string
 	// Err is the network's error, for Connect.
 	Err error
 }

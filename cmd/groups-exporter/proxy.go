@@ -1,0 +1,34 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/groups-exporter/groups-exporter/internal/remote"
+)
+
+// checkProxy reports an address of a proxy in the environment that can't be used on the
+// way to a server. It doesn't repeat the address, which may hold a password.
+func checkProxy(server *url.URL) error {
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: server})
+	// Of an address that is not valid, it may return what is before the first colon.
+	if err != nil || proxy != nil && (proxy.Hostname() == "" || strings.HasSuffix(proxy.Host, ":")) {
+		return usagef("the proxy in HTTP_PROXY or HTTPS_PROXY is not a valid URL, or can't be used here")
+	}
+	return nil
+}
+
+// proxyTo returns the address of the proxy on the way to a server, without its user and
+// password, or "" if there is none.
+func proxyTo(address string) string {
+	server, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return remote.ProxyAddress(http.ProxyFromEnvironment, server)
+}
+
+func proxyHint(proxy string) string {
+	return "the request goes through the proxy " + proxy + ": is it right? HTTP_PROXY and HTTPS_PROXY name it, or proxy_url in --prometheus.config.file; NO_PROXY lists hosts to reach without it"
+}
