@@ -64,7 +64,8 @@ func newEscapeCommand() *cobra.Command {
 		Long: `Show what kubespawner makes of users' names. Names come from the arguments, or
 one a line from standard input; nothing of a line is trimmed but its end. No hub
 is asked. A name that isn't UTF-8 is reported and not converted, and the exit
-code is then 1; with --scheme its line is empty.
+code is then 1; with --scheme its line is empty. An empty line is reported too,
+and has no form. A byte order mark before the first line is skipped.
 
   escape  {username} in kubespawner 6 and before, and with slug_scheme "escape"
   safe    {username} in kubespawner 7
@@ -133,20 +134,24 @@ type nameReader struct {
 	last bool // the end of input was seen: on a terminal, reading on would ask again
 
 	unit          string    // what a name is: an argument, a line
-	errOut        io.Writer // for names that are not UTF-8
+	errOut        io.Writer // for what is no name
 	read, invalid int       // how many there were
 }
 
-// isValid reports whether the name that was just read is UTF-8, as all names of a hub
-// are, and says so if it isn't.
-func (r *nameReader) isValid(name string) bool {
+// isName reports whether what was just read can be the name of a user: a hub's are UTF-8
+// and not empty. If it can't, isName says so on standard error.
+func (r *nameReader) isName(name string) bool {
 	r.read++
-	if utf8.ValidString(name) {
-		return true
+	switch {
+	case name == "":
+		say(r.errOut, fmt.Sprintf("%s %d is empty", r.unit, r.read), "")
+		return false
+	case !utf8.ValidString(name):
+		r.invalid++
+		say(r.errOut, fmt.Sprintf("%s %d is not UTF-8: %q", r.unit, r.read, remote.Short(name)), "")
+		return false
 	}
-	r.invalid++
-	say(r.errOut, fmt.Sprintf("%s %d is not UTF-8: %q", r.unit, r.read, remote.Short(name)), "")
-	return false
+	return true
 }
 
 func (r *nameReader) next() (string, error) {
@@ -166,6 +171,13 @@ func (r *nameReader) next() (string, error) {
 	if err != nil && (name == "" || !errors.Is(err, io.EOF)) {
 		return "", err
 	}
+	if r.read == 0 && r.end == '\n' {
+		// Windows programs begin a text file with a byte order mark. Alone, it is no line.
+		name = strings.TrimPrefix(name, "\ufeff")
+		if name == "" {
+			return "", io.EOF
+		}
+	}
 	if line, ok := strings.CutSuffix(name, string(rune(r.end))); ok {
 		name = line
 		if r.end == '\n' {
@@ -176,8 +188,8 @@ func (r *nameReader) next() (string, error) {
 }
 
 // writeScheme writes one form a line, each as soon as nothing more is there to
-// read, so that a program can ask and wait for the answer. The line of a name that
-// isn't valid is empty, so that lines of output are those of input.
+// read, so that a program can ask and wait for the answer. The line of what is no name is
+// empty, so that lines of output are those of input.
 func writeScheme(out io.Writer, names *nameReader, as scheme) error {
 	convert := map[scheme]func(string) string{schemeEscape: slug.Escape, schemeSafe: slug.Safe, schemeLabel: slug.Label}[as]
 	w := bufio.NewWriter(out)
@@ -190,7 +202,7 @@ func writeScheme(out io.Writer, names *nameReader, as scheme) error {
 			return errors.Join(w.Flush(), err)
 		}
 		form := ""
-		if names.isValid(name) {
+		if names.isName(name) {
 			form = convert(name)
 		}
 		if _, err := w.WriteString(form + "\n"); err != nil {
@@ -223,7 +235,7 @@ func writeForms(out io.Writer, names *nameReader, o escapeOptions) error {
 		if err != nil {
 			return err
 		}
-		if names.isValid(name) {
+		if names.isName(name) {
 			rows = append(rows, slug.FormsOf(name, o.server))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/olekukonko/tablewriter"
@@ -41,9 +42,9 @@ func terminalWidth(w io.Writer) int {
 	return width
 }
 
-// isTerminal tells whether somebody types what r reads.
-func isTerminal(r io.Reader) bool {
-	file, ok := r.(interface{ Fd() uintptr })
+// isTerminal reports whether a stream is a terminal.
+func isTerminal(stream any) bool {
+	file, ok := stream.(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
@@ -152,14 +153,28 @@ func columnWidth(column int, header []string, rows [][]string) int {
 }
 
 // writeCSV writes a header and rows separated by commas or tabs, quoted where
-// needed, as RFC 4180 has it.
+// needed, as RFC 4180 has it. Programs get cells exactly as they are. On a terminal,
+// what would do something to it is shown as an escape of Go.
 func writeCSV(w io.Writer, separator rune, header []string, rows [][]string) error {
 	writer := csv.NewWriter(w)
 	writer.Comma = separator
 	if err := writer.Write(header); err != nil {
 		return err
 	}
-	return writer.WriteAll(rows)
+	shown := isTerminal(w)
+	for _, row := range rows {
+		if shown {
+			row = slices.Clone(row)
+			for i, cell := range row {
+				row[i] = oneLine(cell)
+			}
+		}
+		if err := writer.Write(row); err != nil {
+			return err
+		}
+	}
+	writer.Flush()
+	return writer.Error()
 }
 
 // writeJSON writes a value for people and programs.
