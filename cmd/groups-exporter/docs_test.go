@@ -116,6 +116,7 @@ func TestPagesTellTheTruth(t *testing.T) {
 		// Of kube-state-metrics, node_exporter and Prometheus.
 		"metric-annotations-allowlist": true, "metric-labels-allowlist": true,
 		"collector.textfile.directory": true, "web.enable-remote-write-receiver": true,
+		"no-run-if-empty": true, // of xargs
 	}
 	for _, command := range allCommands() {
 		command.Flags().VisitAll(func(flag *pflag.Flag) { flags[flag.Name] = true })

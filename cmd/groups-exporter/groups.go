@@ -181,10 +181,40 @@ func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) erro
 	for _, notice := range source.notices(snapshot, result) {
 		say(errOut, notice, "")
 	}
+	for _, notice := range o.unmatched(snapshot) {
+		say(errOut, notice, "")
+	}
 	if o.by == byUser {
 		return writeUsers(out, o.output, o.userRows(snapshot))
 	}
 	return writeGroups(out, o.output, o.groupRows(snapshot))
+}
+
+// unmatched returns a notice for each filter that matches nothing. In a pipe, nobody else
+// would see the difference to a group without members.
+func (o *groupsOptions) unmatched(snapshot *membership.Snapshot) []string {
+	var groups []string
+	for _, g := range snapshot.Groups() {
+		groups = append(groups, g.Name)
+	}
+	users := slices.Collect(snapshot.Users())
+	var notices []string
+	for _, filter := range []struct {
+		flag, what      string
+		patterns, names []string
+	}{{"--group", "group", o.groups, groups}, {"--user", "user", o.users, users}} {
+		for _, pattern := range filter.patterns {
+			if !slices.ContainsFunc(filter.names, membership.Globs([]string{pattern})) {
+				notices = append(notices, fmt.Sprintf("%s %s matches no %s", filter.flag, quote(pattern), filter.what))
+			}
+		}
+	}
+	// Of groups alone, one without members is a result.
+	both := len(o.groups) > 0 && (len(o.users) > 0 || o.by == byUser)
+	if len(notices) == 0 && both && len(o.userRows(snapshot)) == 0 {
+		notices = append(notices, "no user who matches is in a group that matches")
+	}
+	return notices
 }
 
 // groupRows are the groups that were asked for, with those members that were.

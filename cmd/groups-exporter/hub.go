@@ -292,6 +292,9 @@ func (s *source) notices(snapshot *membership.Snapshot, result hub.Result) []str
 	if result.GroupsError != nil {
 		notices = append(notices, "the hub's groups can't be read, so those without members may be missing: "+result.GroupsError.Error())
 	}
+	if len(s.rules.Allow) > 0 && !snapshot.HasGroups() {
+		notices = append(notices, fmt.Sprintf("--allow-group and --deny-group leave no group of the hub: all users are in %s", quote(s.rules.NoneName)))
+	}
 	if name := snapshot.EmptyName(); name != "" {
 		notices = append(notices, fmt.Sprintf("the hub has a group without a name: it is published as %q", name))
 	}

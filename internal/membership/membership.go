@@ -196,6 +196,9 @@ func (s *Snapshot) Rows() iter.Seq[Row] {
 // pseudo-groups that somebody is in.
 func (s *Snapshot) Groups() []Group { return slices.Clone(s.groups) }
 
+// HasGroups reports whether any group of the hub is exported.
+func (s *Snapshot) HasGroups() bool { return slices.Contains(s.exported, true) }
+
 // Active counts, by group, the users who were seen in the given time before the
 // hub was asked. A group without any is not in it.
 func (s *Snapshot) Active(within time.Duration) map[string]int {

@@ -149,6 +149,12 @@ func TestRules(t *testing.T) {
 			if got := listing.Groups(); c.empty != "" && !slices.Contains(got, "") {
 				t.Errorf("the listing has %q, and not the hub's names", got)
 			}
+			isOurs := func(g membership.Group) bool {
+				return slices.Contains(c.rules.PseudoNames(), g.Name) && !slices.Contains(s.Ambiguous(), g.Name)
+			}
+			if got, want := s.HasGroups(), len(slices.DeleteFunc(s.Groups(), isOurs)) > 0; got != want {
+				t.Errorf("has groups: got %v, want %v", got, want)
+			}
 			if s.Memberships() != len(rows(s)) || s.Len() != len(slices.Collect(s.Users())) {
 				t.Errorf("%d memberships of %d users", s.Memberships(), s.Len())
 			}
