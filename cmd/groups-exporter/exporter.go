@@ -225,7 +225,7 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	e.published.Update(func(s *server.State) {
 		record()
 		e.record.Refreshed(now, time.Since(e.began), snapshot)
-		s.Page = e.page()
+		e.show(s)
 		s.Status.Refreshed, s.Status.Error, s.Status.Published = now, "", true
 		s.Status.Users, s.Status.Groups = snapshot.Len(), nil
 		for _, g := range snapshot.Groups() {
@@ -296,7 +296,7 @@ func (e *exporter) replaceUsage(answer *usage.Answer) ([]any, error) {
 	e.published.Update(func(s *server.State) {
 		record()
 		e.record.UsageRead(answer.Resource, time.Now())
-		s.Page = e.page()
+		e.show(s)
 	})
 	return []any{"results", len(answer.Values)}, nil
 }
@@ -313,7 +313,7 @@ func (e *exporter) dropUsage(resource metrics.Resource) {
 	e.published.Update(func(s *server.State) {
 		record()
 		e.record.UsageDropped(resource)
-		s.Page = e.page()
+		e.show(s)
 	})
 }
 
@@ -369,8 +369,13 @@ func (e *exporter) encode(from int) (record func(), err error) {
 	return record, nil
 }
 
-// page is the one with all layers.
-func (e *exporter) page() *exposition.Page { return e.pages[len(e.pages)-1] }
+// show puts the page with all layers into a state. There is none before the first refresh.
+func (e *exporter) show(s *server.State) {
+	s.Page = e.pages[len(e.pages)-1]
+	if s.Page != nil {
+		e.record.Published(s.Page.Size(), s.Page.Series())
+	}
+}
 
 // families returns those in a layer, and what to record when they are published.
 func (e *exporter) families(layer int) (families iter.Seq[*dto.MetricFamily], record func()) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -86,14 +87,27 @@ func TestAScrapeGetsNothingTooOld(t *testing.T) {
 				}
 			}
 		}
+		// What is said of the page holds for the page, also when usage alone has changed.
+		sized := func() {
+			t.Helper()
+			page := e.state().Page
+			var text strings.Builder
+			if _, err := page.WriteTo(&text); err != nil {
+				t.Fatal(err)
+			}
+			series := len(regexp.MustCompile(`(?m)^[^#]`).FindAllString(text.String(), -1))
+			has(true, fmt.Sprintf("groups_exporter_page_size_bytes{namespace=\"n\"} %d\n", text.Len()), fmt.Sprintf("groups_exporter_page_series{namespace=\"n\"} %d\n", series))
+		}
+		sized()
 		const hubMetric, ofHub = "jupyterhub_user_group_info{", "groups_exporter_users{"
 		const cpu, memory = "jupyterhub_user_group_cpu_seconds{", "jupyterhub_user_group_memory_bytes{"
 		has(true, hubMetric, ofHub, cpu, memory)
 		suspended[string(metrics.CPU)] = 2 * time.Hour
 		has(false, cpu)
+		sized()
 		has(true, hubMetric, ofHub, memory)
 		suspended["hub"] = 2 * time.Hour
-		has(false, hubMetric, ofHub, cpu, memory)
+		has(false, hubMetric, ofHub, cpu, memory, "groups_exporter_page_")
 		if status := e.state().Status; status.Published || len(status.Groups) > 0 {
 			t.Errorf("the landing page shows it: %+v", status)
 		}

@@ -62,8 +62,9 @@ each, and by share, so that the sum over the groups is the whole. The shares
 need serve --with share.
 
 The alerts fire when the exporter or the hub is down, when memberships or usage
-are too old, when refreshes fail, when the token lacks a scope, and when series
-are missing that usage is made of.
+are too old, when refreshes fail, when the token lacks a scope, when the metrics
+are nearly too large for VictoriaMetrics, and when series are missing that usage
+is made of.
 
 This asks no hub and no Prometheus.
 

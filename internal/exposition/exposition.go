@@ -182,6 +182,14 @@ func (p *Page) Size() int64 {
 	return p.size
 }
 
+// Series returns the number of series.
+func (p *Page) Series() int {
+	if p == nil {
+		return 0
+	}
+	return p.series
+}
+
 // WriteTo writes the text, unpacking it on the way.
 func (p *Page) WriteTo(w io.Writer) (written int64, err error) {
 	if p == nil {

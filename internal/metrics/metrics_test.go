@@ -207,10 +207,12 @@ func TestSelf(t *testing.T) {
 	h.Answered(200)
 	h.Answered(0)
 	h.Refreshed(time.Unix(1700000000, 500e6), 300*time.Millisecond, university(membership.Rules{}))
+	h.Published(1<<24, 70_000)
 	h.Inconsistent()
 	names := []string{
 		"groups_exporter_hub_up", "groups_exporter_last_refresh_success_timestamp_seconds", "groups_exporter_users", "groups_exporter_memberships",
 		"groups_exporter_hub_requests_total", "groups_exporter_refresh_interval_seconds", "groups_exporter_refresh_failures_total", "groups_exporter_inconsistent_refreshes_total",
+		"groups_exporter_page_size_bytes", "groups_exporter_page_series",
 	}
 	check := func(want string) {
 		t.Helper()
@@ -240,6 +242,12 @@ groups_exporter_hub_up{namespace="hub"} 1
 # HELP groups_exporter_memberships Memberships in the published snapshot.
 # TYPE groups_exporter_memberships gauge
 groups_exporter_memberships{namespace="hub"} 4
+# HELP groups_exporter_page_series Series in what is published about the hub.
+# TYPE groups_exporter_page_series gauge
+groups_exporter_page_series{namespace="hub"} 70000
+# HELP groups_exporter_page_size_bytes Size of what is published about the hub, as text that is not compressed.
+# TYPE groups_exporter_page_size_bytes gauge
+groups_exporter_page_size_bytes{namespace="hub"} 1.6777216e+07
 # HELP groups_exporter_refresh_failures_total Refreshes that failed, by reason.
 # TYPE groups_exporter_refresh_failures_total counter
 groups_exporter_refresh_failures_total{namespace="hub",reason="connect"} 0

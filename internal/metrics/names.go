@@ -73,6 +73,8 @@ const (
 	HubRequests           = "groups_exporter_hub_requests_total"
 	Users                 = "groups_exporter_users"
 	Memberships           = "groups_exporter_memberships"
+	PageSize              = "groups_exporter_page_size_bytes"
+	PageSeries            = "groups_exporter_page_series"
 	UsageFailures         = "groups_exporter_usage_failures_total"
 	UsageInterval         = "groups_exporter_usage_interval_seconds"
 	LastUsageSuccess      = "groups_exporter_last_usage_success_timestamp_seconds"

@@ -20,6 +20,8 @@ type Self struct {
 	lastSuccess   *prometheus.GaugeVec
 	users         *prometheus.GaugeVec
 	memberships   *prometheus.GaugeVec
+	pageSize      *prometheus.GaugeVec
+	pageSeries    *prometheus.GaugeVec
 	failures      *prometheus.CounterVec
 	inconsistent  *prometheus.CounterVec
 	requests      *prometheus.CounterVec
@@ -47,6 +49,8 @@ func NewSelf() *Self {
 		lastSuccess:  gauge(LastRefreshSuccess, "When the last refresh succeeded."),
 		users:        gauge(Users, "Users in the published snapshot."),
 		memberships:  gauge(Memberships, "Memberships in the published snapshot."),
+		pageSize:     gauge(PageSize, "Size of what is published about the hub, as text that is not compressed."),
+		pageSeries:   gauge(PageSeries, "Series in what is published about the hub."),
 		failures:     counter(RefreshFailures, "Refreshes that failed, by reason.", LabelReason),
 		inconsistent: counter(InconsistentRefreshes, "Refreshes during which the list of users changed each time it was read: somebody may be missing."),
 		requests:     counter(HubRequests, "Requests to the hub, by the answer's status code, 0 where none came.", LabelCode),
@@ -61,7 +65,7 @@ func NewSelf() *Self {
 		seriesMissing: gauge(UsageSeriesMissing, "Whether Prometheus lacks a series that usage is made of.", LabelSeries),
 	}
 	s.Registry.MustRegister(
-		s.hubUp, s.interval, s.lastSuccess, s.users, s.memberships, s.failures, s.inconsistent, s.requests, s.duration,
+		s.hubUp, s.interval, s.lastSuccess, s.users, s.memberships, s.pageSize, s.pageSeries, s.failures, s.inconsistent, s.requests, s.duration,
 		s.usageInterval, s.usageSuccess, s.usageFailures, s.unattributed, s.seriesMissing,
 		version.NewCollector(buildInfoPrefix), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -101,6 +105,13 @@ func (h Hub) Refreshed(at time.Time, took time.Duration, snapshot *membership.Sn
 	h.self.memberships.WithLabelValues(h.namespace).Set(float64(snapshot.Memberships()))
 }
 
+// Published records the size of what is published about the hub, in bytes of text, and its
+// series.
+func (h Hub) Published(bytes int64, series int) {
+	h.self.pageSize.WithLabelValues(h.namespace).Set(float64(bytes))
+	h.self.pageSeries.WithLabelValues(h.namespace).Set(float64(series))
+}
+
 // Inconsistent records that a refresh may have missed somebody.
 func (h Hub) Inconsistent() { h.self.inconsistent.WithLabelValues(h.namespace).Inc() }
 
@@ -115,6 +126,8 @@ func (h Hub) Failed(took time.Duration, reason string) {
 func (h Hub) Dropped() {
 	h.self.users.DeleteLabelValues(h.namespace)
 	h.self.memberships.DeleteLabelValues(h.namespace)
+	h.self.pageSize.DeleteLabelValues(h.namespace)
+	h.self.pageSeries.DeleteLabelValues(h.namespace)
 }
 
 // Usage starts the families of a resource that is asked for at an interval: no query

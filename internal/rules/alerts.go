@@ -10,6 +10,10 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
+// victoriaMetricsLimit is the most that VictoriaMetrics takes of a target by default, in
+// bytes of text that is not compressed. Prometheus has no limit by default.
+const victoriaMetricsLimit = 16 << 20
+
 // Alerts returns rules that alert when memberships or usage are missing, or aren't what
 // they should be.
 func Alerts(q promql.Queries) Group {
@@ -41,6 +45,11 @@ func Alerts(q promql.Queries) Group {
 				hub, q.OfHubs(metrics.RefreshFailures, promql.Is(metrics.LabelReason, "scope")), q.OfHubs(metrics.HubUp)),
 			"The token for the hub of {{ $labels.namespace }} may not read what is needed",
 			"Its role needs the scopes list:users and read:users:groups (c.JupyterHub.load_roles). The exporter's log names the one that is missing."),
+		alert("GroupsExporterPageLarge", 15*time.Minute, "info",
+			// Four fifths: over the whole, this series isn't stored either.
+			fmt.Sprintf("max by (%s) (%s) > 0.8 * %d", hub, q.OfHubs(metrics.PageSize), victoriaMetricsLimit),
+			"What the exporter publishes of {{ $labels.namespace }} is {{ $value | humanize1024 }}B",
+			"VictoriaMetrics refuses more than 16 MiB, unless -promscrape.maxScrapeSize allows it: then all memberships are gone. Prometheus refuses what is over body_size_limit, if that is set. Raise the limit, or publish fewer series: --usernames omit, --allow-group, --deny-group, fewer values of --with."),
 		alert("GroupsExporterUsageOld", 15*time.Minute, "warning",
 			// Also if none has ever succeeded: then there is no time of it.
 			fmt.Sprintf("max by (%[1]s) (%[2]s)\nunless on (%[1]s)\ntime() - max by (%[1]s) (%[3]s)\n< 3 * max by (%[1]s) (%[2]s) + 300",
