@@ -45,6 +45,9 @@ func (o *dumpOptions) complete(getenv func(string) string) error {
 	if err := o.hub.complete(getenv); err != nil {
 		return err
 	}
+	if err := o.publish.checkNamespace(o.hub.namespace); err != nil {
+		return err
+	}
 	return o.usage.complete(o.hub.namespace)
 }
 

@@ -220,11 +220,13 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	if e.usage.client == nil {
 		e.snapshot = nil // nothing will be joined to it, and it is large
 	}
+	omittedUsers, omittedGroups := metrics.TooLong(e.publish.metrics(), snapshot)
 	defer debug.FreeOSMemory() // what the refresh took, which the next one takes in minutes
 	now := time.Now()
 	e.published.Update(func(s *server.State) {
 		record()
 		e.record.Refreshed(now, time.Since(e.began), snapshot)
+		e.record.Omitted(len(omittedUsers), len(omittedGroups))
 		e.show(s)
 		s.Status.Refreshed, s.Status.Error, s.Status.Published = now, "", true
 		s.Status.Users, s.Status.Groups = snapshot.Len(), nil

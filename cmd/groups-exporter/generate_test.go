@@ -168,6 +168,7 @@ func TestEveryMetricIsInTheReference(t *testing.T) {
 	h := self.Hub("hub", time.Minute, "connect")
 	h.Answered(200)
 	h.Refreshed(time.Now(), time.Second, snapshot)
+	h.Omitted(0, 0)
 	h.Published(1, 1)
 	h.Usage(metrics.Memory, time.Minute, "query")
 	h.UsageRead(metrics.Memory, time.Now())

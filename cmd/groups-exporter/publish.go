@@ -53,6 +53,7 @@ type publishOptions struct {
 	with      []extra
 	usernames usernames
 	maxSeries int
+	maxLabel  int // bytes; 0 for any
 }
 
 func (o *publishOptions) addFlags(cmd *cobra.Command) {
@@ -60,6 +61,7 @@ func (o *publishOptions) addFlags(cmd *cobra.Command) {
 	o.prefix.addFlag(cmd)
 	addChoices(cmd, &o.with, "with", "publish more: a series for each user, each membership's share of the user, or activity and servers by group", extras()...)
 	cmd.Flags().IntVar(&o.maxSeries, "max-series", 1_000_000, "publish nothing new where it would be more series than `N`")
+	cmd.Flags().IntVar(&o.maxLabel, "max-label-length", 0, "leave out users and groups of whom a label value would be longer than `N` bytes, for a Prometheus with label_value_length_limit (default any length)")
 	addChoice(cmd, &o.usernames, "usernames", "omit leaves out users' names: no metrics by user, and usage summed by group", includeUsernames, omitUsernames)
 }
 
@@ -70,8 +72,19 @@ func (o *publishOptions) complete(getenv func(string) string) error {
 	if o.maxSeries <= 0 {
 		return usagef("--max-series has to be more than 0")
 	}
+	if o.maxLabel != 0 && o.maxLabel < metrics.MinLabelLength {
+		return usagef("--max-label-length has to be %d or more", metrics.MinLabelLength)
+	}
 	if o.usernames == omitUsernames && (slices.Contains(o.with, withUserInfo) || slices.Contains(o.with, withShare)) {
 		return usagef("user-info and share have users' names, which --usernames=omit leaves out")
+	}
+	return nil
+}
+
+// checkNamespace refuses a namespace that would leave out all series.
+func (o *publishOptions) checkNamespace(namespace string) error {
+	if o.maxLabel > 0 && len(namespace) > o.maxLabel {
+		return usagef("--namespace is longer than --max-label-length allows: nothing would be published")
 	}
 	return nil
 }
@@ -82,12 +95,51 @@ func (o *publishOptions) metrics() metrics.Options {
 		UserInfo:      slices.Contains(o.with, withUserInfo),
 		Share:         slices.Contains(o.with, withShare),
 		Activity:      slices.Contains(o.with, withActivity),
-		OmitUsernames: o.usernames == omitUsernames,
+		OmitUsernames: o.usernames == omitUsernames, MaxLabelLength: o.maxLabel,
 	}
 }
 
-// notices say what was asked for and can't be published.
+// notices say what can't be published, or not be stored.
 func (o *publishOptions) notices(snapshot *membership.Snapshot) []string {
+	return slices.Concat(o.lengthNotices(snapshot), o.activityNotices(snapshot))
+}
+
+// azureLimit is the label_value_length_limit of Azure's managed Prometheus, in bytes.
+const azureLimit = 1023
+
+// lengthNotices name users and groups with long label values.
+func (o *publishOptions) lengthNotices(snapshot *membership.Snapshot) []string {
+	options, text := o.metrics(), "the series of %s %s are left out: a label value would be over %d bytes (--max-label-length)"
+	if options.MaxLabelLength == 0 {
+		options.MaxLabelLength = azureLimit - 1
+		text = "%s %s: a label value is over %d bytes. If Prometheus has a label_value_length_limit, like the 1023 of Azure's, it may store no series at all: --max-label-length leaves these out"
+	}
+	users, groups := metrics.TooLong(options, snapshot)
+	var notices []string
+	for _, long := range []struct {
+		one, many string
+		names     []string
+	}{{"user", "users", users}, {"group", "groups", groups}} {
+		if len(long.names) == 0 {
+			continue
+		}
+		what, short := long.many, make([]string, len(long.names))
+		if len(short) == 1 {
+			what = long.one
+		}
+		for i, name := range long.names {
+			short[i] = quote(cut(name, shortName))
+		}
+		notices = append(notices, fmt.Sprintf(text, what, some(short), options.MaxLabelLength))
+	}
+	return notices
+}
+
+// shortName is how many columns of a long name are shown.
+const shortName = 20
+
+// activityNotices say which activity was asked for and can't be published.
+func (o *publishOptions) activityNotices(snapshot *membership.Snapshot) []string {
 	if !slices.Contains(o.with, withActivity) {
 		return nil
 	}

@@ -64,6 +64,9 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 	if err := o.completeHub(getenv); err != nil {
 		return err
 	}
+	if err := o.publish.checkNamespace(o.hub.namespace); err != nil {
+		return err
+	}
 	o.python.complete(&o.usage)
 	if err := o.usage.complete(o.hub.namespace); err != nil {
 		return err

@@ -23,6 +23,36 @@ type Options struct {
 	UserInfo, Share, Activity bool
 	// OmitUsernames leaves out every family with user names.
 	OmitUsernames bool
+	// MaxLabelLength leaves out every series with a longer label value, in bytes; 0 leaves
+	// out none. It is at least MinLabelLength.
+	MaxLabelLength int
+}
+
+// MinLabelLength is the least MaxLabelLength. Kubernetes' names and kubespawner's forms, but
+// for username_escaped, are not longer. So a user has either all series or none.
+const MinLabelLength = 64
+
+// TooLong returns the names of which Families leaves out the series, as some label value is
+// too long: users, by the form in username_escaped, and groups.
+func TooLong(o Options, s *membership.Snapshot) (users, groups []string) {
+	if o.MaxLabelLength == 0 {
+		return nil, nil
+	}
+	for _, g := range s.Groups() {
+		if len(g.Name) > o.MaxLabelLength {
+			groups = append(groups, g.Name)
+		}
+	}
+	if o.OmitUsernames {
+		return nil, groups
+	}
+	for name := range s.Users() {
+		// A byte is escaped by three at most: of nearly all names the form isn't needed.
+		if 3*len(name) > o.MaxLabelLength && len(slug.Escape(name)) > o.MaxLabelLength {
+			users = append(users, name)
+		}
+	}
+	return users, groups
 }
 
 // partSize is how many metrics come in one part of a family: enough that its
@@ -57,7 +87,7 @@ func Families(o Options, snapshots ...*membership.Snapshot) iter.Seq[*dto.Metric
 			if !f.on {
 				continue
 			}
-			p := newPart(Name(o.Prefix, f.name), f.help, f.labels, yield)
+			p := newPart(o, f.name, f.help, f.labels, yield)
 			for _, s := range snapshots {
 				if !f.fill(s, p) {
 					return
@@ -179,16 +209,19 @@ type part struct {
 	values  []float64
 	labels  []string // the values of one metric's labels after the other
 	width   int
+	longest int // of a label value, in bytes; 0 for any
 	yield   func(*dto.MetricFamily) bool
 }
 
-func newPart(name, help string, labels []string, yield func(*dto.MetricFamily) bool) *part {
+func newPart(o Options, family, help string, labels []string, yield func(*dto.MetricFamily) bool) *part {
+	name := Name(o.Prefix, family)
 	p := &part{
 		family:  dto.MetricFamily{Name: &name, Help: &help, Type: dto.MetricType_GAUGE.Enum()},
 		metrics: make([]*dto.Metric, partSize),
 		values:  make([]float64, partSize),
 		labels:  make([]string, partSize*len(labels)),
 		width:   len(labels),
+		longest: o.MaxLabelLength,
 		yield:   yield,
 	}
 	metrics := make([]dto.Metric, partSize)
@@ -208,9 +241,16 @@ func newPart(name, help string, labels []string, yield func(*dto.MetricFamily) b
 	return p
 }
 
-// add adds a metric by its value and its labels' values. It returns false where no
-// more are wanted.
+// add adds a metric by its value and its labels' values, unless one of these is too long.
+// It returns false where no more are wanted.
 func (p *part) add(value float64, labels ...string) bool {
+	if p.longest > 0 {
+		for _, label := range labels {
+			if len(label) > p.longest {
+				return true
+			}
+		}
+	}
 	n := len(p.family.Metric)
 	p.values[n] = value
 	copy(p.labels[n*p.width:(n+1)*p.width], labels)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,6 +139,52 @@ lab_group_members{namespace="hub",usergroup="none"} 1
 }
 
 // What the hub doesn't tell is not published as zero.
+// A user with a label value that is too long has no series in any family, and neither has
+// such a group. All others have theirs.
+func TestTooLongIsLeftOutWhole(t *testing.T) {
+	long := strings.Repeat("\u4e2d", 22) // 66 bytes, and 198 escaped
+	group := strings.Repeat("g", 101)
+	now := time.Now()
+	listing := membership.NewListing(now,
+		membership.User{Name: "ada", Groups: []string{"bio", group}, LastActivity: now},
+		membership.User{Name: long, Groups: []string{"bio"}, LastActivity: now},
+		membership.User{Name: strings.Repeat("b", 100), Groups: []string{group[1:]}, LastActivity: now},
+		membership.User{Name: strings.Repeat("C", 34), LastActivity: now}) // 102 escaped
+	listing.HasActivity, listing.HasServers = true, true
+	snapshot := membership.New("hub", listing, membership.Rules{})
+	all := metrics.Options{UserInfo: true, Share: true, Activity: true}
+	limited := all
+	limited.MaxLabelLength = 100
+
+	everything := func(o metrics.Options) string {
+		var rows []metrics.UsageRow
+		for row := range snapshot.Rows() {
+			rows = append(rows, metrics.UsageRow{User: row.User, Group: row.Group, Value: 1})
+		}
+		return text(t, o, snapshot) + textOf(t, metrics.UsageFamily(o, metrics.CPU, metrics.Usage{Namespace: "hub", Rows: slices.Values(rows)}))
+	}
+	var want strings.Builder
+	for line := range strings.Lines(everything(all)) {
+		if !strings.Contains(line, long) && !strings.Contains(line, group+`"`) && !strings.Contains(line, "CCC") {
+			want.WriteString(line)
+		}
+	}
+	if diff := cmp.Diff(want.String(), everything(limited)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	users, groups := metrics.TooLong(limited, snapshot)
+	if diff := cmp.Diff([]string{strings.Repeat("C", 34), long}, users) + cmp.Diff([]string{group}, groups); diff != "" {
+		t.Error(diff)
+	}
+	limited.OmitUsernames = true
+	if users, groups := metrics.TooLong(limited, snapshot); len(users) != 0 || len(groups) != 1 {
+		t.Errorf("without users' names: users %q, groups %q", users, groups)
+	}
+	if users, groups := metrics.TooLong(all, snapshot); len(users)+len(groups) != 0 {
+		t.Errorf("without a limit: users %q, groups %q", users, groups)
+	}
+}
+
 func TestUnknownActivityIsNotZero(t *testing.T) {
 	snapshot := membership.New("hub", membership.NewListing(time.Time{}, membership.User{Name: "ada"}), membership.Rules{})
 	if got := text(t, metrics.Options{Activity: true}, snapshot); strings.Contains(got, "active") || strings.Contains(got, "servers") {
@@ -207,12 +254,13 @@ func TestSelf(t *testing.T) {
 	h.Answered(200)
 	h.Answered(0)
 	h.Refreshed(time.Unix(1700000000, 500e6), 300*time.Millisecond, university(membership.Rules{}))
+	h.Omitted(2, 0)
 	h.Published(1<<24, 70_000)
 	h.Inconsistent()
 	names := []string{
 		"groups_exporter_hub_up", "groups_exporter_last_refresh_success_timestamp_seconds", "groups_exporter_users", "groups_exporter_memberships",
 		"groups_exporter_hub_requests_total", "groups_exporter_refresh_interval_seconds", "groups_exporter_refresh_failures_total", "groups_exporter_inconsistent_refreshes_total",
-		"groups_exporter_page_size_bytes", "groups_exporter_page_series",
+		"groups_exporter_omitted_names", "groups_exporter_page_size_bytes", "groups_exporter_page_series",
 	}
 	check := func(want string) {
 		t.Helper()
@@ -242,6 +290,10 @@ groups_exporter_hub_up{namespace="hub"} 1
 # HELP groups_exporter_memberships Memberships in the published snapshot.
 # TYPE groups_exporter_memberships gauge
 groups_exporter_memberships{namespace="hub"} 4
+# HELP groups_exporter_omitted_names Users and groups whose series are left out, as a label value would be too long.
+# TYPE groups_exporter_omitted_names gauge
+groups_exporter_omitted_names{kind="group",namespace="hub"} 0
+groups_exporter_omitted_names{kind="user",namespace="hub"} 2
 # HELP groups_exporter_page_series Series in what is published about the hub.
 # TYPE groups_exporter_page_series gauge
 groups_exporter_page_series{namespace="hub"} 70000

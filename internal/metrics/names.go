@@ -73,6 +73,7 @@ const (
 	HubRequests           = "groups_exporter_hub_requests_total"
 	Users                 = "groups_exporter_users"
 	Memberships           = "groups_exporter_memberships"
+	OmittedNames          = "groups_exporter_omitted_names"
 	PageSize              = "groups_exporter_page_size_bytes"
 	PageSeries            = "groups_exporter_page_series"
 	UsageFailures         = "groups_exporter_usage_failures_total"
@@ -96,4 +97,5 @@ const (
 	LabelCode      = "code"
 	LabelResource  = "resource"
 	LabelSeries    = "series"
+	LabelKind      = "kind"
 )

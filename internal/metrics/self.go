@@ -20,6 +20,7 @@ type Self struct {
 	lastSuccess   *prometheus.GaugeVec
 	users         *prometheus.GaugeVec
 	memberships   *prometheus.GaugeVec
+	omitted       *prometheus.GaugeVec
 	pageSize      *prometheus.GaugeVec
 	pageSeries    *prometheus.GaugeVec
 	failures      *prometheus.CounterVec
@@ -49,6 +50,7 @@ func NewSelf() *Self {
 		lastSuccess:  gauge(LastRefreshSuccess, "When the last refresh succeeded."),
 		users:        gauge(Users, "Users in the published snapshot."),
 		memberships:  gauge(Memberships, "Memberships in the published snapshot."),
+		omitted:      gauge(OmittedNames, "Users and groups whose series are left out, as a label value would be too long.", LabelKind),
 		pageSize:     gauge(PageSize, "Size of what is published about the hub, as text that is not compressed."),
 		pageSeries:   gauge(PageSeries, "Series in what is published about the hub."),
 		failures:     counter(RefreshFailures, "Refreshes that failed, by reason.", LabelReason),
@@ -65,7 +67,7 @@ func NewSelf() *Self {
 		seriesMissing: gauge(UsageSeriesMissing, "Whether Prometheus lacks a series that usage is made of.", LabelSeries),
 	}
 	s.Registry.MustRegister(
-		s.hubUp, s.interval, s.lastSuccess, s.users, s.memberships, s.pageSize, s.pageSeries, s.failures, s.inconsistent, s.requests, s.duration,
+		s.hubUp, s.interval, s.lastSuccess, s.users, s.memberships, s.omitted, s.pageSize, s.pageSeries, s.failures, s.inconsistent, s.requests, s.duration,
 		s.usageInterval, s.usageSuccess, s.usageFailures, s.unattributed, s.seriesMissing,
 		version.NewCollector(buildInfoPrefix), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -105,6 +107,12 @@ func (h Hub) Refreshed(at time.Time, took time.Duration, snapshot *membership.Sn
 	h.self.memberships.WithLabelValues(h.namespace).Set(float64(snapshot.Memberships()))
 }
 
+// Omitted records of how many users and groups the series are left out.
+func (h Hub) Omitted(users, groups int) {
+	h.self.omitted.WithLabelValues(h.namespace, "user").Set(float64(users))
+	h.self.omitted.WithLabelValues(h.namespace, "group").Set(float64(groups))
+}
+
 // Published records the size of what is published about the hub, in bytes of text, and its
 // series.
 func (h Hub) Published(bytes int64, series int) {
@@ -126,6 +134,7 @@ func (h Hub) Failed(took time.Duration, reason string) {
 func (h Hub) Dropped() {
 	h.self.users.DeleteLabelValues(h.namespace)
 	h.self.memberships.DeleteLabelValues(h.namespace)
+	h.self.omitted.DeletePartialMatch(prometheus.Labels{LabelNamespace: h.namespace})
 	h.self.pageSize.DeleteLabelValues(h.namespace)
 	h.self.pageSeries.DeleteLabelValues(h.namespace)
 }

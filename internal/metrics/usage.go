@@ -32,7 +32,7 @@ func UsageFamily(o Options, resource Resource, hubs ...Usage) iter.Seq[*dto.Metr
 		labels, fill = labels[:2], usageByGroup
 	}
 	return func(yield func(*dto.MetricFamily) bool) {
-		p := newPart(Name(o.Prefix, name), help, labels, yield)
+		p := newPart(o, name, help, labels, yield)
 		for _, hub := range hubs {
 			if !fill(hub, p) {
 				return
