@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,7 +43,7 @@ func TestRecipesForNobody(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			cmd := exec.CommandContext(t.Context(), "bash", "-c", "set -eo pipefail\n"+text)
 			cmd.Dir, cmd.Stdout, cmd.Stderr = t.TempDir(), &stdout, &stderr
-			cmd.Env = append(env, "PATH="+bin+":/usr/bin:/bin")
+			cmd.Env = slices.Concat(env, []string{"PATH=" + bin + ":/usr/bin:/bin"})
 			if err := cmd.Run(); err != nil {
 				t.Errorf("line %d: %v\n%s\n%s", block.Line, err, text, &stderr)
 			}

@@ -293,7 +293,7 @@ func (s *source) notices(snapshot *membership.Snapshot, result hub.Result) []str
 		notices = append(notices, "the hub's groups can't be read, so those without members may be missing: "+result.GroupsError.Error())
 	}
 	if len(s.rules.Allow) > 0 && !snapshot.HasGroups() {
-		notices = append(notices, fmt.Sprintf("--allow-group and --deny-group leave no group of the hub: all users are in %s", quote(s.rules.NoneName)))
+		notices = append(notices, "--allow-group and --deny-group leave no group of the hub: all users are in "+quote(s.rules.NoneName))
 	}
 	if name := snapshot.EmptyName(); name != "" {
 		notices = append(notices, fmt.Sprintf("the hub has a group without a name: it is published as %q", name))

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -38,6 +39,8 @@ func main() {
 	// Near the limit of its container it collects garbage rather than be killed. Where
 	// there is no limit, or GOMEMLIMIT is set, this does nothing.
 	_, _ = memlimit.Set(memlimit.WithProvider(memlimit.FromCgroup))
+	// net/http logs what a server sends unasked, which may hold a token.
+	log.SetOutput(io.Discard)
 	// A closed pipe is then an error of the write, which ends us quietly.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/grafana/grafana-foundation-sdk/go/bargauge"
 	"github.com/grafana/grafana-foundation-sdk/go/common"
@@ -125,11 +126,11 @@ const cores = "sishort"
 
 // byHub is the legend of a hub.
 func (o Options) byHub() string {
-	legend := "{{namespace}}"
+	legend := []string{"{{namespace}}"}
 	for _, label := range o.Clusters {
-		legend += " {{" + label + "}}"
+		legend = append(legend, "{{"+label+"}}")
 	}
-	return legend
+	return strings.Join(legend, " ")
 }
 
 // byGroup is the legend of a group.

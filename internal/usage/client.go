@@ -86,11 +86,10 @@ func New(o Options) (*Client, error) {
 // Read queries what is used of a resource now. Its error is an *Error.
 func (c *Client) Read(ctx context.Context, resource metrics.Resource) (*Answer, error) {
 	// Join finds the users: Prometheus need not have the memberships.
-	query, name := "", model.LabelName("")
-	if queries := c.ofNamespace(); resource == metrics.HomeDir {
+	queries := c.ofNamespace()
+	query, name := queries.ByOwner(resource), model.LabelName(promql.Owner)
+	if resource == metrics.HomeDir {
 		query, name = queries.Directories(), promql.Directory
-	} else {
-		query, name = queries.ByOwner(resource), promql.Owner
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
