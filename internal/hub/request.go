@@ -40,7 +40,7 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, decode 
 		switch {
 		case err == nil:
 			return struct{}{}, nil
-		case !err.temporary() || ctx.Err() != nil || err.RetryAfter > maxWait:
+		case !err.temporary() || ctx.Err() != nil || err.RetryAfter > maxWait || !hasTimeFor(ctx, err.RetryAfter):
 			return struct{}{}, backoff.Permanent(err)
 		case err.RetryAfter > 0:
 			return struct{}{}, errors.Join(err, &backoff.RetryAfterError{Duration: err.RetryAfter})
@@ -55,6 +55,13 @@ func (c *Client) get(ctx context.Context, path string, query url.Values, decode 
 		return hubErr // without what was joined to it
 	}
 	return err
+}
+
+// hasTimeFor reports whether a wait ends before the context does. If it doesn't, the hub's own error
+// says more than that time has run out.
+func hasTimeFor(ctx context.Context, wait time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return !ok || wait < time.Until(deadline)
 }
 
 // temporary reports whether it may help to try again. A request that timed out is not repeated,
