@@ -21,8 +21,8 @@ func RecordedByGroup(resource metrics.Resource, share bool) string {
 	return recorded("namespace_usergroup", resource, "")
 }
 
-// recorded returns a name of the form level:metric:operation. All requests are series
-// of one metric, whose label resource is gone, so the level says which resource it is.
+// recorded returns a name of the form level:metric:operation. All requests are series of
+// one metric, and the sum drops its label resource, so the level names the resource.
 func recorded(level string, resource metrics.Resource, prefix string) string {
 	switch resource {
 	case metrics.Memory:

@@ -4,26 +4,26 @@ import "github.com/groups-exporter/groups-exporter/internal/metrics"
 
 // The labels in which kube-state-metrics exports the pod annotation and the pod label
 // hub.jupyter.org/username. kubespawner writes the user's name into the annotation and
-// a form of it into the label. What else makes pods for a user, like Dask Gateway, is
-// configured by hand and may write a form into the annotation too.
+// a form of it into the label. Other software that creates pods for a user, like Dask
+// Gateway, is configured by hand and may write a form into the annotation too.
 const (
 	UserAnnotation = "annotation_hub_jupyter_org_username"
 	UserLabel      = "label_hub_jupyter_org_username"
 )
 
-// Labels of results that are no user's name yet.
+// The labels of results that have no username yet.
 const (
 	// Owner is the user to whom a pod belongs: the user's name, or a form of it.
 	Owner = "owner"
-	// Directory is the name of a directory, as prometheus-dirsize-exporter has it.
+	// Directory is the name of a directory, as prometheus-dirsize-exporter exports it.
 	Directory = "directory"
 )
 
-// lookback is how long a pod that has ended keeps its owner for the rate of its CPU,
-// which goes on for as long.
+// lookback is how long a pod keeps its owner after its end. The rate of its CPU over five
+// minutes continues for as long.
 const lookback = "[5m]"
 
-// PodOwners returns the selectors of the series that say whose a pod is.
+// PodOwners returns the selectors of the series that name the owner of a pod.
 func (q Queries) PodOwners(matchers ...string) (annotations, labels string) {
 	return q.pods(PodAnnotations, append(matchers, UserAnnotation+`!=""`)...),
 		q.pods(PodLabels, append(matchers, UserLabel+`!=""`)...)
@@ -39,8 +39,8 @@ func (q Queries) Owners() string {
 		copyLabel(labels, UserLabel, Owner))
 }
 
-// recentOwners is Owners with the pods that ended a moment ago. If another pod of the
-// same name exists by now, that one decides.
+// recentOwners is like Owners, but includes pods that ended within the lookback. If a new
+// pod has the same name, its owner takes precedence.
 func (q Queries) recentOwners() string {
 	annotations, labels := q.PodOwners()
 	return q.best([]string{"pod"}, Owner,
@@ -58,7 +58,7 @@ func (q Queries) ownersFor(resource metrics.Resource) string {
 	return q.Owners()
 }
 
-// recordedUsersFor is ownersFor with users that rules have recorded.
+// recordedUsersFor is like ownersFor, but returns the users that rules have recorded.
 func (q Queries) recordedUsersFor(resource metrics.Resource) string {
 	recorded := q.OfHubs(RecordedPodUsers)
 	if resource == metrics.CPU {
@@ -68,8 +68,9 @@ func (q Queries) recordedUsersFor(resource metrics.Resource) string {
 }
 
 // PodUsers returns the user of each pod that has an owner: series of value 1 with the
-// labels namespace, pod and username. The owners are an expression like Owners. An
-// owner that is neither the name of a user nor a form of one is taken for a name.
+// labels namespace, pod and username. Its argument is an expression for owners, like that
+// of Owners. An owner that is neither the name of a user nor a form of one is taken for a
+// name.
 func (q Queries) PodUsers(owners string) string {
 	return call("group by ("+q.Labels("pod", metrics.LabelUsername)+")",
 		owners,
@@ -79,10 +80,10 @@ func (q Queries) PodUsers(owners string) string {
 		copyLabel(owners, Owner, metrics.LabelUsername))
 }
 
-// namedByForm returns users by the forms of their names that differ from the name:
+// namedByForm returns users by those forms of their names that differ from the name:
 // series of value 1 with the labels namespace, owner and username. Such a form ends in
-// a hash, or has a hyphen before each escaped byte. A name that looks like a form is
-// in the result as itself, so that its pods go to nobody else.
+// a hash, or has a hyphen before each escaped byte. A name that looks like a form stands
+// for itself, so that its pods don't count for another user.
 func (q Queries) namedByForm() string {
 	const hashed = `=~".+---[0-9a-f]{8}"`
 	return q.best([]string{Owner}, metrics.LabelUsername,
@@ -93,8 +94,8 @@ func (q Queries) namedByForm() string {
 }
 
 // directoryUsers returns users by the names that their directories may have: series of
-// value 1 with the labels namespace, directory and username. If a directory's name is
-// the safe form of one user's name and the escaped form of another's, the first owns it.
+// value 1 with the labels namespace, directory and username. If a directory's name is the
+// safe form of one user's name and the escaped form of another's, the former owns it.
 func (q Queries) directoryUsers() string {
 	return q.best([]string{Directory}, metrics.LabelUsername,
 		"2 * "+q.usersBy(metrics.UserGroupInfo, metrics.LabelSafe, Directory, ""),

@@ -1,6 +1,6 @@
-// Package promql writes the queries of usage by user and by group, and the names
-// under which rules record their results. Rules, dashboard and exporter share the
-// same text. The package only writes queries; it never runs one.
+// Package promql writes the queries for usage by user and by group, and the names
+// under which rules record their results. The rules, the dashboard and the exporter
+// share the same text. The package only writes queries; it never runs one.
 package promql
 
 import (
@@ -17,14 +17,15 @@ import (
 type Queries struct {
 	// Prefix is the prefix of the membership metrics, as metrics.Name takes it.
 	Prefix string
-	// Hubs are label matchers that every selector gets, like those that Is returns.
+	// Hubs are label matchers, such as those returned by Is, that are added to every
+	// selector.
 	Hubs []string
-	// Groups are label matchers that selectors of memberships get beside Hubs.
+	// Groups are label matchers that are added to selectors of memberships.
 	Groups []string
 	// Pods is an RE2 expression. If it is set, only pods whose whole name matches count.
 	Pods string
 	// Clusters are the labels that identify a cluster in a store that holds several.
-	// They join every "by" and "on", and so every result.
+	// They are added to every "by" and "on", so every result has them.
 	Clusters []string
 	// MultipleName is the name of the pseudo-group for users in several groups,
 	// membership.DefaultMultipleName if empty.
@@ -68,10 +69,10 @@ func (q Queries) Labels(labels ...string) string {
 	return strings.Join(slices.Concat([]string{metrics.LabelNamespace}, q.Clusters, labels), ", ")
 }
 
-// best returns one series of value 1 for each value of the labels by: that with the
-// largest value in the vectors. Its labels are those by and the given label, whose value
-// is what the vectors may disagree about. Two series would make a join fail, or count
-// twice.
+// best returns a single series of value 1 for each combination of the labels by. It is
+// made from the series with the largest value in the vectors, and also has that series'
+// value of the given label, which the vectors may disagree about. With two series, a join
+// would fail or count twice.
 func (q Queries) best(by []string, label string, vectors ...string) string {
 	return call("group by ("+q.Labels(append(by, label)...)+")",
 		call("topk by ("+q.Labels(by...)+")", "1,", strings.Join(vectors, "\nor\n")))
@@ -82,8 +83,8 @@ func copyLabel(vector, from, to string) string {
 	return fmt.Sprintf(`label_join(%s, "%s", "", "%s")`, vector, to, from)
 }
 
-// call returns a call of a function or an aggregation, with each line of its argument
-// on a line of its own.
+// call returns a call of a function or an aggregation, with its argument indented on
+// separate lines.
 func call(function string, lines ...string) string {
 	return function + " (\n  " + strings.ReplaceAll(strings.Join(lines, "\n"), "\n", "\n  ") + "\n)"
 }

@@ -7,22 +7,22 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 )
 
-// Source is a kind of series that usage is made of.
+// Source is a kind of series that usage is computed from.
 type Source struct {
 	// Metric is the metric's name.
 	Metric string
-	// Selectors select the series in all namespaces. One of them is enough.
+	// Selectors select the series in all namespaces. It is enough if one of them finds any.
 	Selectors []string
-	// Of are the resources that need it.
+	// Of lists the resources that need the series.
 	Of []metrics.Resource
-	// Anywhere is set if it is enough that some namespace has such series: the pods of
-	// a hub may all be without requests.
+	// Anywhere is set if it is enough that any namespace has such series: it may be that no
+	// pod of the hub requests anything.
 	Anywhere bool
-	// Optional is set if a whole cluster may be without it.
+	// Optional is set if a whole cluster may lack such series.
 	Optional bool
 }
 
-// Sources returns the kinds of series that usage is made of.
+// Sources returns the kinds of series that usage is computed from.
 func (q Queries) Sources() []Source {
 	ofPods := []metrics.Resource{
 		metrics.Memory, metrics.CPU, metrics.MemoryRequests, metrics.CPURequests, metrics.GPURequests, metrics.GPUSliceRequests,
@@ -45,11 +45,11 @@ func (q Queries) Sources() []Source {
 	})
 }
 
-// Gaps returns what is missing now of the usage of hubs: how many pods lack a series,
-// or 1 if a whole kind of series is gone, with the labels namespace and series. It has
-// no result if nothing is missing. Each series of a pod begins and ends at a moment of
-// its own, so a pod lacks one only if it was there five minutes ago, and hasn't had the
-// series for ten.
+// Gaps returns which series are missing from the usage of hubs now, with the labels
+// namespace and series. The value is the number of pods that lack the series, or 1 if a
+// whole kind of series is gone. If nothing is missing, the result is empty. The series of
+// a pod don't begin and end at the same moment, so a pod lacks one only if the pod existed
+// five minutes ago and hasn't had the series for ten minutes.
 func (q Queries) Gaps() string {
 	const then, recent = " offset 5m", "[10m]"
 	pod, hub := "("+q.Labels("pod")+")", "("+q.Labels()+")"
@@ -79,9 +79,9 @@ func (q Queries) Gaps() string {
 		"\nor\nmax by (" + q.Labels(metrics.LabelSeries) + ") (" + q.OfHubs(metrics.UsageSeriesMissing) + ") == 1"
 }
 
-// MixedClusters returns how many clusters have pods with owners in the namespace of a
-// hub, for each namespace with more than one. No label tells the clusters apart, so
-// usage of all of them counts for each hub.
+// MixedClusters returns the number of clusters whose pods with owners share the namespace
+// of a hub, for each namespace with more than one. Queries without Clusters can't tell
+// them apart, so the usage of all of them counts for each hub.
 func (q Queries) MixedClusters() string {
 	annotations, labels := q.PodOwners(`cluster!=""`)
 	return call("count by ("+q.Labels()+")", call("group by ("+q.Labels("cluster")+")", annotations, "or", labels)) +

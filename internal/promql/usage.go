@@ -6,8 +6,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 )
 
-// The metrics of the kubelet's cAdvisor, of kube-state-metrics and of
-// prometheus-dirsize-exporter that usage is made of.
+// The metrics that usage is computed from. They are those of the kubelet's cAdvisor, of
+// kube-state-metrics and of prometheus-dirsize-exporter.
 const (
 	ContainerMemory   = "container_memory_working_set_bytes"
 	ContainerCPU      = "container_cpu_usage_seconds_total"
@@ -18,15 +18,15 @@ const (
 	DirectorySize     = "dirsize_total_size_bytes"
 )
 
-// Which series of cAdvisor are containers, and which are a pod as a whole. The pause
-// container is neither: it has a name and no container, or is called POD.
+// The matchers for series of cAdvisor that are containers, and for those that are a pod as
+// a whole. The pause container is neither: it has the label name and no label container,
+// or the value POD.
 const (
 	isContainer = `container!="",container!="POD"`
 	isPod       = `container="",name="",pod!=""`
 )
 
-// ByUser returns what each user uses of a resource, with the labels namespace and
-// username.
+// ByUser returns the usage of a resource by user, with the labels namespace and username.
 func (q Queries) ByUser(resource metrics.Resource) string {
 	if resource == metrics.HomeDir {
 		return q.ofDirectories()
@@ -34,19 +34,20 @@ func (q Queries) ByUser(resource metrics.Resource) string {
 	return q.sumPods(resource, q.PodUsers(q.ownersFor(resource)), metrics.LabelUsername)
 }
 
-// ByRecordedUser is ByUser with the users of the pods that rules have recorded. It is for
-// the resources that pods use.
+// ByRecordedUser is like ByUser, but takes the users of pods from recording rules. It is
+// for the resources that pods use, and not for HomeDir.
 func (q Queries) ByRecordedUser(resource metrics.Resource) string {
 	return q.sumPods(resource, q.recordedUsersFor(resource), metrics.LabelUsername)
 }
 
-// ByOwner returns what the pods of each owner use of a resource, with the labels
-// namespace and owner. Prometheus needs no memberships for that.
+// ByOwner returns the usage of a resource by owner of pods, with the labels namespace and
+// owner. Prometheus doesn't need memberships for it.
 func (q Queries) ByOwner(resource metrics.Resource) string {
 	return q.sumPods(resource, q.ownersFor(resource), Owner)
 }
 
-// sumPods sums what pods use by a label of the series that say whose the pods are.
+// sumPods sums the usage of pods by a label of whose, the vector that assigns pods to users
+// or owners.
 func (q Queries) sumPods(resource metrics.Resource, whose, label string) string {
 	sum := call("sum by ("+q.Labels(label)+")",
 		strings.TrimSpace(call("", q.ofPods(resource))),
@@ -58,8 +59,8 @@ func (q Queries) sumPods(resource metrics.Resource, whose, label string) string 
 	return sum
 }
 
-// ofPods returns what each pod uses of a resource, with the labels namespace and pod:
-// of CPU, seconds in five minutes.
+// ofPods returns the usage of a resource by pod, with the labels namespace and pod. CPU is
+// in seconds over five minutes.
 func (q Queries) ofPods(resource metrics.Resource) string {
 	switch resource {
 	case metrics.Memory:
@@ -71,11 +72,11 @@ func (q Queries) ofPods(resource metrics.Resource) string {
 	}
 }
 
-// memory counts the containers of a pod where they are told apart, and else the pod as
-// a whole. If several series are of one container, the largest counts: the container
-// was restarted, or the kubelet is scraped twice. The kubelet's series have timestamps
-// of their own, so Prometheus keeps the last memory of an init container, or of a pod
-// that has ended, for five minutes: what has ended doesn't count.
+// memory counts the containers of a pod if they are reported individually, and otherwise
+// the pod as a whole. If a container has several series, because it was restarted or the
+// kubelet is scraped twice, the largest counts. Containers and pods that have ended are
+// left out: the kubelet's series have timestamps of their own, so Prometheus keeps their
+// last value for five minutes.
 func (q Queries) memory() string {
 	terminated := "(" + q.pods("kube_pod_container_status_terminated") + " == 1 or " + q.pods("kube_pod_init_container_status_terminated") + " == 1)"
 	return firstOf(
@@ -83,7 +84,7 @@ func (q Queries) memory() string {
 		q.sumOfLargest(unless(q.pods(ContainerMemory, isPod), q.Labels("pod"), q.ended())))
 }
 
-// ended returns the phases of pods that have ended.
+// ended returns the phase of each pod that has ended.
 func (q Queries) ended() string { return q.pods(PodPhase, `phase=~"Failed|Succeeded"`) + " == 1" }
 
 func unless(vector, on, without string) string {
@@ -91,15 +92,18 @@ func unless(vector, on, without string) string {
 }
 
 // cpu counts the same series as memory, in seconds over five minutes. A pod that is
-// restarted has two series for some minutes, one at its end and one at its beginning,
-// and both count. Only the labels id or name distinguish them from the same series
-// scraped twice, if Prometheus keeps these labels. Without them, a pod and its pause
-// container are one series, whose samples come from two counters in turn, and each step
-// up would count as usage. Such a series has many resets. That of a pod alone has one,
-// if the pod is created again.
+// restarted has two series for some minutes, the end of the old one and the beginning of
+// the new one, and both count. Only the labels id or name distinguish them from one series
+// that is scraped twice, if Prometheus keeps these labels.
 //
-// An increase is a rate times 300 in Prometheus, but not in VictoriaMetrics: there, a
-// rate stays the same until the last sample of a series has left the window.
+// Without them, a pod as a whole and its pause container are one series, whose samples
+// alternate between two counters, and each step up would count as usage. Such a series has
+// many resets and is left out. The series of a pod alone has at most one reset, if the pod
+// is created again.
+//
+// The query uses increase and not rate: a rate times 300 is the same in Prometheus, but not
+// in VictoriaMetrics, where a rate stays the same until the last sample of a series has
+// left the window.
 func (q Queries) cpu() string {
 	increase := func(kind, identity string) string {
 		return "increase(" + q.pods(ContainerCPU, kind, identity) + "[5m])"
@@ -113,8 +117,8 @@ func (q Queries) cpu() string {
 		q.sumOfLargest(notMixed))
 }
 
-// requests counts what the containers of a pod request, until the pod has ended:
-// kube-state-metrics exports it until the pod is deleted.
+// requests counts the requests of a pod's containers until the pod has ended.
+// kube-state-metrics exports them until the pod is deleted.
 func (q Queries) requests(resource string) string {
 	return q.sumOfLargest(unless(q.pods(ContainerRequests, resource), q.Labels("pod", "uid"), q.ended()), "container", "resource")
 }
@@ -134,8 +138,8 @@ func requested(resource metrics.Resource) string {
 	}
 }
 
-// sumOfLargest sums a vector by pod, after it has taken the largest of the series that
-// agree in the labels.
+// sumOfLargest sums a vector by pod. Of series of a pod with the same values of the labels,
+// only the largest counts.
 func (q Queries) sumOfLargest(vector string, labels ...string) string {
 	largest := call("max by ("+q.Labels(append([]string{"pod"}, labels...)...)+")", vector)
 	if len(labels) == 0 {
@@ -144,8 +148,8 @@ func (q Queries) sumOfLargest(vector string, labels ...string) string {
 	return call("sum by ("+q.Labels("pod")+")", largest)
 }
 
-// firstOf returns for each pod the value from the first of the vectors that has one.
-// All of them have the labels namespace and pod.
+// firstOf returns for each pod the value from the first vector that has one. All vectors
+// have the labels namespace and pod.
 func firstOf(vectors ...string) string { return strings.Join(vectors, "\nor\n") }
 
 // Directories returns the size of each directory, with the labels namespace and
@@ -154,7 +158,7 @@ func (q Queries) Directories() string {
 	return "max by (" + q.Labels(Directory) + ") (" + q.OfHubs(DirectorySize) + ")"
 }
 
-// ofDirectories sums the directories of each user. A directory is named by the safe
+// ofDirectories sums the sizes of each user's directories. A directory is named by the safe
 // form of the user's name or by the escaped form, and a user may have both.
 func (q Queries) ofDirectories() string {
 	return call("sum by ("+q.Labels(metrics.LabelUsername)+")",

@@ -22,37 +22,37 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// maxAnswer bounds an answer's size in bytes: a quarter of a million directories at
-// 120 each. While it is read it takes several times as much.
+// maxAnswer limits an answer's size in bytes: 250,000 directories of 120 bytes fit. Reading
+// an answer takes several times as much memory.
 const maxAnswer = 32 << 20
 
-// Client asks a Prometheus, or what has its API. It is for concurrent use.
+// Client queries a Prometheus, or another server with its API. It is safe for concurrent
+// use.
 type Client struct {
 	api       v1.API
 	address   string
 	namespace string
 	queries   promql.Queries
 	timeout   time.Duration
-	proxy     string // its address, or "" if there is none
+	proxy     string // address of the proxy, or "" if there is none
 }
 
-// Options say which Prometheus a Client asks, and what about.
+// Options configure a Client.
 type Options struct {
-	// URL is the server's address, below which there is /api/v1.
+	// URL is the server's address, without /api/v1.
 	URL *url.URL
-	// HTTP has the credentials, the authorities, the proxy.
+	// HTTP configures credentials, certificate authorities and the proxy.
 	HTTP config.HTTPClientConfig
-	// Namespace is that of the hub's pods and directories, or empty for all.
+	// Namespace is the namespace of the hub's pods and directories, or empty for all.
 	Namespace string
-	// Queries select series beside that.
+	// Queries writes the queries. The client adds the namespace to them.
 	Queries promql.Queries
-	// Timeout bounds one query, at the server too.
+	// Timeout limits one query. It is sent to the server too.
 	Timeout   time.Duration
 	UserAgent string
 }
 
-// New makes a client, which has asked nothing yet. Its error is of a file that HTTP
-// names.
+// New returns a client. It makes no request. An error is about a file named in HTTP.
 func New(o Options) (*Client, error) {
 	client, err := config.NewClientFromConfig(o.HTTP, "prometheus", config.WithUserAgent(o.UserAgent))
 	if err != nil {
@@ -61,7 +61,7 @@ func New(o Options) (*Client, error) {
 	client.Transport = bounded{client.Transport}
 	follow := client.CheckRedirect
 	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
-		// Secret headers of one's own would go there too.
+		// Secret headers from the configuration would be sent there too.
 		if r.URL.Host != via[0].URL.Host {
 			return http.ErrUseLastResponse
 		}
@@ -83,9 +83,9 @@ func New(o Options) (*Client, error) {
 	}, nil
 }
 
-// Read queries what is used of a resource now. Its error is an *Error.
+// Read queries the current usage of a resource. Its error is an *Error.
 func (c *Client) Read(ctx context.Context, resource metrics.Resource) (*Answer, error) {
-	// Join finds the users: Prometheus need not have the memberships.
+	// Join finds the users, so Prometheus doesn't need the memberships.
 	queries := c.ofNamespace()
 	query, name := queries.ByOwner(resource), model.LabelName(promql.Owner)
 	if resource == metrics.HomeDir {
@@ -111,7 +111,7 @@ func (c *Client) Read(ctx context.Context, resource metrics.Resource) (*Answer, 
 	return newAnswer(resource, values), nil
 }
 
-// ofNamespace returns the queries of the hub in the client's namespace.
+// ofNamespace returns the queries for the client's namespace.
 func (c *Client) ofNamespace() promql.Queries {
 	queries := c.queries
 	if c.namespace != "" {
@@ -120,8 +120,8 @@ func (c *Client) ofNamespace() promql.Queries {
 	return queries
 }
 
-// failure returns the error of an answer, and of one with warnings: with a warning,
-// Thanos and others say that a part is missing, and then the sums are too low.
+// failure returns an *Error for a failed request, and also for an answer with warnings:
+// Thanos and others warn if a part is missing, and then the sums are too low.
 func (c *Client) failure(err error, warnings v1.Warnings) error {
 	if err != nil {
 		return c.error(err)
@@ -136,7 +136,7 @@ func (c *Client) malformed(problem string) *Error {
 	return &Error{Reason: Format, URL: c.address, Problem: problem}
 }
 
-// bounded cuts off an answer that is too large, before it is all in memory.
+// bounded cuts off an answer that is too large before all of it is in memory.
 type bounded struct{ http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -152,7 +152,8 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 type checked struct{ api.Client }
 
 func (c checked) Do(ctx context.Context, r *http.Request) (*http.Response, []byte, error) {
-	// A cluster of VictoriaMetrics then fails if a part of it is down. Others ignore it.
+	// With this parameter, a VictoriaMetrics cluster fails if a part of it is down. Other
+	// servers ignore it.
 	query := r.URL.Query()
 	query.Set("deny_partial_response", "1")
 	r.URL.RawQuery = query.Encode()
@@ -167,17 +168,17 @@ func (c checked) Do(ctx context.Context, r *http.Request) (*http.Response, []byt
 		}
 		return response, body, nil
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		return response, body, nil // the API client then repeats a POST as a GET
+		return response, body, nil // makes the API client repeat the POST as a GET
 	case http.StatusBadRequest, http.StatusUnprocessableEntity:
 		if json.Valid(body) {
-			return response, body, nil // it says what is wrong with the query
+			return response, body, nil // the body says what is wrong with the query
 		}
 	}
 	return response, body, &Error{Reason: Status, Status: response.StatusCode}
 }
 
-// isPartial reports whether a cluster of VictoriaMetrics answered without some of its
-// storage nodes. It says so beside the data, and not in a warning.
+// isPartial reports whether a VictoriaMetrics cluster answered without some of its storage
+// nodes. It sets a field of the answer instead of a warning.
 func isPartial(body []byte) bool {
 	if !bytes.Contains(body, []byte("isPartial")) {
 		return false
@@ -186,7 +187,7 @@ func isPartial(body []byte) bool {
 	return json.Unmarshal(body, &answer) == nil && answer.IsPartial
 }
 
-// error tells what went wrong between us and Prometheus.
+// error returns the *Error for an error of the API client.
 func (c *Client) error(err error) *Error {
 	if own, ok := errors.AsType[*Error](err); ok {
 		own.URL = c.address

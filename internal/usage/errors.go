@@ -7,8 +7,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// Reason says in a word why a query failed: a value of a metric's label, so there
-// are few.
+// Reason is why a query failed, in a word. It is the value of a metric's label.
 type Reason string
 
 // The reasons.
@@ -17,28 +16,28 @@ const (
 	Timeout  Reason = "timeout"   // no whole answer in time
 	Status   Reason = "status"    // an answer that isn't 200, like 401
 	Query    Reason = "query"     // Prometheus can't evaluate the query
-	Partial  Reason = "partial"   // the answer came with warnings
-	Format   Reason = "format"    // a 200 that isn't what Prometheus says
+	Partial  Reason = "partial"   // the answer may lack a part
+	Format   Reason = "format"    // a 200 that isn't an answer of Prometheus
 	TooLarge Reason = "too_large" // an answer over the bound
 )
 
-// Reasons lists them all.
+// Reasons returns all reasons.
 func Reasons() []Reason {
 	return []Reason{Connect, Timeout, Status, Query, Partial, Format, TooLarge}
 }
 
-// Error is all that can go wrong between us and a Prometheus.
+// Error is an error of a request to a Prometheus.
 type Error struct {
 	Reason Reason
 	// URL is the server's address.
 	URL string
 	// Status is the answer's status code, for Status.
 	Status int
-	// Problem is what Prometheus says, for Query and Partial, and what is wrong with
+	// Problem is what Prometheus reported, for Query and Partial, or what is wrong with
 	// its answer, for Format and TooLarge.
 	Problem string
-	// Proxy is the address of the proxy on the way, for Connect and Timeout; empty if there
-	// is none.
+	// Proxy is the address of the proxy that the request went through, for Connect and
+	// Timeout; empty if there is none.
 	Proxy string
 	// Err is the network's error, for Connect.
 	Err error
@@ -63,5 +62,5 @@ func (e *Error) Error() string {
 	}
 }
 
-// Unwrap gives the network's error.
+// Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }

@@ -11,37 +11,37 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
-// recent is the time in which a series has to have been there, so that a quiet night
-// is no finding.
+// recent is how far back a lookup of series goes, so that series don't count as missing
+// after a night without servers.
 const recent = 24 * time.Hour
 
-// Found is what Prometheus has of a kind of series that usage is made of.
+// Found is a kind of series that usage is computed from, and where Prometheus has it.
 type Found struct {
 	promql.Source
-	// OK reports whether there are such series in the hub's namespace.
+	// OK reports whether Prometheus has such series for the hub's namespace.
 	OK bool
-	// Elsewhere lists the namespaces that have them, if the hub's hasn't.
+	// Elsewhere lists the namespaces that have such series, if the hub's namespace doesn't.
 	Elsewhere []string
 }
 
-// Sources is what Prometheus has of all series that usage is made of.
+// Sources is the result of looking up all series that usage is computed from.
 type Sources struct {
 	Found []Found
-	// Renamed lists the namespaces of pods that are in the label exported_namespace,
-	// which Prometheus makes without honor_labels.
+	// Renamed lists the namespaces of pods in the label exported_namespace, which Prometheus
+	// adds if a scrape job lacks honor_labels.
 	Renamed []string
-	// Clusters lists the values of the label cluster, if the pods in the hub's namespace
-	// are of more than one.
+	// Clusters lists the values of the label cluster if pods of more than one cluster are in
+	// the hub's namespace.
 	Clusters []string
 }
 
-// Missing returns the kinds of series that aren't there and should be.
+// Missing returns the kinds of series that Prometheus lacks and that aren't optional.
 func (s *Sources) Missing() []Found {
 	return slices.DeleteFunc(slices.Clone(s.Found), func(f Found) bool { return f.OK || f.Optional })
 }
 
-// Sources looks up which series Prometheus has had in the last day. It reads the index
-// alone and evaluates nothing. Its error is an *Error.
+// Sources looks up which series Prometheus has had in the last day. It only reads the index
+// and evaluates no query. Its error is an *Error.
 func (c *Client) Sources(ctx context.Context) (*Sources, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -65,7 +65,7 @@ func (c *Client) Sources(ctx context.Context) (*Sources, error) {
 		return nil, err
 	}
 	if c.namespace == "" {
-		return s, nil // one name in several clusters can't be seen
+		return s, nil // several clusters are fine if each has namespaces of its own
 	}
 	annotations, labels = c.ofNamespace().PodOwners()
 	if s.Clusters, err = c.values(ctx, "cluster", []string{annotations, labels}); err != nil {
@@ -77,8 +77,8 @@ func (c *Client) Sources(ctx context.Context) (*Sources, error) {
 	return s, nil
 }
 
-// values returns the values that a label has had in series of any of the selectors,
-// sorted.
+// values returns the sorted values that a label has had in the last day in series of any
+// of the selectors.
 func (c *Client) values(ctx context.Context, label string, selectors []string) ([]string, error) {
 	now := time.Now()
 	values, warnings, _, err := c.api.LabelValues(ctx, label, selectors, now.Add(-recent), now)

@@ -1,6 +1,5 @@
-// Package usage asks a Prometheus what the users of a hub use, and joins the
-// answer with a Snapshot of their memberships. It publishes nothing and logs
-// nothing.
+// Package usage queries a Prometheus for the usage of a hub's users, and joins the
+// answer with a Snapshot of their memberships. It publishes nothing and logs nothing.
 package usage
 
 import (
@@ -18,18 +17,17 @@ type Attribution string
 
 // The values of Attribution.
 const (
-	Full  Attribution = "full"  // in each group all of it
-	Share Attribution = "share" // in each group a part of it, and all of it in all
+	Full  Attribution = "full"  // all of it counts in each group
+	Share Attribution = "share" // an equal part of it counts in each group
 )
 
-// Answer is what Prometheus tells of a resource, whoever the users of the hub are.
+// Answer is the usage of a resource as Prometheus returned it, not yet joined with users.
 type Answer struct {
 	Resource metrics.Resource
-	// Values are by owner of pods, which is a user's name or a form of it. Those of
-	// HomeDir are by directory.
+	// Values are keyed by the owner of pods, which is a user's name or a form of it. For
+	// HomeDir they are keyed by directory.
 	Values map[string]float64
-	// NotFinite counts the values that were left out because they are no numbers, or
-	// infinite.
+	// NotFinite counts the values that were left out because they are NaN or infinite.
 	NotFinite int
 }
 
@@ -45,22 +43,22 @@ func newAnswer(resource metrics.Resource, values map[string]float64) *Answer {
 	return a
 }
 
-// Usage is what the users in a snapshot use of a resource.
+// Usage is the usage of a resource by the users in a snapshot.
 type Usage struct {
 	Resource metrics.Resource
 	snapshot *membership.Snapshot
 	byUser   map[string]float64
-	// Unknown counts what is of no user in the snapshot.
+	// Unknown counts the values that belong to no user in the snapshot.
 	Unknown int
 }
 
-// Join gives the values of an answer to the users in a snapshot.
+// Join assigns the values of an answer to the users in a snapshot.
 func Join(a *Answer, snapshot *membership.Snapshot) *Usage {
 	u := &Usage{Resource: a.Resource, snapshot: snapshot, byUser: make(map[string]float64, len(a.Values))}
 	unknown := maps.Clone(a.Values)
 	for _, form := range formsOf(a.Resource) {
 		if len(unknown) == 0 {
-			break // forms of 100,000 names take a while
+			break // computing the forms of 100,000 names takes a while
 		}
 		for user := range snapshot.Users() {
 			name := form(user)
@@ -74,8 +72,8 @@ func Join(a *Answer, snapshot *membership.Snapshot) *Usage {
 	return u
 }
 
-// formsOf returns the forms of users' names that an answer has, as in the recording
-// rules: if two users could be meant, the first of these decides.
+// formsOf returns functions for the forms of users' names that an answer may have. If a
+// form could mean two users, the earlier function decides, as in the recording rules.
 func formsOf(resource metrics.Resource) []func(string) string {
 	if resource == metrics.HomeDir {
 		return []func(string) string{slug.Safe, slug.Escape}
@@ -84,8 +82,8 @@ func formsOf(resource metrics.Resource) []func(string) string {
 	return []func(string) string{asIs, slug.Label, slug.Safe, slug.Escape}
 }
 
-// Rows yields what counts in which group. The pseudo-group for users in several
-// has no row beside the user's real groups, as it has no share.
+// Rows yields the usage by user and group. For a user who has rows for real groups, there
+// is no row for the pseudo-group for users in several groups, because it has no share.
 func (u *Usage) Rows(attribution Attribution) iter.Seq[metrics.UsageRow] {
 	return func(yield func(metrics.UsageRow) bool) {
 		for row := range u.snapshot.Rows() {
