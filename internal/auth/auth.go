@@ -30,8 +30,8 @@ const (
 	// maxAsking bounds the questions to the hub at the same time: each costs it some
 	// 5 ms, in which it does nothing else.
 	maxAsking = 4
-	// askTimeout limits a question, including its wait for a slot. Prometheus gives up a
-	// scrape after 10 s by default.
+	// askTimeout limits the time of a check, including the wait for a slot. Prometheus gives
+	// up a scrape after 10 s by default.
 	askTimeout = 5 * time.Second
 	// maxToken bounds a token's length; a hub's have 32 characters.
 	maxToken = 1024
@@ -53,12 +53,12 @@ type Refusal struct {
 	Reason Reason
 	// Scopes are those of which one would do, for NoScope.
 	Scopes []string
-	// Err is why the hub can't be asked, for NoAnswer. It doesn't show the token.
+	// Err is the reason why the hub can't be asked, for NoAnswer. It doesn't show the token.
 	Err error
 }
 
-// Error says what the caller can do. It is shown to anyone, so it names no host, and
-// nothing that the hub answered: Unwrap has that.
+// Error says what the caller can do. Anyone may see the text, so it names no host and
+// repeats nothing from the hub's answer. Unwrap returns that.
 func (r *Refusal) Error() string {
 	switch r.Reason {
 	case NoToken:
@@ -75,18 +75,18 @@ func (r *Refusal) Error() string {
 // Unwrap returns why the hub can't be asked.
 func (r *Refusal) Unwrap() error { return r.Err }
 
-// Scopes asks the hub for a token's scopes. It tells whether the hub knows the token.
+// Scopes returns a token's scopes, and whether the hub knows the token.
 type Scopes func(ctx context.Context, token string) (scopes []string, known bool, err error)
 
 // Gate lets callers in. It keeps answers for a while, and tokens only as hashes.
 type Gate struct {
 	// Clock returns the time. Tests replace it.
 	Clock func() clock.Instant
-	// Report, if there is one, is called after each question to the hub, with why the
-	// hub can't be asked, or nil.
+	// Report is called after each check, with the reason why the hub can't check tokens, or
+	// nil.
 	Report func(error)
-	// Grace is how much longer a token that was good stays good while the hub can't be
-	// asked.
+	// Grace is how much longer a token that was valid is accepted while the hub can't check
+	// tokens.
 	Grace time.Duration
 
 	ask     Scopes
@@ -146,14 +146,15 @@ func (g *Gate) Check(ctx context.Context, header string) error {
 	}
 }
 
-// inGrace reports whether a token that the hub can't be asked about is still good. An
-// outage of the hub must not take away what is published from those who could read it.
+// inGrace reports whether a token that the hub can't check is still accepted. Callers who
+// could read the metrics must not lose them because the hub is down.
 func (g *Gate) inGrace(hash key) bool {
 	asOf, ok := g.allowed.Get(hash)
 	return ok && asOf.Age(g.Clock()) < keepAllowed+g.Grace
 }
 
-// decide asks the hub, and keeps what it says. If it fails, the *Refusal wraps why.
+// decide asks the hub, and caches its answer. If the hub can't be asked, the *Refusal wraps
+// the reason.
 func (g *Gate) decide(ctx context.Context, token string, hash key) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

@@ -1,7 +1,7 @@
-// Package clock measures ages, also across a suspend.
+// Package clock measures ages, including the time in which the machine is suspended.
 //
 // Go's monotonic clock stands still while the machine is suspended, and the wall clock can be set back. So an age
-// is measured by both, and the larger result counts.
+// is measured by both clocks, and the larger result counts.
 package clock
 
 import "time"

@@ -37,10 +37,10 @@ type Error struct {
 	RetryAfter time.Duration // as the answer asks for
 	Scopes     []string      // that the token lacks, for Scope
 	// Location is where an answer redirects to, and Problem is what went wrong, unless Status or Scopes
-	// say so. The server may have written them: they are made safe to print.
+	// say so. Both may contain text from the server, and are made safe to print.
 	Location, Problem string
-	// Err is the network's error, for Connect, and why the token can't be read, for BadToken. The
-	// text of the former is not safe to print.
+	// Err is the network's error, for Connect, or the reason why the token can't be read, for BadToken.
+	// The network's error is not safe to print.
 	Err error
 }
 

@@ -1,8 +1,8 @@
-// Package hub reads users and groups from a JupyterHub's REST API. It returns all of what the hub
+// Package hub reads users and groups from a JupyterHub's REST API. It returns everything that the hub
 // lists, or a typed Error. It applies no rules and logs nothing.
 //
 // A hub is one process with one thread: while it works on a request, everybody else waits. So pages
-// are requested one after another, on one connection, and a patient client rests between them.
+// are requested one after another, on one connection, and a patient client pauses between them.
 package hub
 
 import (
@@ -24,7 +24,7 @@ import (
 
 const (
 	maxSweeps = 3 // of a list that changes while it is read
-	// groupsAge is how old the names of groups and the scopes that allow to list them may be.
+	// groupsAge is how long the names of groups are kept, and whether the token may list them.
 	groupsAge = time.Hour
 	// maxListing is the most memory that a listing may take, in bytes: 500,000 users fit.
 	maxListing = 48 << 20
@@ -54,21 +54,21 @@ type Options struct {
 	TLS       *tls.Config    // for https; nil trusts the system's certificate authorities
 	UserAgent string         // the client's name for the hub
 	OnAnswer  func(code int) // called for every request, with 0 if there is no answer; may be nil
-	// Interval is how often List is called, 0 for once. A listing may take as long in all, or ten times
-	// Timeout if that is longer.
+	// Interval is the time between calls of List, 0 if List is called once. A whole listing may take that
+	// long, or ten times Timeout if that is longer.
 	Interval time.Duration
-	// Patient makes the client rest after each page for as long as the page took, so that it takes
-	// half of the hub's time at most.
+	// Patient makes the client pause after each page for as long as the page took, so that it uses
+	// at most half of the hub's time.
 	Patient   bool
 	Transport http.RoundTripper // replaces the network in tests
 }
 
-// Client reads from one hub. Its methods are not for concurrent use, except for ScopesOf.
+// Client reads from one hub. Except for ScopesOf, its methods are not safe for concurrent use.
 type Client struct {
 	o     Options
 	http  *http.Client
-	token Token // of the listing under way
-	// groups are the names of all groups as of groupsAt, none if the token may not list them.
+	token Token // for the current listing
+	// groups are the names of all groups as of groupsAt, or none if the token may not list them.
 	// A failed listing resets groupsAt, so that the next one reads them again.
 	groups   []string
 	groupsAt time.Time
@@ -77,7 +77,7 @@ type Client struct {
 // Result is a hub's listing and how it came about.
 type Result struct {
 	Listing *membership.Listing
-	// Inconsistent reports whether users changed so much during each of the sweeps that somebody may
+	// Inconsistent reports whether so many users were deleted during each of the sweeps that a user may
 	// be missing.
 	Inconsistent bool
 	// GroupsError is why groups without members may be missing, nil if the token may not list them.
@@ -116,8 +116,8 @@ func New(o Options) *Client {
 	return &Client{o: o, http: &http.Client{
 		Transport: o.Transport,
 		Timeout:   o.Timeout,
-		// A hub's API never redirects, and the token must not go where it would lead. The redirect is
-		// returned as an answer that isn't 200.
+		// A hub's API never redirects, and the token must not be sent elsewhere. A redirect is returned as
+		// an answer that isn't 200.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
@@ -143,8 +143,8 @@ func (c *Client) List(ctx context.Context) (Result, error) {
 	return result, nil
 }
 
-// bound returns a context for all requests of a listing or an inspection, which ends when they take too
-// long together: each of them may be answered in time, and there may always be one more.
+// bound returns a context that limits the time of all requests of a listing or an inspection together.
+// Even if each request is answered in time, there could always be one more.
 func (c *Client) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	most := max(c.o.Interval, 10*c.o.Timeout)
 	return context.WithTimeoutCause(ctx, most, &Error{
@@ -197,9 +197,10 @@ func (c *Client) readUsers(ctx context.Context) (*membership.Listing, bool, erro
 	return listing, whole, err
 }
 
-// addGroups adds the names of all groups to a listing, if the token may list them: no user names a group
-// without members. To list groups the hub looks up all members, whether or not the token may read them,
-// and answers nobody else meanwhile: a quarter of a second with 3,000 users. So that is done seldom.
+// addGroups adds the names of all groups to a listing, if the token may list them, because groups without
+// members appear in no user. To list groups, the hub looks up all members, whether or not the token may
+// read them, and answers nobody else meanwhile: a quarter of a second with 3,000 users. So the names are
+// kept for groupsAge.
 func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) error {
 	if time.Since(c.groupsAt) > groupsAge {
 		if err := c.readGroupNames(ctx, listing.Size()); err != nil {
@@ -211,8 +212,9 @@ func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) err
 	return nil
 }
 
-// readGroupNames reads the names of all groups, or of none, to be kept beside a listing of the given
-// size. It reads the token's scopes first, because the hub logs a warning when it refuses a request.
+// readGroupNames reads the names of all groups, or none if the token may not list them. The argument size
+// is that of the listing, which takes memory too. It reads the token's scopes first, because the hub logs
+// a warning when it refuses a request.
 func (c *Client) readGroupNames(ctx context.Context, size int) error {
 	c.groups = nil
 	self, err := c.identity(ctx)
@@ -259,7 +261,7 @@ func (c *Client) identity(ctx context.Context) (identity, error) {
 }
 
 // ScopesOf returns the scopes of the token that a caller showed, and whether the hub knows the token.
-// It makes one request, and is for concurrent use. Its error is an *Error.
+// It makes one request, and is safe for concurrent use. Its error is an *Error.
 func (c *Client) ScopesOf(ctx context.Context, token Token) (scopes []string, known bool, err error) {
 	var caller identity
 	getErr := c.getOnce(ctx, token, "user", nil, func(d *remote.Decoder) error { return d.Decode(&caller) })
@@ -269,8 +271,8 @@ func (c *Client) ScopesOf(ctx context.Context, token Token) (scopes []string, kn
 	return nil, false, getErr
 }
 
-// explain finds out whether a 403 means that the hub doesn't know the token, or that the token lacks a
-// scope: a hub returns the scopes of a token that it knows.
+// explain replaces a 403 with an error that says whether the hub doesn't know the token or the token lacks
+// a scope. A hub returns the scopes of each token that it knows.
 func (c *Client) explain(ctx context.Context, err error) error {
 	if !isForbidden(err) {
 		return err

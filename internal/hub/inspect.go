@@ -10,10 +10,10 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
 
-// Inspection is what a few requests show of a hub and of the client's token.
+// Inspection is what a few requests show about a hub and the client's token.
 type Inspection struct {
 	Version    string
-	Kind, Name string   // of whom the token is: a "user" or a "service"
+	Kind, Name string   // of the token's owner, which is a "user" or a "service"
 	Scopes     []string // of the token; hubs before 2.0 have none, and none of what follows
 	PageLimit  int      // how many items the hub returns on a page, 0 if the token may list nothing
 	// Users and Groups are how many there are, nil if the token may not list them.
@@ -86,7 +86,7 @@ func (c *Client) firstPage(ctx context.Context, i *Inspection, path string, limi
 	return &p, nil
 }
 
-// HasPages reports whether the hub has lists in pages and scopes, both of which came with JupyterHub 2.0.
+// HasPages reports whether the hub has pages and scopes, both of which came with JupyterHub 2.0.
 func (i *Inspection) HasPages() bool { return !i.Before(2) }
 
 // Before reports whether the hub is older than a version, given as its numbers. It is false if the
@@ -97,7 +97,7 @@ func (i *Inspection) Before(version ...int) bool {
 	return n > 0 && slices.Compare(own[:n], version) < 0
 }
 
-// Requests returns how many requests it takes to list all that the token may, 0 if it may not list
+// Requests returns the number of requests that list everything the token may list, 0 if it may not list
 // users.
 func (i *Inspection) Requests() int {
 	if i.Users == nil {

@@ -23,7 +23,7 @@ const (
 	maxRest  = 5 * time.Second // between two pages
 )
 
-// item is a user or a group of a list. Of a group only the name is read.
+// item is a user or a group in a list. For a group, only the name is read.
 type item struct {
 	Name         string              `json:"name"`
 	Groups       optional[[]string]  `json:"groups"`
@@ -44,7 +44,7 @@ func (i item) checkUser() error {
 	return nil
 }
 
-// size returns about how much memory an item takes and how long its longest name is, in bytes.
+// size returns the approximate memory of an item and the length of its longest name, both in bytes.
 func (i item) size() (size, longest int) {
 	size, longest = 112+len(i.Name), len(i.Name)
 	for _, group := range i.Groups.value {
@@ -161,8 +161,8 @@ func (p *page) decodeItems(d *remote.Decoder) error {
 	return err
 }
 
-// rows returns how many rows of the list the page stands for, 0 for the last page. A token may not see
-// all of them.
+// rows returns how many rows of the list the page covers, 0 for the last page. The token may not be
+// allowed to see all of them.
 func (p page) rows() int {
 	if p.Pagination == nil || p.Pagination.Next == nil {
 		return 0
@@ -181,13 +181,13 @@ func (c *Client) readPage(ctx context.Context, path string, offset, limit int) (
 // sweep reads a list, one page after another, and passes its items to add, in order. It reports whether
 // the list is whole.
 //
-// A hub lists items in the order of their creation, and an offset counts rows. When one is deleted, all
+// A hub lists items in the order of their creation, and an offset counts rows. When an item is deleted, all
 // later rows move up, and one of them can fall between two pages. So each page begins with the last row
-// of the page before. If it doesn't, it is requested again with more rows of that page. An item that
-// stays in the list is then never missing.
+// of the previous page. If it doesn't, it is requested again with more rows of that page. So an item that
+// stays in the list is never missed.
 //
-// Requests go to the client's own address, and not to next.url: a hub makes that from whatever host the
-// request named, and the token must not go there.
+// Requests go to the client's own address, and not to next.url. A hub builds that URL from whatever host
+// the request named, and the token must not be sent there.
 func (c *Client) sweep(ctx context.Context, path string, add func([]item) error) (whole bool, err error) {
 	defer func() {
 		if hubErr, ok := errors.AsType[*Error](err); ok && hubErr.URL == "" {
@@ -195,7 +195,7 @@ func (c *Client) sweep(ctx context.Context, path string, add func([]item) error)
 		}
 	}()
 	whole = true
-	var last page // read, but not added yet
+	var last page // has been read, but not added yet
 	for offset, overlap := 0, 1; ; {
 		start := time.Now()
 		p, err := c.readPage(ctx, path, offset, pageLimit)

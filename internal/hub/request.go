@@ -21,17 +21,18 @@ const (
 	// is a bare list, silently cut off at the limit.
 	acceptPages = "application/jupyterhub-pagination+json"
 	maxBody     = 64 << 20 // bytes of an answer
-	// maxText is the most bytes of an answer to hold at a time: a user in 5,000 groups with long names
-	// fits. Empty strings take most memory once they are decoded, up to twelve times their text.
+	// maxText is how many bytes of an answer are held at a time: a user in 5,000 groups with long names
+	// fits. Decoded, empty strings take the most memory, up to twelve times their text.
 	maxText = 1 << 20
-	// maxGroupText is the same for groups, whose members aren't decoded: 200,000 with long names fit.
+	// maxGroupText is the same for groups, whose members aren't decoded: 200,000 members with long names
+	// fit.
 	maxGroupText = 8 << 20
 	maxTries     = 4           // of a request
 	maxWait      = time.Minute // for a Retry-After
 )
 
-// get makes a request and decodes the answer. It retries, with growing waits, while the hub is away or
-// says that it is busy.
+// get makes a request and decodes the answer. It retries, with increasing waits, while the hub is
+// unreachable or reports that it is busy.
 func (c *Client) get(ctx context.Context, path string, query url.Values, decode func(*remote.Decoder) error) error {
 	waits := backoff.NewExponentialBackOff()
 	waits.Multiplier = 2
@@ -64,8 +65,8 @@ func hasTimeFor(ctx context.Context, wait time.Duration) bool {
 	return !ok || wait < time.Until(deadline)
 }
 
-// temporary reports whether it may help to try again. A request that timed out is not repeated,
-// because that would make a slow hub slower.
+// temporary reports whether a retry may help. A request that timed out is not repeated, because that
+// would make a slow hub slower.
 func (e *Error) temporary() bool {
 	switch e.Status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -75,7 +76,7 @@ func (e *Error) temporary() bool {
 	}
 }
 
-// getOnce makes one request. What the server wrote is made safe to print here, for all errors.
+// getOnce makes one request. It makes all text from the server in its error safe to print.
 func (c *Client) getOnce(ctx context.Context, token Token, path string, query url.Values, decode func(*remote.Decoder) error) (failed *Error) {
 	u := c.o.API.JoinPath(path)
 	address := u.String()
@@ -128,8 +129,8 @@ func (c *Client) getOnce(ctx context.Context, token Token, path string, query ur
 	return nil
 }
 
-// decodeError returns the Error for what went wrong when an answer was decoded: reading it, or what is
-// in it.
+// decodeError returns the Error for an answer that couldn't be decoded, because of the network or of its
+// content.
 func decodeError(d *remote.Decoder, err error) *Error {
 	var (
 		hubErr    *Error

@@ -50,13 +50,13 @@ func NewListing(at time.Time, users ...User) *Listing {
 	return l
 }
 
-// Size returns about how much memory the listing takes, in bytes.
+// Size returns the approximate memory of the listing, in bytes.
 func (l *Listing) Size() int {
 	const user, member = 48, 4
 	return l.names + user*len(l.users) + member*len(l.members) + GroupSize("")*len(l.groups)
 }
 
-// GroupSize returns about how much memory a group takes in a listing, in bytes.
+// GroupSize returns the approximate memory of a group in a listing, in bytes.
 func GroupSize(name string) int { return 80 + len(name) }
 
 // Add adds a user, and the user's groups. Nothing of it is kept but strings. Of users with the same name

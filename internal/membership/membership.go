@@ -72,8 +72,8 @@ func New(namespace string, listing *Listing, rules Rules) *Snapshot {
 	return s
 }
 
-// nameEmpty names the group without a name, which a hub may have: Prometheus takes an
-// empty label for no label. The name is one that nothing else has.
+// nameEmpty gives a unique name to the group without a name, which a hub may have, because
+// an empty label counts as a missing one in Prometheus.
 func (s *Snapshot) nameEmpty() {
 	names := s.listing.groups // sorted
 	if len(names) == 0 || names[0] != "" {

@@ -107,13 +107,13 @@ func (h Hub) Refreshed(at time.Time, took time.Duration, snapshot *membership.Sn
 	h.self.memberships.WithLabelValues(h.namespace).Set(float64(snapshot.Memberships()))
 }
 
-// Omitted records of how many users and groups the series are left out.
+// Omitted records how many users and groups have no series because of MaxLabelLength.
 func (h Hub) Omitted(users, groups int) {
 	h.self.omitted.WithLabelValues(h.namespace, "user").Set(float64(users))
 	h.self.omitted.WithLabelValues(h.namespace, "group").Set(float64(groups))
 }
 
-// Published records the size of what is published about the hub, in bytes of text, and its
+// Published records the size of the hub's metrics, in bytes of text, and their number of
 // series.
 func (h Hub) Published(bytes int64, series int) {
 	h.self.pageSize.WithLabelValues(h.namespace).Set(float64(bytes))
@@ -171,7 +171,7 @@ func (h Hub) UsageDropped(resource Resource) {
 	h.self.unattributed.DeletePartialMatch(prometheus.Labels{LabelNamespace: h.namespace, LabelResource: string(resource)})
 }
 
-// SeriesMissing records whether Prometheus lacks a series that usage is made of.
+// SeriesMissing records whether Prometheus lacks a series that usage is computed from.
 func (h Hub) SeriesMissing(series string, missing bool) {
 	value := 0.0
 	if missing {

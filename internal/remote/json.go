@@ -11,7 +11,7 @@ type TooLarge string
 
 func (e TooLarge) Error() string { return string(e) }
 
-// Decoder is a JSON decoder that takes little memory and time, whatever it reads.
+// Decoder is a JSON decoder whose memory and time are limited, whatever it reads.
 type Decoder struct {
 	*json.Decoder
 	// ReadErr is the error of the last read: io.EOF at the end.
@@ -22,8 +22,8 @@ type Decoder struct {
 	read              int64
 }
 
-// NewDecoder returns a decoder of JSON that has at most maxBytes, of which it holds at most maxText at
-// a time. So maxText bounds each string, and each list and object that is decoded as a whole.
+// NewDecoder returns a decoder that reads at most maxBytes of JSON and holds at most maxText bytes of it
+// at a time. So maxText limits each string, and each list or object that is decoded as a whole.
 func NewDecoder(from io.Reader, maxBytes, maxText int64) *Decoder {
 	d := &Decoder{from: from, maxBytes: maxBytes, maxText: maxText}
 	d.Decoder = json.NewDecoder(reader{d})
@@ -33,8 +33,8 @@ func NewDecoder(from io.Reader, maxBytes, maxText int64) *Decoder {
 // reader is what the JSON decoder reads.
 type reader struct{ *Decoder }
 
-// Read fills p as far as the bounds allow. The JSON decoder scans white space again after each read, so
-// its time would grow with the number of reads.
+// Read fills p as far as the bounds allow, because short reads would be slow: the JSON decoder scans white
+// space again after each read.
 func (r reader) Read(p []byte) (n int, err error) {
 	held := r.read - r.InputOffset()
 	switch {

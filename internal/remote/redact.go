@@ -10,8 +10,9 @@ import (
 // shortestSecret is the length below which nothing is taken for a secret: a JupyterHub accepts no shorter token.
 const shortestSecret = 8
 
-// Redact returns a text without the secrets, in whatever letter case and however often quoted or escaped for a URL they
-// appear, and with a space for each character that isn't printable. Use it as the last step before a text is logged or shown.
+// Redact returns a text with the secrets removed, in any letter case, and also if they are quoted, even repeatedly, or
+// escaped for a URL. It replaces each unprintable character with a space. Use it as the last step before a text is
+// logged or shown.
 func Redact(text string, secrets ...string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -29,7 +30,7 @@ func Redact(text string, secrets ...string) string {
 	return text
 }
 
-// pattern matches a secret also in JSON and in what %q prints, one within the other.
+// pattern returns a pattern for a secret that also matches it in JSON and in the output of %q, nested or not.
 func pattern(secret string) *regexp.Regexp {
 	var p strings.Builder
 	p.WriteString("(?i)")

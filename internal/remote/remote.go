@@ -1,5 +1,5 @@
-// Package remote has what clients of all HTTP servers have in common: addresses as operators write
-// them, why a server can't be reached, and what a server says in a form that is safe to print.
+// Package remote has what all clients of HTTP servers need: it parses addresses that operators write,
+// finds out why a server can't be reached, and makes text from a server safe to print.
 package remote
 
 import (
@@ -43,7 +43,7 @@ func isPort(text string) bool {
 // Text returns a text from outside that is safe to print in an error: redacted, and short.
 func Text(text string, secrets ...string) string { return Short(Redact(text, secrets...)) }
 
-// Short returns the beginning of a text that has no bound.
+// Short returns a text, cut off after 300 bytes.
 func Short(text string) string {
 	const most = 300
 	if len(text) <= most {
@@ -52,15 +52,15 @@ func Short(text string) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-// IsTimeout reports whether a network error is that time was up.
+// IsTimeout reports whether an error is a network timeout.
 func IsTimeout(err error) bool {
 	netErr, ok := errors.AsType[net.Error](err)
 	return ok && netErr.Timeout()
 }
 
 // ProxyAddress returns the address of the proxy on the way to a server, without its user and
-// password, or "" if there is none. The choice of a proxy is that of an http.Transport, and
-// may be nil.
+// password, or "" if there is none. The function proxyOf is like the field Proxy of an
+// http.Transport, and may be nil.
 func ProxyAddress(proxyOf func(*http.Request) (*url.URL, error), server *url.URL) string {
 	if proxyOf == nil {
 		return ""
@@ -73,9 +73,9 @@ func ProxyAddress(proxyOf func(*http.Request) (*url.URL, error), server *url.URL
 }
 
 // Cause returns what went wrong in the network, like "connection refused", without addresses and system
-// calls. Those name the client's own port, and the same failure is to have the same text.
+// calls. Addresses include the client's own port, so the text of the same failure would change.
 func Cause(err error) error {
-	// Nested where a token is fetched first; each repeats its address.
+	// These are nested if a token is fetched first, and each repeats its address.
 	for urlErr, ok := errors.AsType[*url.Error](err); ok; urlErr, ok = errors.AsType[*url.Error](err) {
 		err = urlErr.Err
 	}
@@ -88,8 +88,8 @@ func Cause(err error) error {
 	return err
 }
 
-// RetryAfter parses the header of that name, which holds seconds or a date. It returns 0 if there is
-// none, or it can't be parsed.
+// RetryAfter returns the duration in the header Retry-After, which holds seconds or a date. It returns 0
+// if there is no such header or it can't be parsed.
 func RetryAfter(header http.Header, now time.Time) time.Duration {
 	text := header.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil && seconds >= 0 {

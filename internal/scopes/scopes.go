@@ -1,6 +1,6 @@
 // Package scopes knows JupyterHub's scopes: which of them include others, and which can change
-// something. A scope may have a filter behind a "!", like list:users!group=bio, and is then for a part
-// of the hub.
+// something. A scope may have a filter after a "!", like list:users!group=bio. It then covers only a
+// part of the hub.
 package scopes
 
 import (
@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Grants reports whether a token with the scopes held has a scope for the whole hub. If not, it returns
-// the scope with each filter that the token has it with.
+// Grants reports whether a token with the scopes held has a scope for the whole hub. If it doesn't, Grants
+// returns the scope with each filter under which the token has it.
 func Grants(held []string, scope string) (whole bool, parts []string) {
 	included := included()
 	for _, h := range held {
@@ -66,8 +66,8 @@ func onlyReads(scope string) bool {
 	return slices.ContainsFunc([]string{"read:", "list:", "custom:"}, func(prefix string) bool { return strings.HasPrefix(scope, prefix) })
 }
 
-// included returns the scopes that each scope includes, directly or not. A hub lists all of them as a
-// token's scopes; the table is for hubs that don't, and to name fewer.
+// included returns the scopes that each scope includes, directly or not. Most hubs list all of them among a
+// token's scopes. The table is for hubs that don't, and to leave out redundant scopes.
 func included() map[string][]string {
 	table := map[string][]string{
 		"admin:users":    {"users", "delete:users", "admin:auth_state", "read:roles:users"},

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// maxConnections limits what clients can make the exporter hold: an unfinished request of maxHeaderBytes, or a
-	// response with 64 KiB of text unpacked and twice the sendBuffer in the kernel.
+	// maxConnections limits the memory that clients can take up. Each connection holds an unfinished request of up to
+	// maxHeaderBytes, or a response with 64 KiB of unpacked text and twice the sendBuffer in the kernel.
 	maxConnections = 128
-	// sendBuffer limits what the kernel takes of a response, so that a client that stops reading is noticed. It would
-	// take 4 MiB otherwise. With a quarter of this, 1.7 MB take 1.8 ms instead of 0.7.
+	// sendBuffer limits how much of a response the kernel buffers, so that a client that stops reading is noticed. By
+	// default, the kernel takes 4 MiB. With a quarter of this limit, 1.7 MB take 1.8 ms to send instead of 0.7.
 	sendBuffer = 256 << 10
 )
 
@@ -33,8 +33,8 @@ type connection struct {
 	among *connections
 }
 
-// add adds a connection. If there are too many then, it returns the one to close: the oldest of the host that has
-// the most. So whoever opens many connections loses their own.
+// add adds a connection. If there are now too many, it returns the one to close: the oldest of the host that has the
+// most connections. So a client that opens many connections loses its own.
 func (c *connections) add(added *connection) (surplus *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,7 +78,7 @@ type limitedListener struct {
 	log     *slog.Logger
 }
 
-// limit returns the listeners with one limit on their connections.
+// limit returns the listeners with a common limit on their connections.
 func limit(listeners []net.Listener, log *slog.Logger) []net.Listener {
 	var among connections
 	warning := rate.Sometimes{Interval: time.Minute}
@@ -108,8 +108,8 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// hostOf returns the host of an address, or for IPv6 its /64 network, all of which one machine can use. The clients
-// of a Unix socket count as one host.
+// hostOf returns the host of an address. For IPv6 it returns the /64 network, because one machine can use all of it.
+// All clients of a Unix socket count as one host.
 func hostOf(address net.Addr) netip.Addr {
 	remote, err := netip.ParseAddrPort(address.String())
 	if err != nil {

@@ -25,7 +25,7 @@ const (
 	drainTime = 5 * time.Second
 	// A page of 270,000 series is 60 MB of text: two minutes are 0.5 MB/s.
 	writeTimeout = 2 * time.Minute
-	// A request is one packet, unless somebody takes their time on purpose.
+	// A request fits into one packet, unless a client is slow on purpose.
 	readHeaderTimeout = 5 * time.Second
 	// maxHeaderBytes has room for the cookies that a hub's proxy forwards. net/http adds 4 KiB.
 	maxHeaderBytes = 16 << 10
@@ -35,9 +35,9 @@ const (
 
 // Handler answers scrapes, probes and browsers.
 type Handler struct {
-	// State returns what to show now. It leaves out what has grown too old.
+	// State returns the current state, without anything that is too old.
 	State func() *State
-	// Redact makes a text that came from outside safe to show. It may be nil.
+	// Redact makes a text from outside safe to show. It may be nil.
 	Redact func(string) string
 	// TelemetryPath is where metrics are, at the root and below RoutePrefix.
 	TelemetryPath string

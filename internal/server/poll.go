@@ -14,10 +14,10 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/clock"
 )
 
-// A refresh that failed is tried again after firstRetry, or after firstRetryAtStart if the
-// source has never answered. The wait doubles with each further failure, up to the interval.
-// So a source that comes back is seen soon, and one that is down isn't beset. At the start
-// there is nothing to publish, and the source may be about to start as well: a hub starts its
+// A failed refresh is retried after firstRetry, or after firstRetryAtStart if the source has
+// never answered. The wait doubles with each further failure, up to the interval. So a source
+// that comes back is noticed soon, and one that is down isn't flooded with requests. At the
+// start there is nothing to publish yet, and the source may be starting too: a hub starts its
 // services some moments before its proxy forwards requests to it.
 const (
 	firstRetry        = 10 * time.Second
@@ -54,7 +54,7 @@ type Poller[T any] struct {
 	Log   *slog.Logger
 
 	changing sync.Mutex // held by Publish and Drop
-	// asOf is when the refresh began whose result is published, nil if there is none.
+	// asOf is the start of the refresh whose result is published, nil if there is none.
 	asOf atomic.Pointer[clock.Instant]
 }
 
@@ -131,7 +131,7 @@ func (p *Poller[T]) Run(ctx context.Context) {
 	}
 }
 
-// publish publishes the result of a refresh that began at a time.
+// publish publishes the result of a refresh that started at began.
 func (p *Poller[T]) publish(result T, began clock.Instant) ([]any, error) {
 	p.changing.Lock()
 	defer p.changing.Unlock()
@@ -143,8 +143,8 @@ func (p *Poller[T]) publish(result T, began clock.Instant) ([]any, error) {
 	return description, err
 }
 
-// Expire drops what is published if it is too old. Call it before each use: the timer of
-// Run is late when the machine was suspended or the process stopped.
+// Expire drops the published result if it is too old. Call it before each use, because the
+// timer of Run is late if the machine was suspended or the process was stopped.
 func (p *Poller[T]) Expire() {
 	if !p.isTooOld() {
 		return

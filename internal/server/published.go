@@ -14,16 +14,16 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
 )
 
-// gatherInterval keeps what is published about the process younger than 5 s.
+// gatherInterval keeps the metrics about the process younger than 5 s.
 const gatherInterval = 4 * time.Second
 
-// State is everything that the server shows. It is replaced as a whole, so its parts always agree.
+// State is everything that the server shows. It is replaced as a whole, so that its parts always agree.
 type State struct {
 	// Page holds the hub's metrics. The nil Page is empty.
 	Page *exposition.Page
 	// Self holds the exporter's own metrics.
 	Self *exposition.Tail
-	// Status is what the landing page shows, and what /-/ready depends on.
+	// Status is shown on the landing page and decides the answer of /-/ready.
 	Status Status
 }
 
@@ -47,8 +47,8 @@ func NewPublished(gatherer prometheus.Gatherer, status Status, log *slog.Logger)
 // State returns the current state. The caller must not change it.
 func (p *Published) State() *State { return p.current.Load() }
 
-// Update replaces the state. Its argument changes a copy of the current state and records metrics of the exporter;
-// scrapes see neither until it has returned and the metrics are gathered.
+// Update replaces the state. The function change modifies a copy of the current state and records the exporter's own
+// metrics. Scrapes see neither until change has returned and the metrics are gathered.
 func (p *Published) Update(change func(*State)) {
 	p.updating.Lock()
 	defer p.updating.Unlock()
@@ -62,7 +62,7 @@ func (p *Published) Update(change func(*State)) {
 func (p *Published) gather(previous *exposition.Tail) *exposition.Tail {
 	families, err := p.gatherer.Gather()
 	if err != nil {
-		// The other metrics were gathered all the same.
+		// Metrics without errors were gathered nevertheless.
 		p.log.Warn("gathering the exporter's own metrics", "err", err)
 	}
 	var text bytes.Buffer

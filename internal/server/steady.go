@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A client has to read pieceSize within pieceTimeout: 50 KiB/s.
+// A client has to read pieceSize within pieceTimeout, which is 50 KiB/s.
 const (
 	pieceSize    = 256 << 10
 	pieceTimeout = 5 * time.Second
@@ -18,7 +18,7 @@ type steadyWriter struct {
 	end     time.Time // of the whole response
 }
 
-// steady makes a handler cut off clients that stop reading.
+// steady returns a handler that cuts off clients that stop reading.
 func steady(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		serve(&steadyWriter{w, http.NewResponseController(w), time.Now().Add(writeTimeout)}, r)
@@ -35,7 +35,7 @@ func (w *steadyWriter) Write(b []byte) (written int, err error) {
 		if deadline.After(w.end) {
 			deadline = w.end
 		}
-		_ = w.control.SetWriteDeadline(deadline) // the writers of tests have none
+		_ = w.control.SetWriteDeadline(deadline) // the writers in tests don't support it
 		n, err := w.ResponseWriter.Write(b[:min(len(b), pieceSize)])
 		written += n
 		b = b[n:]

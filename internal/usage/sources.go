@@ -65,7 +65,7 @@ func (c *Client) Sources(ctx context.Context) (*Sources, error) {
 		return nil, err
 	}
 	if c.namespace == "" {
-		return s, nil // several clusters are fine if each has namespaces of its own
+		return s, nil // clusters with different namespaces don't mix, and may all be wanted
 	}
 	annotations, labels = c.ofNamespace().PodOwners()
 	if s.Clusters, err = c.values(ctx, "cluster", []string{annotations, labels}); err != nil {

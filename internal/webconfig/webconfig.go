@@ -1,8 +1,8 @@
-// Package webconfig checks that a --web.config.file demands of callers what it demanded before.
+// Package webconfig checks that a --web.config.file never demands less of callers than before.
 //
-// exporter-toolkit reads the file for each request and each TLS handshake, and goes by what it finds. If the file is
-// rewritten in place, it is empty or half as long for a moment, and the toolkit lets everybody in. File is a second
-// lock behind the toolkit's, which can only refuse.
+// exporter-toolkit reads the file for each request and each TLS handshake, and applies what it finds. While the file is
+// rewritten in place, it is empty or incomplete for a moment, and the toolkit lets everybody in. File adds a second
+// check after the toolkit's, which can only refuse callers.
 package webconfig
 
 import (
@@ -42,7 +42,7 @@ const maxVerified = 64
 
 // File is a --web.config.file.
 type File struct {
-	// Report, if there is one, is called for each check, with what is wrong with the file, or nil.
+	// Report is called for each check with what is wrong with the file, or nil.
 	Report func(error)
 
 	path     string
@@ -63,7 +63,7 @@ func Open(path string) (*File, error) {
 		return nil, err
 	}
 	if len(bytes.TrimSpace(content)) == 0 {
-		return nil, errors.New("it is empty") // as a file that is being written
+		return nil, errors.New("it is empty") // perhaps because it is being written
 	}
 	config, err := parse(path, content)
 	if err != nil {
@@ -84,7 +84,7 @@ func parse(path string, content []byte) (*web.Config, error) {
 	return config, nil
 }
 
-// Demands reports whether the file has demanded something since the start.
+// Demands reports whether the file has made a demand since the start.
 func (f *File) Demands(demand Demand) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -117,8 +117,8 @@ func (f *File) demandsOf(config *web.Config) []Demand {
 	return demands
 }
 
-// Check returns an error if the file demands less than before, or if the caller doesn't meet its demands. The second
-// happens if the toolkit read it in a bad moment, and after a TLS handshake that was before a change.
+// Check returns an error if the file demands less than before, or if the caller doesn't meet its demands. The latter
+// happens if the toolkit read the file while it was incomplete, or if the TLS handshake was before a change.
 func (f *File) Check(r *http.Request) error {
 	config, err := f.current()
 	f.Report(err)
@@ -138,7 +138,8 @@ func (f *File) Check(r *http.Request) error {
 	}
 }
 
-// current reads the file. It fails if the file demands less than it ever did, and remembers what it demands more.
+// current reads the file. It returns an error if the file demands less than at any time before, and remembers new
+// demands.
 func (f *File) current() (*web.Config, error) {
 	content, err := os.ReadFile(f.path)
 	if err != nil {
@@ -175,7 +176,7 @@ func (f *File) knows(config *web.Config, r *http.Request) bool {
 	return true
 }
 
-// checkCertificate repeats what a handshake under the configuration checks.
+// checkCertificate repeats the checks of a TLS handshake under the configuration.
 func (f *File) checkCertificate(config *web.Config, certificates []*x509.Certificate) error {
 	demands := f.demandsOf(config)
 	if !slices.Contains(demands, Certificate) {
