@@ -169,7 +169,7 @@ func (r *checkReport) verdict() error {
 	return cmp.Or(ofHub, ofPrometheus)
 }
 
-// hubReport is what check says of a hub.
+// hubReport is what check reports about a hub.
 type hubReport struct {
 	Hub       string       `json:"hub"`
 	Version   string       `json:"version"`
@@ -407,7 +407,8 @@ func count(n *int) string {
 	return strconv.Itoa(*n)
 }
 
-// cost says what a refresh takes, "" where there can be none, or more than can be counted.
+// cost describes what a refresh takes. It returns "" if the token can't read users, or the
+// number of requests is unknown.
 func (r *hubReport) cost() string {
 	requests := r.found.Requests()
 	if requests <= 0 {

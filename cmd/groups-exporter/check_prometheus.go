@@ -9,7 +9,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// prometheusReport is what check says of a Prometheus.
+// prometheusReport is what check reports about a Prometheus.
 type prometheusReport struct {
 	URL       string         `json:"url"`
 	Namespace string         `json:"namespace"` // empty for all
@@ -18,7 +18,7 @@ type prometheusReport struct {
 	Warnings  []string       `json:"warnings"`
 }
 
-// seriesReport is what check says of a kind of series that usage is made of.
+// seriesReport is what check reports about a kind of series that usage is computed from.
 type seriesReport struct {
 	Metric   string   `json:"metric"`
 	Needed   []string `json:"needed_for"`
@@ -29,8 +29,8 @@ type seriesReport struct {
 	purpose string
 }
 
-// checkPrometheus looks up what a Prometheus has for the hub in a namespace, or for
-// all hubs if it is empty.
+// checkPrometheus looks up which series a Prometheus has for the hub in a namespace, or for
+// all hubs if the namespace is empty.
 func checkPrometheus(ctx context.Context, client *usage.Client, o *prometheusOptions, namespace string) (*prometheusReport, error) {
 	sources, err := client.Sources(ctx)
 	if err != nil {
@@ -81,7 +81,7 @@ func (r *prometheusReport) writeText(out io.Writer, width int, sign marks) {
 	}
 }
 
-// verdict returns an error if usage would be wrong.
+// verdict returns an error if usage would be incomplete or mixed up.
 func (r *prometheusReport) verdict() error {
 	var missing []string
 	for _, series := range r.Series {

@@ -116,7 +116,7 @@ func runEscape(in io.Reader, out, errOut io.Writer, args []string, o escapeOptio
 	return err
 }
 
-// encodingError is how many names were not converted, because they are not UTF-8.
+// encodingError is the number of names that were not converted because they are not UTF-8.
 type encodingError int
 
 func (e encodingError) Error() string {
@@ -126,20 +126,20 @@ func (e encodingError) Error() string {
 	return fmt.Sprintf("%d names were not converted", int(e))
 }
 
-// nameReader gives one name after another, and io.EOF after the last.
+// nameReader returns one name after another, and io.EOF after the last.
 type nameReader struct {
 	args []string
 	in   *bufio.Reader // nil where the arguments are all
 	end  byte
 	last bool // the end of input was seen: on a terminal, reading on would ask again
 
-	unit          string    // what a name is: an argument, a line
-	errOut        io.Writer // for what is no name
-	read, invalid int       // how many there were
+	unit          string    // "argument", "line" or "name"
+	errOut        io.Writer // for reports of invalid names
+	read, invalid int       // numbers of names
 }
 
-// isName reports whether what was just read can be the name of a user: a hub's are UTF-8
-// and not empty. If it can't, isName says so on standard error.
+// isName reports whether the text that was just read can be a user's name, which on a hub is
+// UTF-8 and not empty. If it can't, isName says so on standard error.
 func (r *nameReader) isName(name string) bool {
 	r.read++
 	switch {
@@ -172,7 +172,7 @@ func (r *nameReader) next() (string, error) {
 		return "", err
 	}
 	if r.read == 0 && r.end == '\n' {
-		// Windows programs begin a text file with a byte order mark. Alone, it is no line.
+		// Windows programs begin a text file with a byte order mark, which alone is not a line.
 		name = strings.TrimPrefix(name, "\ufeff")
 		if name == "" {
 			return "", io.EOF
@@ -187,9 +187,9 @@ func (r *nameReader) next() (string, error) {
 	return name, nil
 }
 
-// writeScheme writes one form a line, each as soon as nothing more is there to
-// read, so that a program can ask and wait for the answer. The line of what is no name is
-// empty, so that lines of output are those of input.
+// writeScheme writes one form per line. It flushes whenever there is no more input yet, so
+// that a program can send a name and wait for the form. For invalid names it writes an empty
+// line, so that the lines of the output match those of the input.
 func writeScheme(out io.Writer, names *nameReader, as scheme) error {
 	convert := map[scheme]func(string) string{schemeEscape: slug.Escape, schemeSafe: slug.Safe, schemeLabel: slug.Label}[as]
 	w := bufio.NewWriter(out)

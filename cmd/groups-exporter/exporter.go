@@ -22,8 +22,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// exporter is the way from the answers of a hub and a Prometheus to what is
-// published.
+// exporter turns the answers of a hub and a Prometheus into published metrics.
 type exporter struct {
 	source    *source
 	publish   publishOptions
@@ -48,9 +47,10 @@ type exporter struct {
 	pages    []*exposition.Page // one for each layer, with what is on those below
 }
 
-// A page is made in layers: the memberships, and a resource in each that follows. A
-// layer is made again when what is in it changes, and with it those above. At 100,000
-// users the memberships alone take half a second, and pods are asked about every minute.
+// A page is encoded in layers: first the memberships, then one resource in each. If the
+// content of a layer changes, it is encoded again, and so are the layers above. With
+// 100,000 users, the memberships alone take half a second, and the usage of pods changes
+// every minute.
 const memberships = 0
 
 func newExporter(o serveOptions, log *slog.Logger) *exporter {
@@ -112,15 +112,15 @@ func (e *exporter) addPollers(o serveOptions) {
 	}
 }
 
-// reload asks the hub, and Prometheus, at once. Where they are being asked already,
-// they are asked once more after that: what changed a moment ago may not be in it.
+// reload refreshes from the hub and from Prometheus at once. If a refresh is under way,
+// another one follows, because the first may miss what changed a moment ago.
 func (e *exporter) reload() {
 	for source := range e.reloads {
 		e.refreshNow(source)
 	}
 }
 
-// refreshNow asks a source at once: 0 is the hub, the resources follow.
+// refreshNow refreshes from a source at once: 0 is the hub, the resources follow.
 func (e *exporter) refreshNow(source int) {
 	select {
 	case e.reloads[source] <- struct{}{}:
@@ -129,7 +129,7 @@ func (e *exporter) refreshNow(source int) {
 }
 
 // run polls the hub, and Prometheus for each resource, until ctx ends. A source
-// that fails or hangs leaves the others alone.
+// that fails or hangs doesn't affect the others.
 func (e *exporter) run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { e.hub.Run(ctx) })
@@ -143,7 +143,7 @@ func (e *exporter) run(ctx context.Context) {
 	running.Wait()
 }
 
-// state returns what to show now. It drops what has grown too old first.
+// state returns the state to show. First it drops results that are too old.
 func (e *exporter) state() *server.State {
 	e.hub.Expire()
 	for _, poller := range e.usages {
@@ -158,8 +158,8 @@ func (e *exporter) state() *server.State {
 // sourcesInterval is how often serve looks up which series Prometheus has.
 const sourcesInterval = 10 * time.Minute
 
-// sourcesPoller returns the poller that looks up which of the series that usage is made
-// of Prometheus has, and reports what is missing.
+// sourcesPoller returns the poller that looks up which series Prometheus has of those that
+// usage is computed from, and reports the missing ones.
 func (e *exporter) sourcesPoller(namespace string, maxStaleness time.Duration) *server.Poller[*usage.Sources] {
 	warned := notices{}
 	return &server.Poller[*usage.Sources]{
@@ -209,7 +209,7 @@ func withHint(err error) error {
 	return err
 }
 
-// replace publishes what the hub told.
+// replace publishes a snapshot of the hub.
 func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -237,14 +237,14 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 	return []any{"users", snapshot.Len(), "memberships", snapshot.Memberships()}, nil
 }
 
-// encodeSnapshot makes the page of a snapshot and what Prometheus told. It returns
-// what to record when the page is published.
+// encodeSnapshot encodes the page for a snapshot and the last answers of Prometheus. It
+// returns a function that records metrics when the page is published.
 func (e *exporter) encodeSnapshot(snapshot *membership.Snapshot) (record func(), err error) {
 	before, answers := e.snapshot, e.answers
 	e.snapshot = snapshot
 	record, err = e.encode(memberships)
 	if errors.As(err, new(exposition.TooManySeries)) && len(answers) > 0 {
-		// Memberships go first: usage makes room for them, until it is told again.
+		// Memberships take precedence: usage is dropped until Prometheus answers again.
 		e.answers = map[metrics.Resource]*usage.Answer{}
 		_, err = e.encode(memberships)
 		record = func() {
@@ -260,7 +260,7 @@ func (e *exporter) encodeSnapshot(snapshot *membership.Snapshot) (record func(),
 	return record, err
 }
 
-// drop takes away what the hub told, and with it all that was joined to it.
+// drop removes the snapshot and everything that was joined with it.
 func (e *exporter) drop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -273,7 +273,7 @@ func (e *exporter) drop() {
 	})
 }
 
-// report keeps what became of a refresh, for the landing page.
+// report records the outcome of a refresh for the landing page.
 func (e *exporter) report(err error, next time.Time) {
 	e.published.Update(func(s *server.State) {
 		s.Status.Next = next
@@ -284,7 +284,7 @@ func (e *exporter) report(err error, next time.Time) {
 	})
 }
 
-// replaceUsage publishes what Prometheus told of a resource.
+// replaceUsage publishes the usage of a resource.
 func (e *exporter) replaceUsage(answer *usage.Answer) ([]any, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -303,7 +303,7 @@ func (e *exporter) replaceUsage(answer *usage.Answer) ([]any, error) {
 	return []any{"results", len(answer.Values)}, nil
 }
 
-// dropUsage takes away what Prometheus told of a resource.
+// dropUsage removes the usage of a resource.
 func (e *exporter) dropUsage(resource metrics.Resource) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -325,7 +325,7 @@ const (
 	reasonOther     = "other"      // what was read could not be published
 )
 
-// reasonOf gives the reason of a failure in a word, for a metric's label.
+// reasonOf returns the reason for a failure in a word, for a metric's label.
 func reasonOf(err error) string {
 	if hubErr, ok := errors.AsType[*hub.Error](err); ok {
 		return string(hubErr.Reason)
@@ -343,8 +343,8 @@ func (e *exporter) layerOf(resource metrics.Resource) int {
 	return 1 + slices.Index(e.resources, resource)
 }
 
-// encode makes the page again, from a layer on. It returns what to record when the
-// page is published.
+// encode encodes the page again, starting from a layer. It returns a function that records
+// metrics when the page is published.
 func (e *exporter) encode(from int) (record func(), err error) {
 	var records []func()
 	record = func() {
@@ -371,7 +371,8 @@ func (e *exporter) encode(from int) (record func(), err error) {
 	return record, nil
 }
 
-// show puts the page with all layers into a state. There is none before the first refresh.
+// show puts the page with all layers into a state. Before the first refresh, there is no
+// page.
 func (e *exporter) show(s *server.State) {
 	s.Page = e.pages[len(e.pages)-1]
 	if s.Page != nil {
@@ -379,7 +380,8 @@ func (e *exporter) show(s *server.State) {
 	}
 }
 
-// families returns those in a layer, and what to record when they are published.
+// families returns the metric families in a layer, and a function that records metrics when
+// they are published.
 func (e *exporter) families(layer int) (families iter.Seq[*dto.MetricFamily], record func()) {
 	if layer == memberships {
 		return metrics.Families(e.publish.metrics(), e.snapshot), func() {}
@@ -394,7 +396,7 @@ func (e *exporter) families(layer int) (families iter.Seq[*dto.MetricFamily], re
 	}
 }
 
-// notices are what was logged last, so that it isn't logged again.
+// notices are the texts that were logged last, so that they aren't logged again.
 type notices map[string]bool
 
 // log logs the notices that are new.

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// writeFile replaces a file by a new one with the same owner, group and permissions,
-// or leaves it as it is. Nothing else is left behind, also when ctx ends.
+// writeFile replaces a file with a new one that has the same owner, group and permissions,
+// or leaves it as it is. It leaves no other file behind, even if ctx ends.
 func writeFile(ctx context.Context, name string, content io.WriterTo) error {
 	err := interrupted(ctx, replaceFile(ctx, name, content))
 	if err == nil || ctx.Err() != nil {
@@ -46,7 +46,8 @@ func replaceFile(ctx context.Context, name string, content io.WriterTo) error {
 	remove := func() { _ = os.Remove(file.Name()) } // after the rename there is nothing to remove
 	defer remove()
 	defer file.Close()
-	// At once, since a second signal ends the process while this waits for the disk.
+	// Remove the file at once, because a second signal can end the process while this
+	// function still waits for the disk.
 	defer context.AfterFunc(ctx, remove)()
 
 	permissions := os.FileMode(0o644) // node_exporter runs as a user of its own

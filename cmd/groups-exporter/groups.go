@@ -98,9 +98,8 @@ membership, and one without a user for a group without members.
 // completionTime is how long a shell waits for a hub.
 const completionTime = time.Second
 
-// completeFromHub makes shells complete a flag's value by harmless names that the hub
-// has, if one is configured and answers soon. Whatever goes wrong is silent: somebody
-// types.
+// completeFromHub makes shells complete a flag's value with harmless names from the hub,
+// if a hub is configured and answers soon. Errors are silent, because somebody is typing.
 func completeFromHub(cmd *cobra.Command, getenv func(string) string, o *hubOptions, flag string, names func(*membership.Snapshot) iter.Seq[string]) {
 	complete := func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
@@ -125,10 +124,10 @@ func completeFromHub(cmd *cobra.Command, getenv func(string) string, o *hubOptio
 	}
 }
 
-// isHarmless reports whether every shell takes a name for what it is, without quotes:
-// the generated completions insert names as they are, and evaluate the line at the next
-// Tab. So a name has only letters and digits, and a few signs that mean nothing within
-// a word; a hyphen, @ or dot comes after one of these.
+// isHarmless reports whether every shell takes an unquoted name literally. The generated
+// completions insert names as they are, and evaluate the line at the next Tab. So a name
+// may have only letters, digits, and a few signs that mean nothing within a word. The signs
+// @ . + : and - may not come first.
 func isHarmless(name string) bool {
 	for i, r := range name {
 		isSign := strings.ContainsRune("_/", r) || i > 0 && strings.ContainsRune("@.+:-", r)
@@ -190,8 +189,8 @@ func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) erro
 	return writeGroups(out, o.output, o.groupRows(snapshot))
 }
 
-// unmatched returns a notice for each filter that matches nothing. In a pipe, nobody else
-// would see the difference to a group without members.
+// unmatched returns a notice for each filter that matches nothing. In a pipe, this couldn't
+// be told from a group without members otherwise.
 func (o *groupsOptions) unmatched(snapshot *membership.Snapshot) []string {
 	var groups []string
 	for _, g := range snapshot.Groups() {
@@ -209,7 +208,7 @@ func (o *groupsOptions) unmatched(snapshot *membership.Snapshot) []string {
 			}
 		}
 	}
-	// Of groups alone, one without members is a result.
+	// If only groups are filtered, a group without members is a result.
 	both := len(o.groups) > 0 && (len(o.users) > 0 || o.by == byUser)
 	if len(notices) == 0 && both && len(o.userRows(snapshot)) == 0 {
 		notices = append(notices, "no user who matches is in a group that matches")

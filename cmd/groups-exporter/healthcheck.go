@@ -82,7 +82,7 @@ func runHealthcheck(ctx context.Context, o healthcheckOptions) error {
 		if err != nil {
 			return fmt.Errorf("the hub's certificate for its service can't be used: %w", err)
 		}
-		// Whoever signed it: the exporter accepts its own.
+		// It doesn't matter who signed the certificate: the exporter accepts its own.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: config}}

@@ -42,7 +42,7 @@ type hubOptions struct {
 	token hub.Token // of the environment, or of the command line
 	tls   *tls.Config
 
-	secrets *secrets // has each token that was read
+	secrets *secrets // gets each token that is read
 }
 
 func (o *hubOptions) addFlags(cmd *cobra.Command) {
@@ -111,8 +111,8 @@ func (o *hubOptions) checkRules() error {
 	return o.checkDenied()
 }
 
-// checkDenied refuses to deny a pseudo-group: patterns choose among the hub's groups, and
-// users who are in none of those that are left are still published.
+// checkDenied returns an error if a pseudo-group is denied. Patterns only choose among the
+// hub's groups, and users in none of the remaining groups are still published.
 func (o *hubOptions) checkDenied() error {
 	for _, name := range o.rules.PseudoNames() {
 		if !slices.Contains(o.rules.Deny, name) {
@@ -127,7 +127,8 @@ func (o *hubOptions) checkDenied() error {
 	return nil
 }
 
-// checkPatterns refuses what would match nothing, like the ü of another encoding.
+// checkPatterns returns an error for a pattern that can match nothing, such as a ü in another
+// encoding.
 func checkPatterns(patterns []string) error {
 	for _, pattern := range patterns {
 		if !utf8.ValidString(pattern) {
@@ -190,15 +191,16 @@ func (o *hubOptions) readToken() (hub.Token, error) {
 	return parseToken(o.tokenFile, string(data))
 }
 
-// tokenFileError is why there is no file of --hub-token-file. It doesn't repeat the path,
-// which may be the token itself.
+// tokenFileError is the error for a --hub-token-file that doesn't exist. It doesn't repeat
+// the path, which may be the token itself.
 type tokenFileError struct{ cause error }
 
 func (e *tokenFileError) Error() string {
 	return "the file of --hub-token-file can't be read: " + e.cause.Error()
 }
 
-// newTokenFileError returns why a token can't be read, with the path if that exists.
+// newTokenFileError returns the error for a token that can't be read. It names the path only
+// if that exists.
 func newTokenFileError(path string, err error) error {
 	if _, statErr := os.Lstat(path); statErr == nil || errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("the token can't be read: %w", err)
@@ -274,7 +276,7 @@ func (o *hubOptions) source(with hub.Options) *source {
 	return &source{client: hub.New(with), namespace: o.namespace, rules: o.rules}
 }
 
-// snapshot reads the hub's memberships once. The result is what the hub said beside its users.
+// snapshot reads the hub's memberships once. The result has the rest of the hub's answer.
 func (s *source) snapshot(ctx context.Context) (*membership.Snapshot, hub.Result, error) {
 	result, err := s.client.List(ctx)
 	if err != nil {

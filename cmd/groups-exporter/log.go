@@ -75,8 +75,8 @@ func (l *logLevel) Set(text string) error {
 // Type is what the help shows in the value's place.
 func (l *logLevel) Type() string { return "debug|info|warn|error" }
 
-// changes logs when something fails, fails for another reason, or works again, and what
-// stays the same only at debug level.
+// changes logs when something fails, fails for another reason, or works again. Repeated
+// failures are logged at debug level only.
 type changes struct {
 	log            *slog.Logger
 	failed, mended string // messages
@@ -85,7 +85,7 @@ type changes struct {
 	last string // error, empty while it works
 }
 
-// report takes the outcome of each attempt.
+// report records the outcome of an attempt.
 func (c *changes) report(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -102,7 +102,7 @@ func interruptible(ctx context.Context, do func() error) error {
 	return interrupted(ctx, err)
 }
 
-// interrupted returns why something failed: where ctx has ended, that is the reason.
+// interrupted returns why something failed: if ctx has ended, that is the reason.
 func interrupted(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return errors.New("interrupted")

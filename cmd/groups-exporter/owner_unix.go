@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// accessACL is the attribute in which Linux keeps who else may open a file.
+// accessACL is the attribute in which Linux stores a file's ACL.
 const accessACL = "system.posix_acl_access"
 
 // keepOwner gives a new file the owner, the group and the ACL of the old one.
@@ -32,7 +32,7 @@ func keepOwner(file *os.File, name string, old fs.FileInfo) error {
 	}
 	size, _ := unix.Getxattr(name, accessACL, nil)
 	if size <= 0 { // there is none, or the file system has no such thing
-		// The new file may have one from its folder. Else this fails, too.
+		// The new file may have inherited an ACL from its folder. Otherwise this fails, too.
 		_ = unix.Fremovexattr(int(file.Fd()), accessACL)
 		return nil
 	}

@@ -8,11 +8,11 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// checkProxy reports an address of a proxy in the environment that can't be used on the
-// way to a server. It doesn't repeat the address, which may hold a password.
+// checkProxy returns an error if the environment names a proxy for a server that can't be
+// used. It doesn't repeat the proxy's address, which may hold a password.
 func checkProxy(server *url.URL) error {
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: server})
-	// Of an address that is not valid, it may return what is before the first colon.
+	// For an invalid address, proxy may be only the part before the first colon.
 	if err != nil || proxy != nil && (proxy.Hostname() == "" || strings.HasSuffix(proxy.Host, ":")) {
 		return usagef("the proxy in HTTP_PROXY or HTTPS_PROXY is not a valid URL, or can't be used here")
 	}

@@ -99,7 +99,7 @@ func (o *publishOptions) metrics() metrics.Options {
 	}
 }
 
-// notices say what can't be published, or not be stored.
+// notices returns texts about what can't be published, or what Prometheus may not store.
 func (o *publishOptions) notices(snapshot *membership.Snapshot) []string {
 	return slices.Concat(o.lengthNotices(snapshot), o.activityNotices(snapshot))
 }

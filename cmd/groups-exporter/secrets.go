@@ -8,8 +8,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// secrets holds the hub tokens that the log and the pages must not show, whatever a hub answers: the current one,
-// and the one before, which an answer can repeat after a rotation. A nil secrets holds none.
+// secrets holds the hub tokens that the log and the pages must not show, whatever a hub answers: the current token, and
+// the previous one, which an answer can still repeat after a rotation. A nil secrets holds none.
 type secrets struct {
 	mu     sync.Mutex
 	tokens []string // the latest is the last

@@ -11,14 +11,14 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// isPublic tells whether a hub forwards what it is asked for to us, wherever we
-// listen. Port 0 is the hub's way to say that the service has no address.
+// isPublic reports whether the hub's proxy forwards requests to the exporter, wherever the
+// exporter listens. Port 0 means that the service has no address.
 func isPublic(serviceURL string) bool {
 	u, err := url.Parse(serviceURL)
 	return serviceURL != "" && (err != nil || u.Port() != "0")
 }
 
-// serviceAddress is where a hub expects its service to listen, or "".
+// serviceAddress returns the address at which a hub expects its service to listen, or "".
 func serviceAddress(serviceURL string) string {
 	u, err := remote.ParseURL(serviceURL)
 	if err != nil || u.Port() == "" || u.Port() == "0" {
@@ -31,9 +31,9 @@ func serviceAddress(serviceURL string) string {
 // for its service.
 const lookupTimeout = 2 * time.Second
 
-// localAddresses returns the addresses of a host that are addresses of this machine. Localhost
-// has two, and the hub may connect to one and its proxy to the other. A Service of Kubernetes
-// has none: its address belongs to no pod.
+// localAddresses returns those addresses of a host that belong to this machine. Localhost
+// has two, and the hub may connect to one and its proxy to the other. A Kubernetes Service
+// has none, because its address belongs to no pod.
 func localAddresses(ctx context.Context, host string) []netip.Addr {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()

@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 )
 
-// serviceTLS has the certificate with which a service of a hub with internal_ssl serves https.
+// serviceTLS holds the certificate with which a service of a hub with internal_ssl serves https.
 type serviceTLS struct {
 	certFile, keyFile string
 	caFile            string // may be empty: then callers need no certificate
@@ -19,8 +19,8 @@ type serviceTLS struct {
 	last atomic.Pointer[tls.Config] // read from the files
 }
 
-// serviceTLSOf returns what the hub's environment says, or nil where its service isn't at an
-// https address, or has no certificate.
+// serviceTLSOf returns the serviceTLS from the hub's environment, or nil if the service's URL
+// isn't an https URL or the service has no certificate.
 func serviceTLSOf(getenv func(string) string) *serviceTLS {
 	u, err := url.Parse(getenv("JUPYTERHUB_SERVICE_URL"))
 	s := &serviceTLS{
@@ -33,8 +33,8 @@ func serviceTLSOf(getenv func(string) string) *serviceTLS {
 	return s
 }
 
-// read reads the files. Like JupyterHub's own services, it makes callers show a certificate of
-// the hub's authorities: the hub and its proxy have one.
+// read reads the files. As in JupyterHub's own services, callers need a certificate of the
+// hub's authorities. The hub and its proxy have one.
 func (s *serviceTLS) read() error {
 	pair, err := tls.LoadX509KeyPair(s.certFile, s.keyFile)
 	if err != nil {
@@ -56,8 +56,9 @@ func (s *serviceTLS) read() error {
 	return nil
 }
 
-// config returns the configuration of a server, which reads the files for each connection: a hub
-// replaces them whenever it starts a service. While they can't be used, the last ones count.
+// config returns the configuration of a server. It reads the files for each connection, because
+// a hub replaces them whenever it starts a service. If they can't be read, the last ones stay in
+// use.
 func (s *serviceTLS) config(log *slog.Logger) *tls.Config {
 	status := changes{log: log, failed: "the certificate for https can't be read again: the last one stays in use", mended: "the certificate for https can be read again"}
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {

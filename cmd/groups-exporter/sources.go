@@ -30,7 +30,7 @@ func resourceWord(resource metrics.Resource) string {
 	}
 }
 
-// sourceWords returns what a source is for, and how Prometheus gets it.
+// sourceWords returns what a source is for, and how to get it into Prometheus.
 func sourceWords(source promql.Source) (purpose, remedy string) {
 	purpose = resourceWord(source.Of[0])
 	switch source.Metric {
@@ -63,8 +63,8 @@ func remedy(found usage.Found, sources *usage.Sources, namespace string) string 
 	}
 }
 
-// sourceNotices returns what is wrong with the series that Prometheus has for the hub
-// in a namespace, one notice for each source.
+// sourceNotices returns notices about the series that Prometheus lacks for the hub in a
+// namespace, one for each source.
 func sourceNotices(sources *usage.Sources, namespace string) []string {
 	var notices []string
 	for _, found := range sources.Missing() {
@@ -75,7 +75,7 @@ func sourceNotices(sources *usage.Sources, namespace string) []string {
 	return append(notices, sourceWarnings(sources, namespace)...)
 }
 
-// sourceWarnings returns what is wrong with the sources as a whole.
+// sourceWarnings returns warnings about the sources as a whole.
 func sourceWarnings(sources *usage.Sources, namespace string) []string {
 	var warnings []string
 	for _, found := range sources.Found {

@@ -6,7 +6,7 @@ import (
 )
 
 // standardOutput remembers the first error of a write. The libraries that write to
-// it drop such an error or turn it into text, so run asks here and not them.
+// standard output drop such an error or turn it into text, so run checks it here.
 type standardOutput struct {
 	io.Writer
 	failure atomic.Pointer[error]
@@ -28,8 +28,8 @@ func (o *standardOutput) Err() error {
 	return nil
 }
 
-// Fd returns the descriptor of the file below, by which a terminal is recognized.
-// Where there is no file, it is one that is never open.
+// Fd returns the descriptor of the underlying file, by which a terminal is recognized.
+// If there is no file, Fd returns a descriptor that is never open.
 func (o *standardOutput) Fd() uintptr {
 	if file, ok := o.Writer.(interface{ Fd() uintptr }); ok {
 		return file.Fd()

@@ -80,9 +80,9 @@ func (o output) shown(name string) string {
 	return printable(name)
 }
 
-// codeSpan returns a name as code of Markdown. GitHub interprets nothing in there: no
-// emphasis, link, HTML, mention or issue number. But a pipe would end the cell of a
-// table, also in code, so it stands between two spans, as a character reference.
+// codeSpan returns a name as a code span of Markdown, in which GitHub interprets nothing:
+// no emphasis, link, HTML, mention or issue number. Only a pipe would end the cell of a
+// table, even in code, so it is written as a character reference between two spans.
 func codeSpan(name string) string {
 	spans := strings.Split(printable(name), "|")
 	for i, code := range spans {
@@ -93,7 +93,7 @@ func codeSpan(name string) string {
 		for strings.Contains(code, fence) {
 			fence += "`"
 		}
-		// A parser takes one space off each end, unless there are spaces only.
+		// A parser strips one space from each end, unless there are only spaces.
 		if trimmed := strings.Trim(code, " "); trimmed != "" && strings.Trim(trimmed, "`") != code {
 			code = " " + code + " "
 		}
@@ -153,8 +153,8 @@ func columnWidth(column int, header []string, rows [][]string) int {
 }
 
 // writeCSV writes a header and rows separated by commas or tabs, quoted where
-// needed, as RFC 4180 has it. Programs get cells exactly as they are. On a terminal,
-// what would do something to it is shown as an escape of Go.
+// needed according to RFC 4180. Programs get cells exactly as they are. On a terminal,
+// characters that would affect it are shown as Go escapes.
 func writeCSV(w io.Writer, separator rune, header []string, rows [][]string) error {
 	writer := csv.NewWriter(w)
 	writer.Comma = separator

@@ -8,15 +8,15 @@ import (
 	"unicode/utf16"
 )
 
-// isVisible reports whether a character can be printed as it is. Control characters,
-// line separators, the format characters that reorder or hide text, and letters
-// without a shape can't: they would change what the reader sees of the rest.
+// isVisible reports whether a character can be printed as it is. This excludes control
+// characters, line separators, format characters that reorder or hide text, and letters
+// without a shape: they would change how the rest of the text looks.
 func isVisible(r rune) bool {
 	return unicode.IsPrint(r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// escapeInvisible replaces every character that isn't visible. All text from outside
-// is printed through it, but for CSV and metrics, which have no escapes to undo it.
+// escapeInvisible escapes every character that isn't visible. All text from outside is
+// printed through it, except in CSV and metrics, whose formats have no such escapes.
 func escapeInvisible(text string, escape func(rune) string) string {
 	var escaped strings.Builder
 	for _, r := range text {
@@ -46,10 +46,10 @@ func jsonEscape(r rune) string {
 	}
 }
 
-// oneLine returns a text that takes one line and does nothing to the terminal.
+// oneLine returns a text on one line that is safe to print on a terminal.
 func oneLine(text string) string { return escapeInvisible(text, goEscape) }
 
-// printable returns a name, in quotes where it would look like another one without.
+// printable returns a name, in quotes if it would look like another name without them.
 func printable(name string) string {
 	odd := func(r rune) bool { return !isVisible(r) || r == unicode.ReplacementChar }
 	if name == "" || name[0] == '"' || strings.TrimSpace(name) != name || strings.ContainsFunc(name, odd) {

@@ -92,7 +92,7 @@ func (o *usageOptions) readAll(ctx context.Context, snapshot *membership.Snapsho
 	return all, nil
 }
 
-// sayWhatIsMissing writes what is wrong with the series that usage was made of.
+// sayWhatIsMissing writes what is wrong with the series that usage is computed from.
 func (o *usageOptions) sayWhatIsMissing(ctx context.Context, errOut io.Writer, namespace string) {
 	if o.client == nil {
 		return

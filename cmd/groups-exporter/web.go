@@ -143,7 +143,7 @@ func (o *webOptions) completeTLS(getenv func(string) string) error {
 	return nil
 }
 
-// demands reports whether there is a configuration that demands something of callers.
+// demands reports whether there is a configuration file with the demand.
 func (o *webOptions) demands(demand webconfig.Demand) bool {
 	return o.config != nil && o.config.Demands(demand)
 }
@@ -159,7 +159,7 @@ func checkListenAddress(address string) error {
 	return nil
 }
 
-// listen opens what is listened on.
+// listen opens the listeners.
 func (o *webOptions) listen(ctx context.Context, log *slog.Logger) ([]net.Listener, error) {
 	if o.systemdSocket {
 		listeners, err := activation.Listeners()
@@ -186,8 +186,8 @@ func (o *webOptions) listen(ctx context.Context, log *slog.Logger) ([]net.Listen
 	return listeners, nil
 }
 
-// listenAddresses returns the addresses to listen on. A hub that starts the exporter ends when
-// it exits, so no JUPYTERHUB_SERVICE_URL keeps it from listening.
+// listenAddresses returns the addresses to listen on. It never fails, whatever is in
+// JUPYTERHUB_SERVICE_URL: a hub that starts the exporter ends if the exporter exits.
 func (o *webOptions) listenAddresses(ctx context.Context, log *slog.Logger) []string {
 	if o.noPort {
 		log.Warn("JUPYTERHUB_SERVICE_URL names no port to listen on, so the exporter listens on the default one", "address", o.listenAddress)
@@ -215,8 +215,8 @@ func (o *webOptions) security(log *slog.Logger) server.Security {
 	return server.Security{ConfigFile: o.configFile}
 }
 
-// check returns what lets callers in, nil where everybody may read. The grace is how much
-// longer callers who were let in stay in while the hub can't be asked.
+// check returns a function that checks callers, or nil if everybody may read. The grace is how
+// much longer callers who were let in keep their access while the hub can't be asked.
 func (o *webOptions) check(client *hub.Client, grace time.Duration, log *slog.Logger) func(*http.Request) *server.Refusal {
 	var checks []func(*http.Request) *server.Refusal
 	if o.config != nil {
@@ -238,7 +238,8 @@ func (o *webOptions) check(client *hub.Client, grace time.Duration, log *slog.Lo
 	}
 }
 
-// checkConfig returns what refuses callers while the configuration demands too little.
+// checkConfig returns a function that refuses callers while the configuration demands too
+// little.
 func (o *webOptions) checkConfig(log *slog.Logger) func(*http.Request) *server.Refusal {
 	status := changes{log: log.With("file", o.configFile), failed: "--web.config.file can't be used: nobody is let in", mended: "--web.config.file can be used again"}
 	o.config.Report = status.report
@@ -250,7 +251,7 @@ func (o *webOptions) checkConfig(log *slog.Logger) func(*http.Request) *server.R
 	}
 }
 
-// checkToken returns what lets in callers with a token of the hub.
+// checkToken returns a function that lets in callers with a token of the hub.
 func (o *webOptions) checkToken(client *hub.Client, grace time.Duration, log *slog.Logger) func(*http.Request) *server.Refusal {
 	gate := auth.NewGate(func(ctx context.Context, token string) ([]string, bool, error) {
 		return client.ScopesOf(ctx, hub.NewToken(token))

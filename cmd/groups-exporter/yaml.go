@@ -19,8 +19,8 @@ func writeYAML(w io.Writer, value any) error {
 	return err
 }
 
-// yamlText returns a text as a node that all parsers read the same. They disagree on
-// what is text without quotes, by the version of YAML and by their own mistakes.
+// yamlText returns a text as a node that all parsers read in the same way. They disagree on
+// which unquoted values are text, because of YAML's versions and of bugs.
 func yamlText(text string) *yaml.Node {
 	node := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
 	if !isPlainYAML(text) {
