@@ -42,7 +42,7 @@ func TestScopes(t *testing.T) {
 		{[]string{"list:groups"}, refusal, "kind name", nil, nil, "list:users"},
 		{[]string{"list:groups", "read:groups"}, refusal, members, nil, nil, "list:users"},
 		{[]string{"list:users!group=alpha", "read:users:groups!group=beta"}, "admin kind name", refusal, nil, nil, "read:users:groups"},
-		{[]string{"list:users!group=alpha", "read:users:groups!group=alpha"}, "admin groups kind name", refusal, nil, alpha, ""},
+		{[]string{"list:users!group=alpha", "read:users:groups!group=alpha"}, "admin groups kind name", refusal, nil, alpha, "list:users!group=alpha"},
 		{[]string{"users", "groups"}, profile, members, nil, everybody, ""},
 		{nil, refusal, refusal, nil, nil, "list:users"},
 		{[]string{"list:users", "read:users:groups", "read:users:activity", "read:servers"},

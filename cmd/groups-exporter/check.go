@@ -47,7 +47,7 @@ func (o *checkOptions) addFlags(cmd *cobra.Command) {
 	o.prometheus.addFlags(cmd, "check the series that usage is made of, in")
 	o.hub.addFlags(cmd)
 	// Taken, so that serve's arguments work here, but they don't matter.
-	for _, name := range []string{"multi-group", "allow-group", "deny-group", "none-name", "multiple-name"} {
+	for _, name := range []string{"require-whole-hub", "multi-group", "allow-group", "deny-group", "none-name", "multiple-name"} {
 		if err := cmd.Flags().MarkHidden(name); err != nil {
 			panic(err) // it was just added
 		}

@@ -39,6 +39,7 @@ type exporter struct {
 	// Of the hub's poller alone.
 	began   time.Time // when the refresh under way, or the last one, did
 	noticed notices   // of the last refresh
+	partial *bool     // whether the snapshot is of a part of the hub, nil if that isn't known
 
 	// mu guards what the pollers share.
 	mu       sync.Mutex
@@ -197,6 +198,10 @@ func (e *exporter) refresh(ctx context.Context) (*membership.Snapshot, error) {
 	if result.Inconsistent {
 		e.record.Inconsistent()
 	}
+	e.partial = nil
+	if partial := len(result.Filtered) > 0; partial || result.ScopesError == nil {
+		e.partial = &partial
+	}
 	e.noticed.log(e.log, append(e.source.notices(snapshot, result), e.publish.notices(snapshot)...))
 	return snapshot, nil
 }
@@ -227,6 +232,9 @@ func (e *exporter) replace(snapshot *membership.Snapshot) ([]any, error) {
 		record()
 		e.record.Refreshed(now, time.Since(e.began), snapshot)
 		e.record.Omitted(len(omittedUsers), len(omittedGroups))
+		if e.partial != nil {
+			e.record.Partial(*e.partial)
+		}
 		e.show(s)
 		s.Status.Refreshed, s.Status.Error, s.Status.Published = now, "", true
 		s.Status.Users, s.Status.Groups = snapshot.Len(), nil

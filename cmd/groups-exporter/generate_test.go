@@ -169,6 +169,7 @@ func TestEveryMetricIsInTheReference(t *testing.T) {
 	h.Answered(200)
 	h.Refreshed(time.Now(), time.Second, snapshot)
 	h.Omitted(0, 0)
+	h.Partial(false)
 	h.Published(1, 1)
 	h.Usage(metrics.Memory, time.Minute, "query")
 	h.UsageRead(metrics.Memory, time.Now())

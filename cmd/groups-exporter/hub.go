@@ -36,6 +36,7 @@ type hubOptions struct {
 	timeout   time.Duration
 	namespace string
 	rules     membership.Rules
+	whole     bool // an error if the token's scopes cover a part of the hub only
 
 	// What complete makes of them.
 	api   *url.URL
@@ -56,6 +57,7 @@ func (o *hubOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.certFile, "hub-cert-file", "", "`file` with the certificate to show to the hub, PEM (else $JUPYTERHUB_SSL_CERTFILE)")
 	flags.StringVar(&o.keyFile, "hub-key-file", "", "`file` with that certificate's key, PEM (else $JUPYTERHUB_SSL_KEYFILE)")
 	flags.Var(duration{&o.timeout}, "hub-timeout", "how long one answer of the hub may take, and a tenth of what all may take together")
+	flags.BoolVar(&o.whole, "require-whole-hub", false, "fail if the token's scopes cover a part of the hub only, like list:users!group=bio (otherwise warn)")
 	flags.StringVar(&o.namespace, "namespace", "", "value of the label namespace (else $NAMESPACE, else the pod's own, else \"default\")")
 	addChoice(cmd, &o.rules.MultiGroup, "multi-group", "what a user in several groups gets: a series for each, one for \"multiple\", or both", membership.Each, membership.Multiple, membership.Both)
 	flags.StringArrayVar(&o.rules.Allow, "allow-group", nil, "export only groups of this `name`, or glob with * and ? (repeatable)")
@@ -263,6 +265,8 @@ type source struct {
 	client    *hub.Client
 	namespace string
 	rules     membership.Rules
+	api       *url.URL
+	whole     bool // refuse a part of the hub
 }
 
 // source makes what asks the hub, with these options beside those of the flags.
@@ -273,7 +277,7 @@ func (o *hubOptions) source(with hub.Options) *source {
 		return token, err
 	}
 	with.API, with.Token, with.Timeout, with.TLS, with.UserAgent = o.api, readToken, o.timeout, o.tls, userAgent()
-	return &source{client: hub.New(with), namespace: o.namespace, rules: o.rules}
+	return &source{client: hub.New(with), namespace: o.namespace, rules: o.rules, api: o.api, whole: o.whole}
 }
 
 // snapshot reads the hub's memberships once. The result has the rest of the hub's answer.
@@ -281,6 +285,12 @@ func (s *source) snapshot(ctx context.Context) (*membership.Snapshot, hub.Result
 	result, err := s.client.List(ctx)
 	if err != nil {
 		return nil, result, err
+	}
+	if s.whole && result.ScopesError != nil {
+		return nil, result, result.ScopesError
+	}
+	if s.whole && len(result.Filtered) > 0 {
+		return nil, result, hub.NewPartError(s.api, result.Filtered)
 	}
 	return membership.New(s.namespace, result.Listing, s.rules), result, nil
 }
@@ -290,6 +300,12 @@ func (s *source) notices(snapshot *membership.Snapshot, result hub.Result) []str
 	var notices []string
 	if result.Inconsistent {
 		notices = append(notices, "the hub's list of users changed each time it was read, so somebody may be missing")
+	}
+	if result.ScopesError != nil {
+		notices = append(notices, "the token's scopes can't be read, so this may be a part of the hub only: "+result.ScopesError.Error())
+	}
+	if len(result.Filtered) > 0 {
+		notices = append(notices, fmt.Sprintf("the token's scopes cover a part of the hub only, so users and memberships may be missing: %s (--require-whole-hub makes this an error)", some(result.Filtered)))
 	}
 	if result.GroupsError != nil {
 		notices = append(notices, "the hub's groups can't be read, so those without members may be missing: "+result.GroupsError.Error())

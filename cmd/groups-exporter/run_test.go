@@ -265,6 +265,49 @@ func TestAnInconsistentRefreshIsCounted(t *testing.T) {
 	}
 }
 
+// A hub of which the token shows a part is published and says so, or isn't published.
+func TestAPartOfTheHub(t *testing.T) {
+	h := &fakehub.Hub{}
+	h.SetUsers(fakehub.User{Name: "ada", Groups: []string{"bio", "chem"}}, fakehub.User{Name: "bob", Groups: []string{"bio"}})
+	h.Grant("x", "list:users!group=chem", "read:users:groups")
+	e := newRefresher(t, h)
+	check := func(when string, partial int) {
+		t.Helper()
+		page := e.published()
+		var self strings.Builder
+		if _, err := e.state().Self.WriteTo(&self); err != nil || page == nil {
+			t.Fatal(page, err)
+		}
+		if want := fmt.Sprintf("\ngroups_exporter_hub_partial{namespace=\"n\"} %d\n", partial); !strings.Contains(self.String(), want) {
+			t.Errorf("%s: no %s in\n%s", when, want, &self)
+		}
+	}
+	check("at first", 1)
+	check("again", 1)
+	if n := strings.Count(e.log.String(), "cover a part of the hub only"); n != 1 || !strings.Contains(e.log.String(), "list:users!group=chem") {
+		t.Errorf("it is logged %d times: %s", n, &e.log)
+	}
+	h.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		broken := strings.HasSuffix(r.URL.Path, "/user")
+		if broken {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		return broken
+	}
+	check("while the scopes can't be read", 1)
+	e.source.whole = true
+	if _, err := e.refresh(t.Context()); reasonOf(err) != string(hub.Status) {
+		t.Errorf("while the scopes can't be read: %v", err)
+	}
+	h.Intercept = nil
+	_, err := e.refresh(t.Context())
+	if hubErr, ok := errors.AsType[*hub.Error](err); !ok || reasonOf(err) != string(hub.Scope) || !slices.Equal(hubErr.Filtered, []string{"list:users!group=chem"}) {
+		t.Errorf("got %v", err)
+	}
+	h.Grant("x", "list:users", "read:users:groups")
+	check("with the whole hub", 0)
+}
+
 // What Prometheus told is published while there are memberships to join it to, each
 // resource on its own.
 func TestUsageComesAndGoes(t *testing.T) {

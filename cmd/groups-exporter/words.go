@@ -84,6 +84,8 @@ func hubHint(err *hub.Error) string {
 		return "--hub-ca-file names the authority that signed the hub's certificate"
 	case proxy != "":
 		return proxyHint(proxy)
+	case err.Reason == hub.Scope && len(err.Filtered) > 0:
+		return "give the token's role the scopes list:users and read:users:groups without a filter behind '!' (c.JupyterHub.load_roles)"
 	case err.Reason == hub.Scope:
 		return "give the token's role the scopes list:users and read:users:groups (c.JupyterHub.load_roles)"
 	case err.Reason == hub.BadToken:

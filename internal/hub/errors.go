@@ -36,6 +36,7 @@ type Error struct {
 	Status     int           // of the answer, 0 if there is none
 	RetryAfter time.Duration // as the answer asks for
 	Scopes     []string      // that the token lacks, for Scope
+	Filtered   []string      // that it has for a part of the hub only, if it lacks Scopes for the rest
 	// Location is where an answer redirects to, and Problem is what went wrong, unless Status or Scopes
 	// say so. Both may contain text from the server, and are made safe to print.
 	Location, Problem string
@@ -56,7 +57,11 @@ func (e *Error) Error() string {
 		}
 		return fmt.Sprintf("the hub at %s doesn't accept the token", e.URL)
 	case Scope:
-		return fmt.Sprintf("the hub at %s doesn't tell all that is needed: the token lacks %s", e.URL, strings.Join(e.Scopes, " and "))
+		lack := strings.Join(e.Scopes, " and ")
+		if len(e.Filtered) > 0 {
+			lack += " for the whole hub (it has " + remote.Short(strings.Join(e.Filtered, ", ")) + ")"
+		}
+		return fmt.Sprintf("the hub at %s doesn't tell all that is needed: the token lacks %s", e.URL, lack)
 	case Status:
 		redirect := ""
 		if e.Location != "" {

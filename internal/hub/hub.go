@@ -72,6 +72,9 @@ type Client struct {
 	// A failed listing resets groupsAt, so that the next one reads them again.
 	groups   []string
 	groupsAt time.Time
+	// filtered are the needed scopes that the token has for a part of the hub only. While there are none,
+	// they are as old as groups.
+	filtered []string
 }
 
 // Result is a hub's listing and how it came about.
@@ -80,8 +83,40 @@ type Result struct {
 	// Inconsistent reports whether so many users were deleted during each of the sweeps that a user may
 	// be missing.
 	Inconsistent bool
+	// Filtered are the needed scopes that the token has for a part of the hub only, each with its filter,
+	// like list:users!group=bio. It is empty if the token has them for the whole hub.
+	Filtered []string
+	// ScopesError is why the token's scopes can't be read, so that Filtered isn't known.
+	ScopesError error
 	// GroupsError is why groups without members may be missing, nil if the token may not list them.
 	GroupsError error
+}
+
+// NewPartError returns the Error for a token whose scopes have filters, as Result.Filtered has them.
+func NewPartError(api *url.URL, filtered []string) *Error {
+	var missing []string
+	for _, scope := range filtered {
+		base, _, _ := strings.Cut(scope, "!")
+		missing = append(missing, base)
+	}
+	slices.Sort(missing)
+	return &Error{Reason: Scope, URL: api.JoinPath("users").String(), Scopes: slices.Compact(missing), Filtered: filtered}
+}
+
+// needed returns the scopes that a listing needs.
+func needed() []string { return []string{"list:users", "read:users:groups"} }
+
+// filteredOf returns those of the needed scopes that the client's token has for a part of the hub only.
+// The hub wrote their filters, which are made safe to print.
+func (c *Client) filteredOf(held []string) []string {
+	var filtered []string
+	for _, scope := range needed() {
+		_, parts := scopes.Grants(held, scope)
+		for _, part := range parts {
+			filtered = append(filtered, remote.Text(part, c.token.Reveal()))
+		}
+	}
+	return filtered
 }
 
 // APIURL returns the address of the REST API for the address that an operator
@@ -157,6 +192,9 @@ func (c *Client) readToken() error {
 	if err != nil {
 		return &Error{Reason: BadToken, URL: c.o.API.String(), Err: err}
 	}
+	if token.Reveal() != c.token.Reveal() {
+		c.groupsAt = time.Time{}
+	}
 	c.token = token
 	return nil
 }
@@ -173,7 +211,7 @@ func (c *Client) list(ctx context.Context) (Result, error) {
 			break
 		}
 	}
-	result.GroupsError = c.addGroups(ctx, result.Listing)
+	c.addScopes(ctx, &result)
 	return result, nil
 }
 
@@ -197,29 +235,39 @@ func (c *Client) readUsers(ctx context.Context) (*membership.Listing, bool, erro
 	return listing, whole, err
 }
 
-// addGroups adds the names of all groups to a listing, if the token may list them, because groups without
-// members appear in no user. To list groups, the hub looks up all members, whether or not the token may
-// read them, and answers nobody else meanwhile: a quarter of a second with 3,000 users. So the names are
-// kept for groupsAge.
-func (c *Client) addGroups(ctx context.Context, listing *membership.Listing) error {
-	if time.Since(c.groupsAt) > groupsAge {
-		if err := c.readGroupNames(ctx, listing.Size()); err != nil {
-			return err
+// addScopes adds to a result what depends on the token's scopes: their filters, and the names of all
+// groups. It reads the scopes once an hour, and while they have filters each time, so that a role that
+// was corrected counts at the next refresh.
+func (c *Client) addScopes(ctx context.Context, result *Result) {
+	groupsDue := time.Since(c.groupsAt) > groupsAge
+	if groupsDue || len(c.filtered) > 0 {
+		self, err := c.identity(ctx)
+		if err != nil {
+			c.groupsAt = time.Time{}
+			result.ScopesError, result.GroupsError = err, err
+			return
 		}
-		c.groupsAt = time.Now()
+		c.filtered = c.filteredOf(self.Scopes)
+		if groupsDue {
+			if result.GroupsError = c.readGroupNames(ctx, self.Scopes, result.Listing.Size()); result.GroupsError == nil {
+				c.groupsAt = time.Now()
+			}
+		}
 	}
-	listing.AddGroups(c.groups...)
-	return nil
+	result.Filtered = c.filtered
+	if result.GroupsError == nil {
+		result.Listing.AddGroups(c.groups...)
+	}
 }
 
-// readGroupNames reads the names of all groups, or none if the token may not list them. The argument size
-// is that of the listing, which takes memory too. It reads the token's scopes first, because the hub logs
-// a warning when it refuses a request.
-func (c *Client) readGroupNames(ctx context.Context, size int) error {
+// readGroupNames reads the names of all groups, or of none, to be kept beside a listing of the given
+// size: no user names a group without members. To list groups the hub looks up all members, whether or
+// not the token may read them, and answers nobody else meanwhile: a quarter of a second with 3,000
+// users. So that is done seldom, and not without the scope: the hub logs a warning when it refuses.
+func (c *Client) readGroupNames(ctx context.Context, held []string, size int) error {
 	c.groups = nil
-	self, err := c.identity(ctx)
-	if err != nil || !scopes.Has(self.Scopes, "list:groups") {
-		return err
+	if !scopes.Has(held, "list:groups") {
+		return nil
 	}
 	var names []string
 	whole, err := c.sweep(ctx, "groups", func(groups []item) error {
@@ -271,10 +319,12 @@ func (c *Client) ScopesOf(ctx context.Context, token Token) (scopes []string, kn
 	return nil, false, getErr
 }
 
-// explain replaces a 403 with an error that says whether the hub doesn't know the token or the token lacks
-// a scope. A hub returns the scopes of each token that it knows.
+// explain finds out whether a 403 means that the hub doesn't know the token, or that the token lacks a
+// scope: a hub returns the scopes of a token that it knows. A user without the key groups means that the
+// token lacks the scope for that user: then it finds the scope's filter, if it has one.
 func (c *Client) explain(ctx context.Context, err error) error {
-	if !isForbidden(err) {
+	hubErr, ok := errors.AsType[*Error](err)
+	if !ok || hubErr.Reason != Scope && !isForbidden(err) {
 		return err
 	}
 	self, selfErr := c.identity(ctx)
@@ -284,11 +334,14 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	case selfErr != nil:
 		return err // the first answer says more than a second failure
 	}
-	missing := slices.DeleteFunc([]string{"list:users", "read:users:groups"}, func(s string) bool { return scopes.Has(self.Scopes, s) })
-	if len(missing) == 0 {
-		return err
+	if missing := slices.DeleteFunc(needed(), func(s string) bool { return scopes.Has(self.Scopes, s) }); len(missing) > 0 {
+		return &Error{Reason: Scope, URL: c.url("users"), Status: hubErr.Status, Scopes: missing}
 	}
-	return &Error{Reason: Scope, URL: c.url("users"), Status: http.StatusForbidden, Scopes: missing}
+	// Some filters, like "!server=", let nobody be listed.
+	if filtered := c.filteredOf(self.Scopes); len(filtered) > 0 {
+		return NewPartError(c.o.API, filtered)
+	}
+	return err
 }
 
 func isForbidden(err error) bool {

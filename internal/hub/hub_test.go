@@ -516,20 +516,29 @@ func TestScopes(t *testing.T) {
 	}
 	const everybody = "ada:a bob:b cy:- -=1 a=1 b=1"
 	for _, c := range []struct {
-		scopes  string
-		want    string
-		missing string
+		scopes   string
+		want     string
+		missing  string
+		filtered string
 	}{
-		{"list:users read:users:groups", everybody, ""},
-		{"list:users", "", "read:users:groups"},
-		{"list:users read:users", everybody + " active in an hour: map[a:1]", ""},
-		{"read:users:name read:users:groups", "", "list:users"},
-		{"list:groups", "", "list:users read:users:groups"},
-		{"list:groups read:groups", "", "list:users read:users:groups"},
-		{"list:users!group=a read:users:groups!group=b", "", "read:users:groups"},
-		{"list:users!group=a read:users:groups!group=a", "ada:a a=1", ""},
-		{"users groups", everybody + " empty=0 active in an hour: map[a:1]", ""},
-		{"list:users read:users:groups read:servers", everybody + " servers of -: 0 servers of a: 1 servers of b: 0", ""},
+		{"list:users read:users:groups", everybody, "", ""},
+		{"list:users", "", "read:users:groups", ""},
+		{"list:users read:users", everybody + " active in an hour: map[a:1]", "", ""},
+		{"read:users:name read:users:groups", "", "list:users", ""},
+		{"list:groups", "", "list:users read:users:groups", ""},
+		{"list:groups read:groups", "", "list:users read:users:groups", ""},
+		{"users groups", everybody + " empty=0 active in an hour: map[a:1]", "", ""},
+		{"list:users read:users:groups read:servers", everybody + " servers of -: 0 servers of a: 1 servers of b: 0", "", ""},
+		// A part of the hub.
+		{"list:users!group=a read:users:groups", "ada:a a=1", "", "list:users!group=a"},
+		{"list:users!group=a read:users:groups!group=a", "ada:a a=1", "", "list:users!group=a read:users:groups!group=a"},
+		{"users!user=cy", "cy:- -=1 active in an hour: map[]", "", "list:users!user=cy read:users:groups!user=cy"},
+		{"list:users list:users!group=a read:users:groups", everybody, "", ""},
+		// Some users have the key groups, and some don't.
+		{"list:users!group=a list:users!group=b read:users:groups!group=b", "", "list:users read:users:groups", "list:users!group=a list:users!group=b read:users:groups!group=b"},
+		{"list:users!group=a read:users:groups!group=b", "", "list:users read:users:groups", "list:users!group=a read:users:groups!group=b"},
+		{"list:users read:users:groups!group=a", "", "read:users:groups", "read:users:groups!group=a"},
+		{"list:users!group=a", "", "read:users:groups", ""},
 	} {
 		t.Run(c.scopes, func(t *testing.T) {
 			fake := newHub(users...)
@@ -537,12 +546,15 @@ func TestScopes(t *testing.T) {
 			fake.Grant(token, strings.Fields(c.scopes)...)
 			client := start(t, fake)
 			if c.missing != "" {
-				if got := failure(t, client); got.Reason != hub.Scope || strings.Join(got.Scopes, " ") != c.missing {
-					t.Errorf("got %+v, want the missing scopes %s", got, c.missing)
+				if got := failure(t, client); got.Reason != hub.Scope || strings.Join(got.Scopes, " ") != c.missing || strings.Join(got.Filtered, " ") != c.filtered {
+					t.Errorf("got %+v, want the missing scopes %s, and for a part %s", got, c.missing, c.filtered)
 				}
 				return
 			}
 			got := list(t, client)
+			if strings.Join(got.Filtered, " ") != c.filtered || got.ScopesError != nil {
+				t.Errorf("scopes for a part: %q, error %v, want %q", got.Filtered, got.ScopesError, c.filtered)
+			}
 			if diff := cmp.Diff(c.want, strings.Join(told(got), " ")); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -589,6 +601,71 @@ func TestAReplacedTokenIsReadAgain(t *testing.T) {
 	if got := failure(t, c); got.Reason != hub.BadToken || len(fake.Requests()) != before+2 {
 		t.Errorf("the same token again: %v after %d requests", got, len(fake.Requests())-before)
 	}
+}
+
+// A hub refuses a list to a token whose filter lets nobody be listed.
+func TestAFilterThatListsNobody(t *testing.T) {
+	fake := newHub(people(3)...)
+	fake.Grant(token, "list:users!server=ada/", "read:users:groups")
+	fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		refused := strings.HasSuffix(r.URL.Path, "/users")
+		if refused {
+			w.WriteHeader(http.StatusForbidden)
+		}
+		return refused
+	}
+	if got := failure(t, start(t, fake)); got.Reason != hub.Scope || !strings.HasSuffix(got.Error(), "the token lacks list:users for the whole hub (it has list:users!server=ada/)") {
+		t.Errorf("got %v", got)
+	}
+}
+
+// A filter is whatever the hub says.
+func TestAFilterIsSafeToPrint(t *testing.T) {
+	fake := newHub(people(3)...)
+	fake.Grant(token, "list:users!group=\x1b[31m"+token, "list:users!group=group-1", "read:users:groups")
+	got := list(t, start(t, fake))
+	if want := []string{"list:users!group= [31m[token]", "list:users!group=group-1"}; !slices.Equal(got.Filtered, want) {
+		t.Errorf("got %q, want %q", got.Filtered, want)
+	}
+}
+
+// A role is looked up once an hour while it is for the whole hub, each time while it isn't, and anew
+// for another token.
+func TestScopesAreReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := newHub(people(3)...)
+		current := token
+		c := client(t, "http://hub.test", func(o *hub.Options) {
+			o.Transport, o.Token = inMemory{fake}, func() (hub.Token, error) { return hub.NewToken(current), nil }
+		})
+		check := func(when string, filtered, asked int) {
+			t.Helper()
+			before := len(fake.Requests())
+			result := list(t, c)
+			got := 0
+			for _, request := range fake.Requests()[before:] {
+				if strings.HasSuffix(request, "/user") {
+					got++
+				}
+			}
+			if len(result.Filtered) != filtered || got != asked {
+				t.Errorf("%s: scopes for a part %q after %d requests, want %d after %d", when, result.Filtered, got, filtered, asked)
+			}
+		}
+		part := []string{"list:users!group=group-1", "read:users:groups"}
+		check("at first", 0, 1)
+		fake.Grant(token, part...)
+		check("within the hour", 0, 0)
+		time.Sleep(time.Hour + time.Second)
+		check("after an hour", 1, 1)
+		check("while it is a part", 1, 1)
+		fake.Grant(token, "list:users", "read:users:groups")
+		check("when it is the whole again", 0, 1)
+		check("after that", 0, 0)
+		fake.Grant("other-token", part...)
+		current = "other-token"
+		check("with another token", 1, 1)
+	})
 }
 
 func TestATokenThatCannotBeRead(t *testing.T) {
@@ -719,8 +796,8 @@ func TestUsersCountWithoutTheListOfGroups(t *testing.T) {
 			return false
 		}
 		got := list(t, start(t, fake))
-		if len(namesOf(got)) != 3 || got.GroupsError == nil {
-			t.Errorf("without %s: got %d users, error %v", broken, len(namesOf(got)), got.GroupsError)
+		if len(namesOf(got)) != 3 || got.GroupsError == nil || (got.ScopesError == nil) != (broken == "/groups") {
+			t.Errorf("without %s: got %d users, errors %v and %v", broken, len(namesOf(got)), got.GroupsError, got.ScopesError)
 		}
 	}
 }

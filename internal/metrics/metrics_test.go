@@ -257,10 +257,11 @@ func TestSelf(t *testing.T) {
 	h.Omitted(2, 0)
 	h.Published(1<<24, 70_000)
 	h.Inconsistent()
+	h.Partial(true)
 	names := []string{
 		"groups_exporter_hub_up", "groups_exporter_last_refresh_success_timestamp_seconds", "groups_exporter_users", "groups_exporter_memberships",
 		"groups_exporter_hub_requests_total", "groups_exporter_refresh_interval_seconds", "groups_exporter_refresh_failures_total", "groups_exporter_inconsistent_refreshes_total",
-		"groups_exporter_omitted_names", "groups_exporter_page_size_bytes", "groups_exporter_page_series",
+		"groups_exporter_hub_partial", "groups_exporter_omitted_names", "groups_exporter_page_size_bytes", "groups_exporter_page_series",
 	}
 	check := func(want string) {
 		t.Helper()
@@ -284,6 +285,9 @@ groups_exporter_last_refresh_success_timestamp_seconds{namespace="hub"} 1.700000
 groups_exporter_refresh_interval_seconds{namespace="hub"} 300
 `
 	check(constant + `
+# HELP groups_exporter_hub_partial Whether the token's scopes cover a part of the hub only: users or memberships may be missing.
+# TYPE groups_exporter_hub_partial gauge
+groups_exporter_hub_partial{namespace="hub"} 1
 # HELP groups_exporter_hub_up Whether the last refresh from the hub succeeded.
 # TYPE groups_exporter_hub_up gauge
 groups_exporter_hub_up{namespace="hub"} 1

@@ -65,6 +65,7 @@ func (r Resource) family() (name, help string) {
 // The families about the exporter itself.
 const (
 	HubUp                 = "groups_exporter_hub_up"
+	HubPartial            = "groups_exporter_hub_partial"
 	RefreshInterval       = "groups_exporter_refresh_interval_seconds"
 	LastRefreshSuccess    = "groups_exporter_last_refresh_success_timestamp_seconds"
 	RefreshDuration       = "groups_exporter_refresh_duration_seconds"

@@ -16,6 +16,7 @@ import (
 type Self struct {
 	Registry      *prometheus.Registry
 	hubUp         *prometheus.GaugeVec
+	partial       *prometheus.GaugeVec
 	interval      *prometheus.GaugeVec
 	lastSuccess   *prometheus.GaugeVec
 	users         *prometheus.GaugeVec
@@ -46,6 +47,7 @@ func NewSelf() *Self {
 	s := &Self{
 		Registry:     prometheus.NewRegistry(),
 		hubUp:        gauge(HubUp, "Whether the last refresh from the hub succeeded."),
+		partial:      gauge(HubPartial, "Whether the token's scopes cover a part of the hub only: users or memberships may be missing."),
 		interval:     gauge(RefreshInterval, "How often the hub is asked, a tenth more or less."),
 		lastSuccess:  gauge(LastRefreshSuccess, "When the last refresh succeeded."),
 		users:        gauge(Users, "Users in the published snapshot."),
@@ -67,7 +69,7 @@ func NewSelf() *Self {
 		seriesMissing: gauge(UsageSeriesMissing, "Whether Prometheus lacks a series that usage is made of.", LabelSeries),
 	}
 	s.Registry.MustRegister(
-		s.hubUp, s.interval, s.lastSuccess, s.users, s.memberships, s.omitted, s.pageSize, s.pageSeries, s.failures, s.inconsistent, s.requests, s.duration,
+		s.hubUp, s.partial, s.interval, s.lastSuccess, s.users, s.memberships, s.omitted, s.pageSize, s.pageSeries, s.failures, s.inconsistent, s.requests, s.duration,
 		s.usageInterval, s.usageSuccess, s.usageFailures, s.unattributed, s.seriesMissing,
 		version.NewCollector(buildInfoPrefix), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
@@ -120,6 +122,15 @@ func (h Hub) Published(bytes int64, series int) {
 	h.self.pageSeries.WithLabelValues(h.namespace).Set(float64(series))
 }
 
+// Partial records whether what is published is of a part of the hub only.
+func (h Hub) Partial(partial bool) {
+	value := 0.0
+	if partial {
+		value = 1
+	}
+	h.self.partial.WithLabelValues(h.namespace).Set(value)
+}
+
 // Inconsistent records that a refresh may have missed somebody.
 func (h Hub) Inconsistent() { h.self.inconsistent.WithLabelValues(h.namespace).Inc() }
 
@@ -132,6 +143,7 @@ func (h Hub) Failed(took time.Duration, reason string) {
 
 // Dropped records that the snapshot grew too old and is published no longer.
 func (h Hub) Dropped() {
+	h.self.partial.DeleteLabelValues(h.namespace)
 	h.self.users.DeleteLabelValues(h.namespace)
 	h.self.memberships.DeleteLabelValues(h.namespace)
 	h.self.omitted.DeletePartialMatch(prometheus.Labels{LabelNamespace: h.namespace})

@@ -45,6 +45,10 @@ func Alerts(q promql.Queries) Group {
 				hub, q.OfHubs(metrics.RefreshFailures, promql.Is(metrics.LabelReason, "scope")), q.OfHubs(metrics.HubUp)),
 			"The token for the hub of {{ $labels.namespace }} may not read what is needed",
 			"Its role needs the scopes list:users and read:users:groups (c.JupyterHub.load_roles). The exporter's log names the one that is missing."),
+		alert("GroupsExporterHubPartial", 15*time.Minute, "warning",
+			fmt.Sprintf("max by (%s) (%s) == 1", hub, q.OfHubs(metrics.HubPartial)),
+			"Only a part of the hub of {{ $labels.namespace }} is known",
+			"The token has list:users or read:users:groups with a filter, so users and memberships may be missing, and numbers by group too low. The exporter's log names the scopes. Give its role both scopes without a filter (c.JupyterHub.load_roles), or silence this alert if a part is what you want."),
 		alert("GroupsExporterPageLarge", 15*time.Minute, "info",
 			// Four fifths: over the whole, this series isn't stored either.
 			fmt.Sprintf("max by (%s) (%s) > 0.8 * %d", hub, q.OfHubs(metrics.PageSize), victoriaMetricsLimit),
