@@ -16,6 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -264,6 +265,54 @@ func TestAnInconsistentRefreshIsCounted(t *testing.T) {
 		t.Errorf("no %s in\n%s", want, &told)
 	}
 }
+
+// What refuses a question about a caller, and isn't the hub, locks nobody out who was let in.
+func TestAMeshThatRefusesLocksNobodyOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &fakehub.Hub{}
+		h.Grant("prometheus", "read:metrics")
+		mesh := false
+		client := hub.New(hub.Options{API: &url.URL{Scheme: "http", Host: "hub.test", Path: "/hub/api"}, Timeout: time.Minute, Transport: roundTrip(func(r *http.Request) *http.Response {
+			w := httptest.NewRecorder()
+			if h.ServeHTTP(w, r); mesh {
+				w = httptest.NewRecorder()
+				http.Error(w, "RBAC: access denied", http.StatusForbidden)
+			}
+			return w.Result()
+		})})
+		var log bytes.Buffer
+		check := (&webOptions{enough: []string{"read:metrics"}}).checkToken(client, time.Hour, slog.New(slog.NewTextHandler(&log, nil)))
+		status := func(token string) int {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.Header.Set("Authorization", "Bearer "+token)
+			if refusal := check(r); refusal != nil {
+				return refusal.Status
+			}
+			return http.StatusOK
+		}
+		if known, unknown := status("prometheus"), status("nobody"); known != http.StatusOK || unknown != http.StatusUnauthorized {
+			t.Errorf("at first: %d and %d", known, unknown)
+		}
+		mesh = true
+		time.Sleep(30 * time.Minute)
+		if known, unknown := status("prometheus"), status("nobody"); known != http.StatusOK || unknown != http.StatusServiceUnavailable {
+			t.Errorf("while the mesh refuses: %d and %d", known, unknown)
+		}
+		if !strings.Contains(log.String(), "something in between says 403 Forbidden: RBAC: access denied") {
+			t.Errorf("log: %s", &log)
+		}
+		mesh = false
+		h.Revoke("prometheus")
+		if known := status("prometheus"); known != http.StatusUnauthorized {
+			t.Errorf("when the hub refuses it: %d", known)
+		}
+	})
+}
+
+// roundTrip answers requests without a network.
+type roundTrip func(*http.Request) *http.Response
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
 
 // A hub of which the token shows a part is published and says so, or isn't published.
 func TestAPartOfTheHub(t *testing.T) {

@@ -76,7 +76,7 @@ func hint(err error) string {
 
 func hubHint(err *hub.Error) string {
 	proxy := ""
-	if err.Reason == hub.Connect || err.Reason == hub.Timeout {
+	if err.Reason == hub.Connect || err.Reason == hub.Timeout || err.Foreign {
 		proxy = proxyTo(err.URL)
 	}
 	switch {
@@ -92,10 +92,24 @@ func hubHint(err *hub.Error) string {
 		return "is it the token of a service or user of this hub, and not expired? (--hub-token-file, JUPYTERHUB_API_TOKEN)"
 	case err.Reason == hub.Timeout:
 		return "a hub that was just started is slow; --hub-timeout gives it more time"
+	case err.Foreign && refuses(err.Status):
+		return "a proxy, an ingress or a service mesh in front of the hub refuses the request, whatever the token is: allow the exporter there"
+	case err.Foreign && err.Location == "" && err.Status != http.StatusNotFound:
+		return "a proxy, an ingress or a service mesh is in front of the hub: its log says more, and so may the hub's own"
 	case err.Reason == hub.Connect, err.Reason == hub.Format, err.Location != "", err.Status == http.StatusNotFound:
 		return "is --hub-url right? It is the address of the hub, like http://127.0.0.1:8081, or of its API"
 	default:
 		return "the hub's own log says more"
+	}
+}
+
+// refuses reports whether a status says that the client may not do what it asks for.
+func refuses(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return true
+	default:
+		return false
 	}
 }
 

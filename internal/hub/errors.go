@@ -19,7 +19,7 @@ const (
 	Timeout  Reason = "timeout"   // no whole answer in time, or not all answers
 	BadToken Reason = "token"     // the hub doesn't know the token
 	Scope    Reason = "scope"     // the token lacks a scope
-	Status   Reason = "status"    // any other answer that isn't 200
+	Status   Reason = "status"    // any other answer that isn't 200, or one that isn't the hub's
 	Format   Reason = "format"    // a 200 that isn't a JupyterHub's
 	TooLarge Reason = "too_large" // an answer over a bound
 )
@@ -37,6 +37,10 @@ type Error struct {
 	RetryAfter time.Duration // as the answer asks for
 	Scopes     []string      // that the token lacks, for Scope
 	Filtered   []string      // that it has for a part of the hub only, if it lacks Scopes for the rest
+	// Foreign reports whether an answer with this Status isn't the hub's, but that of something in between:
+	// a proxy, an ingress, a service mesh. Problem is what it says, and Server what it calls itself.
+	Foreign bool
+	Server  string
 	// Location is where an answer redirects to, and Problem is what went wrong, unless Status or Scopes
 	// say so. Both may contain text from the server, and are made safe to print.
 	Location, Problem string
@@ -67,12 +71,28 @@ func (e *Error) Error() string {
 		if e.Location != "" {
 			redirect = " to " + e.Location
 		}
-		return strings.TrimSpace(fmt.Sprintf("the hub at %s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))) + redirect
+		status := strings.TrimSpace(fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))) + redirect
+		if e.Foreign {
+			return e.foreign(status)
+		}
+		return fmt.Sprintf("the hub at %s answered %s", e.URL, status)
 	case TooLarge:
 		return fmt.Sprintf("the answer of %s is too large: %s", e.URL, e.Problem)
 	default:
 		return fmt.Sprintf("the answer of %s is not a JupyterHub's: %s", e.URL, e.Problem)
 	}
+}
+
+// foreign returns the text for an answer that isn't the hub's.
+func (e *Error) foreign(status string) string {
+	server, said := "", ""
+	if e.Server != "" {
+		server = " (" + e.Server + ")"
+	}
+	if e.Problem != "" {
+		said = ": " + e.Problem
+	}
+	return fmt.Sprintf("the hub at %s didn't answer: something in between%s says %s%s", e.URL, server, status, said)
 }
 
 // Unwrap returns Err.

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/groups-exporter/groups-exporter/internal/membership"
@@ -75,6 +76,8 @@ type Client struct {
 	// filtered are the needed scopes that the token has for a part of the hub only. While there are none,
 	// they are as old as groups.
 	filtered []string
+	// unmarked is set if the hub's good answers lack versionHeader, because a proxy removes it.
+	unmarked atomic.Bool
 }
 
 // Result is a hub's listing and how it came about.
@@ -313,8 +316,11 @@ func (c *Client) identity(ctx context.Context) (identity, error) {
 func (c *Client) ScopesOf(ctx context.Context, token Token) (scopes []string, known bool, err error) {
 	var caller identity
 	getErr := c.getOnce(ctx, token, "user", nil, func(d *remote.Decoder) error { return d.Decode(&caller) })
-	if getErr == nil || getErr.Status == http.StatusForbidden {
-		return caller.Scopes, getErr == nil, nil
+	switch {
+	case getErr == nil:
+		return caller.Scopes, true, nil
+	case isForbidden(getErr):
+		return nil, false, nil
 	}
 	return nil, false, getErr
 }
@@ -344,9 +350,10 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	return err
 }
 
+// isForbidden reports whether the hub itself refused a request.
 func isForbidden(err error) bool {
 	hubErr, ok := errors.AsType[*Error](err)
-	return ok && hubErr.Status == http.StatusForbidden
+	return ok && hubErr.Status == http.StatusForbidden && !hubErr.Foreign
 }
 
 func (c *Client) url(path string) string { return c.o.API.JoinPath(path).String() }

@@ -700,6 +700,79 @@ func TestScopesOf(t *testing.T) {
 	}
 }
 
+// A hub sends its version with every answer. What lacks it is somebody in between, who knows no token.
+func TestAnAnswerThatIsNotTheHubs(t *testing.T) {
+	for _, c := range []struct {
+		what    string
+		status  int
+		headers map[string]string
+		body    string
+		want    string // behind the address
+	}{
+		{"a service mesh", 403, map[string]string{"Server": "istio-envoy", "Content-Type": "text/plain"}, "RBAC: access denied",
+			" didn't answer: something in between (istio-envoy) says 403 Forbidden: RBAC: access denied"},
+		{"a proxy", 407, map[string]string{"Server": "squid/5.7", "Content-Type": "text/html;charset=utf-8"},
+			"<html><head><title>ERROR: Cache\n Access &quot;Denied&quot;</title><style>body {}</style></head></html>",
+			` didn't answer: something in between (squid/5.7) says 407 Proxy Authentication Required: ERROR: Cache Access "Denied"`},
+		{"a page without a title", 403, map[string]string{"Content-Type": "text/html"}, "<p>no</p>", " didn't answer: something in between says 403 Forbidden"},
+		{"a login page", 302, map[string]string{"Location": "https://login.example/?rd=x", "Content-Type": "text/plain"}, "",
+			" didn't answer: something in between says 302 Found to https://login.example/"},
+		{"the token and control characters", 401, map[string]string{"Server": "x-" + token, "Content-Type": "text/plain"}, "\x1b[31m" + token + "\r\n" + strings.Repeat("x", 1<<20),
+			" didn't answer: something in between (x-[token]) says 401 Unauthorized:  [31m[token] " + strings.Repeat("x", 287) + "…"},
+		{"a hub of another version", 403, map[string]string{"X-JupyterHub-Version": "9.9.9"}, "", " doesn't accept the token"},
+		{"a hub", 500, map[string]string{"X-JupyterHub-Version": "5.5.1", "Content-Type": "text/html"}, "<title>500</title>", " answered 500 Internal Server Error"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				for name, value := range c.headers {
+					w.Header()[name] = []string{value}
+				}
+				w.WriteHeader(c.status)
+				fmt.Fprint(w, c.body)
+			})
+			client := start(t, handler)
+			got := failure(t, client)
+			if !strings.HasSuffix(got.Error(), c.want) || got.Foreign != strings.Contains(c.want, "in between") {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+			// A caller isn't refused for it either, unless the hub says so.
+			_, known, err := client.ScopesOf(t.Context(), hub.NewToken("caller"))
+			if refused := err == nil && !known; refused != (c.status == 403 && !got.Foreign) {
+				t.Errorf("of a caller: known %v, error %v", known, err)
+			}
+		})
+	}
+}
+
+// Where a proxy removes the header from the hub's good answers, it is missing from the others too.
+func TestAHubWhoseVersionIsRemoved(t *testing.T) {
+	fake := newHub(people(3)...)
+	c := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fake.ServeHTTP(unmarked{w}, r)
+	}))
+	list(t, c)
+	fake.Revoke(token)
+	if got := failure(t, c); got.Reason != hub.BadToken || got.Foreign {
+		t.Errorf("got %v", got)
+	}
+	if _, known, err := c.ScopesOf(t.Context(), hub.NewToken("nobody")); known || err != nil {
+		t.Errorf("of a caller: known %v, error %v", known, err)
+	}
+}
+
+// unmarked removes the hub's version from an answer.
+type unmarked struct{ http.ResponseWriter }
+
+func (w unmarked) WriteHeader(status int) {
+	w.Header().Del("X-Jupyterhub-Version")
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w unmarked) Write(p []byte) (int, error) {
+	w.Header().Del("X-Jupyterhub-Version")
+	return w.ResponseWriter.Write(p)
+}
+
 func TestAFailedRefreshForgetsTheScopes(t *testing.T) {
 	fake := newHub(people(3)...)
 	c := start(t, fake)

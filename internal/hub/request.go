@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"html"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -27,8 +29,11 @@ const (
 	// maxGroupText is the same for groups, whose members aren't decoded: 200,000 members with long names
 	// fit.
 	maxGroupText = 8 << 20
-	maxTries     = 4           // of a request
-	maxWait      = time.Minute // for a Retry-After
+	// versionHeader is on each answer of a hub, whatever its status.
+	versionHeader = "X-JupyterHub-Version"
+	maxSaid       = 16 << 10    // bytes to read of an answer that isn't the hub's
+	maxTries      = 4           // of a request
+	maxWait       = time.Minute // for a Retry-After
 )
 
 // get makes a request and decodes the answer. It retries, with increasing waits, while the hub is
@@ -85,6 +90,7 @@ func (c *Client) getOnce(ctx context.Context, token Token, path string, query ur
 			failed.URL = address
 			failed.Location = remote.Text(failed.Location, token.Reveal())
 			failed.Problem = remote.Text(failed.Problem, token.Reveal())
+			failed.Server = remote.Text(failed.Server, token.Reveal())
 		}
 	}()
 	u.RawQuery = query.Encode()
@@ -104,11 +110,7 @@ func (c *Client) getOnce(ctx context.Context, token Token, path string, query ur
 	defer response.Body.Close()
 	c.o.OnAnswer(response.StatusCode)
 	if response.StatusCode != http.StatusOK {
-		location, _, _ := strings.Cut(response.Header.Get("Location"), "?")
-		return &Error{
-			Reason: Status, Status: response.StatusCode, Location: location,
-			RetryAfter: remote.RetryAfter(response.Header, time.Now()),
-		}
+		return c.statusError(response)
 	}
 	if mediaType, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); !strings.HasSuffix(mediaType, "json") {
 		return malformed("its content type is %q, not JSON", mediaType)
@@ -126,7 +128,40 @@ func (c *Client) getOnce(ctx context.Context, token Token, path string, query ur
 		return decodeError(decoder, err)
 	}
 	decoder.Drain()
+	if response.Header.Get(versionHeader) == "" {
+		c.unmarked.Store(true)
+	}
 	return nil
+}
+
+// statusError returns the Error for an answer that isn't 200. It is not the hub's if it lacks the header
+// that a hub sends with every answer, unless the hub's good answers lack it too.
+func (c *Client) statusError(response *http.Response) *Error {
+	location, _, _ := strings.Cut(response.Header.Get("Location"), "?")
+	failed := &Error{
+		Reason: Status, Status: response.StatusCode, Location: location,
+		RetryAfter: remote.RetryAfter(response.Header, time.Now()),
+	}
+	if response.Header.Get(versionHeader) == "" && !c.unmarked.Load() {
+		failed.Foreign, failed.Server = true, response.Header.Get("Server")
+		body, _ := io.ReadAll(io.LimitReader(response.Body, maxSaid)) // what there is of it will do
+		failed.Problem = said(response.Header.Get("Content-Type"), string(body))
+	}
+	return failed
+}
+
+var title = regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title>`)
+
+// said returns what an answer says on one line: of a page, its title.
+func said(contentType, body string) string {
+	if mediaType, _, _ := mime.ParseMediaType(contentType); strings.HasSuffix(mediaType, "html") {
+		found := title.FindStringSubmatch(body)
+		if found == nil {
+			return ""
+		}
+		body = html.UnescapeString(found[1])
+	}
+	return strings.Join(strings.Fields(body), " ")
 }
 
 // decodeError returns the Error for an answer that couldn't be decoded, because of the network or of its
