@@ -59,13 +59,20 @@ func TestCompletion(t *testing.T) {
 				// The word appears only if the shell completes what was typed of it.
 				terminal.completes(typed, want)
 			}
+			lines := []string{ // with names that somebody has quoted correctly
+				`groups --user 'z$(id>pwned)a' --by `, `groups --user z\$\(id\>pwned\)a --by `, `groups --group 'a;id>pwned;' -o `,
+				"groups --user 'a`id>pwned`' --by ", `escape 'a;id>pwned;' --sc`,
+			}
 			for _, flag := range []string{"--user", "--group"} {
 				for _, prefix := range prefixes {
-					terminal.types("groups-exporter groups " + flag + " " + prefix + "\t\t\t\x15") // Ctrl-U
-					terminal.runs()
-					if left, err := os.ReadDir(terminal.dir); err != nil || len(left) > 0 {
-						t.Fatalf("Tab after %s %s ran something: there is %v (error: %v)", flag, prefix, left, err)
-					}
+					lines = append(lines, "groups "+flag+" "+prefix)
+				}
+			}
+			for _, line := range lines {
+				terminal.types("groups-exporter " + line + "\t\t\t\x15") // Ctrl-U
+				terminal.runs()
+				if left, err := os.ReadDir(terminal.dir); err != nil || len(left) > 0 {
+					t.Fatalf("Tab after %s ran something: there is %v (error: %v)", line, left, err)
 				}
 			}
 		})

@@ -400,7 +400,7 @@ func (e *exporter) families(layer int) (families iter.Seq[*dto.MetricFamily], re
 	}
 	used := usage.Join(answer, e.snapshot)
 	return e.usage.family(e.publish.metrics(), e.snapshot, used), func() {
-		e.record.Unattributed(answer.Resource, used.Unknown, answer.NotFinite)
+		e.record.Unattributed(answer.Resource, used.Unknown, answer.NotFinite+used.NotFinite)
 	}
 }
 

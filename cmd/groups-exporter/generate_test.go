@@ -32,7 +32,7 @@ func TestGenerated(t *testing.T) {
 	for name, generate := range map[string]func(*bytes.Buffer) error{
 		"groups-exporter.bash": func(b *bytes.Buffer) error { return root.GenBashCompletionV2(b, true) },
 		"groups-exporter.zsh":  func(b *bytes.Buffer) error { return root.GenZshCompletion(b) },
-		"groups-exporter.fish": func(b *bytes.Buffer) error { return root.GenFishCompletion(b, true) },
+		"groups-exporter.fish": func(b *bytes.Buffer) error { return writeFishCompletion(root, b, true) },
 		"groups-exporter.ps1":  func(b *bytes.Buffer) error { return root.GenPowerShellCompletionWithDesc(b) },
 	} {
 		var script bytes.Buffer

@@ -4,6 +4,8 @@
 package main
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,7 +58,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 	root := newRootCommand(getenv)
 	// Once a command runs, what is wrong is no longer the command line.
 	started := false
-	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+	stopHearing := func() {}
+	defer func() { stopHearing() }()
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		started = true
+		if cmd.Name() != serveName { // which reloads on SIGHUP; others end, as their terminal does
+			ctx, stopHearing = signal.NotifyContext(ctx, syscall.SIGHUP)
+			cmd.SetContext(ctx)
+		}
+	}
 	root.SetArgs(spreadAllowedGroups(args))
 	root.SetIn(in)
 	stdout := &standardOutput{Writer: out}
@@ -184,6 +194,26 @@ func addCobraCommands(root *cobra.Command) {
 			}
 		case "completion":
 			command.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+			for _, shell := range command.Commands() {
+				if shell.Name() == "fish" {
+					shell.RunE = func(cmd *cobra.Command, _ []string) error {
+						bare, err := cmd.Flags().GetBool("no-descriptions")
+						return cmp.Or(err, writeFishCompletion(cmd.Root(), cmd.OutOrStdout(), !bare))
+					}
+				}
+			}
 		}
 	}
+}
+
+// writeFishCompletion writes cobra's completion script for fish. The script evaluates the words before
+// the cursor, so they have to be quoted again: fish has taken their quotes off.
+func writeFishCompletion(root *cobra.Command, out io.Writer, descriptions bool) error {
+	var script bytes.Buffer
+	if err := root.GenFishCompletion(&script, descriptions); err != nil {
+		return err
+	}
+	const words = "(commandline -opc)"
+	_, err := strings.NewReplacer(words, "(string escape -- "+words+")").WriteString(out, script.String())
+	return err
 }

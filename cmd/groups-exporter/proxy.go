@@ -5,12 +5,22 @@ import (
 	"net/url"
 	"strings"
 
+	"golang.org/x/net/http/httpproxy"
+
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 // checkProxy returns an error if the environment names a proxy for a server that can't be
 // used. It doesn't repeat the proxy's address, which may hold a password.
 func checkProxy(server *url.URL) error {
+	environment := httpproxy.FromEnvironment()
+	for _, address := range []string{environment.HTTPProxy, environment.HTTPSProxy} {
+		_, err := url.Parse(address)
+		_, withScheme := url.Parse("http://" + address)
+		if err != nil && withScheme != nil { // else it would be ignored, and the token sent without a proxy
+			return usagef("the proxy in HTTP_PROXY or HTTPS_PROXY is not a valid URL, or can't be used here")
+		}
+	}
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: server})
 	// For an invalid address, proxy may be only the part before the first colon.
 	if err != nil || proxy != nil && (proxy.Hostname() == "" || strings.HasSuffix(proxy.Host, ":")) {

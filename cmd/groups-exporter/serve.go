@@ -107,10 +107,12 @@ func (o *serveOptions) checkStaleness() error {
 	return nil
 }
 
+const serveName = "serve"
+
 func newServeCommand(getenv func(string) string) *cobra.Command {
 	var o serveOptions
 	cmd := &cobra.Command{
-		Use:   "serve",
+		Use:   serveName,
 		Short: "Run the exporter",
 		Long: `Ask the hub again and again who is in which group, and serve the answer to
 Prometheus. It listens at once, also while the hub is away: until the first good

@@ -960,6 +960,7 @@ func TestAnswersThatAreNotAHubs(t *testing.T) {
 		{"a web page said to be JSON", "application/json", "<html>", hub.Format, "no valid JSON at byte 0"},
 		{"a bare list", "application/json", `[{"name":"ada","groups":[]}]`, hub.Format, "no pages in it"},
 		{"another object", "application/json", `{"status":"ok"}`, hub.Format, "no pages in it"},
+		{"items again and again", "application/json", `{"items":[],"items":[],"_pagination":{"limit":1,"total":0,"next":null}}`, hub.Format, "items twice"},
 		{"a page without items", "application/json", `{"_pagination":{"total":1,"next":null}}`, hub.Format, "no pages in it"},
 		{"a number for a name", "application/json", page(`{"name":5,"groups":[]}`), hub.Format, `a JSON number as "name"`},
 		{"no name", "application/json", page(`{"groups":[]}`), hub.Format, "a user without a name"},

@@ -109,6 +109,9 @@ func (p *page) decode(d *remote.Decoder) error {
 		}
 		switch key {
 		case "items":
+			if p.Items != nil {
+				return malformed("items twice")
+			}
 			err = p.decodeItems(d)
 		case "_pagination":
 			err = d.Decode(&p.Pagination)

@@ -3,6 +3,7 @@ package metrics
 import (
 	"iter"
 	"maps"
+	"math"
 	"slices"
 
 	dto "github.com/prometheus/client_model/go"
@@ -59,7 +60,7 @@ func usageByGroup(hub Usage, p *part) bool {
 		sums[row.Group] += row.Value
 	}
 	for _, group := range slices.Sorted(maps.Keys(sums)) {
-		if !p.add(sums[group], hub.Namespace, group) {
+		if !math.IsInf(sums[group], 0) && !p.add(sums[group], hub.Namespace, group) {
 			return false
 		}
 	}

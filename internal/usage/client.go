@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/api"
@@ -93,8 +96,9 @@ func (c *Client) Read(ctx context.Context, resource metrics.Resource) (*Answer, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	ctx, sent := withSecrets(ctx)
 	value, warnings, _, err := c.api.Query(ctx, query, time.Now(), v1.WithTimeout(c.timeout))
-	if err := c.failure(err, warnings); err != nil {
+	if err := c.failure(err, warnings, sent); err != nil {
 		return nil, err
 	}
 	vector, ok := value.(model.Vector)
@@ -122,14 +126,49 @@ func (c *Client) ofNamespace() promql.Queries {
 
 // failure returns an *Error for a failed request, and also for an answer with warnings:
 // Thanos and others warn if a part is missing, and then the sums are too low.
-func (c *Client) failure(err error, warnings v1.Warnings) error {
-	if err != nil {
-		return c.error(err)
+func (c *Client) failure(err error, warnings v1.Warnings, sent *secrets) error {
+	var failed *Error
+	switch {
+	case err != nil:
+		failed = c.error(err)
+	case len(warnings) > 0:
+		failed = &Error{Reason: Partial, URL: c.address, Problem: strings.Join(warnings, "; ")}
+	default:
+		return nil
 	}
-	if len(warnings) > 0 {
-		return &Error{Reason: Partial, URL: c.address, Problem: strings.Join(warnings, "; ")}
-	}
-	return nil
+	failed.Problem = remote.Text(failed.Problem, sent.all()...)
+	return failed
+}
+
+// secrets are the values of the headers of requests, but for those that are the same for
+// everybody. A server may repeat them in its answer.
+type secrets struct {
+	mu     sync.Mutex
+	values []string
+}
+
+// withSecrets returns a context whose requests collect their secrets.
+func withSecrets(ctx context.Context) (context.Context, *secrets) {
+	s := &secrets{}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaderField: func(name string, values []string) {
+		switch http.CanonicalHeaderKey(name) {
+		case "Accept", "Accept-Encoding", "Content-Length", "Content-Type", "Host", "User-Agent",
+			":Authority", ":Method", ":Path", ":Scheme":
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, value := range values {
+			s.values = append(s.values, value)
+			s.values = append(s.values, strings.Fields(value)...) // without "Bearer"
+		}
+	}}), s
+}
+
+func (s *secrets) all() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.values)
 }
 
 func (c *Client) malformed(problem string) *Error {
@@ -163,8 +202,11 @@ func (c checked) Do(ctx context.Context, r *http.Request) (*http.Response, []byt
 	}
 	switch response.StatusCode {
 	case http.StatusOK:
-		if isPartial(body) {
+		switch {
+		case isPartial(body):
 			return response, body, &Error{Reason: Partial, Problem: "it says isPartial"}
+		case withoutValue.Match(body): // the API client takes the value for 0
+			return response, body, &Error{Reason: Format, Problem: "a sample has no value"}
 		}
 		return response, body, nil
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
@@ -176,6 +218,8 @@ func (c checked) Do(ctx context.Context, r *http.Request) (*http.Response, []byt
 	}
 	return response, body, &Error{Reason: Status, Status: response.StatusCode}
 }
+
+var withoutValue = regexp.MustCompile(`"value"\s*:\s*\[[^,\]]*\]`)
 
 // isPartial reports whether a VictoriaMetrics cluster answered without some of its storage
 // nodes. It sets a field of the answer instead of a warning.
@@ -205,6 +249,7 @@ func (c *Client) error(err error) *Error {
 	case remote.IsTimeout(err):
 		return &Error{Reason: Timeout, URL: c.address, Proxy: c.proxy}
 	default:
-		return &Error{Reason: Connect, URL: c.address, Proxy: c.proxy, Err: remote.Cause(err)}
+		cause := remote.Cause(err)
+		return &Error{Reason: Connect, URL: c.address, Proxy: c.proxy, Problem: cause.Error(), Err: cause}
 	}
 }

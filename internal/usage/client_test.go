@@ -1,10 +1,13 @@
 package usage_test
 
 import (
+	"bufio"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -120,6 +123,7 @@ func TestReadFails(t *testing.T) {
 		{"a part of it, as VictoriaMetrics says", answers(200, "application/json", `{"status": "success", "isPartial": true, "data": {"resultType": "vector", "result": []}}`), usage.Partial, "may not be whole: it says isPartial"},
 		{"a sample without a value", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}}]}}`), usage.Format, "a sample has no value"},
 		{"a histogram", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "histogram": [1, {"count": "1", "sum": "2", "buckets": []}]}]}}`), usage.Format, "a sample has no value"},
+		{"a sample without half of its value", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1]}]}}`), usage.Format, "a sample has no value"},
 		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			fmt.Fprint(w, `{"status":`)
@@ -215,4 +219,56 @@ func reasonOf(err error) usage.Reason {
 		return e.Reason
 	}
 	return ""
+}
+
+// Whatever a server repeats of a request's headers, and however long, errors are short and hide it.
+func TestErrorsShowNoCredentials(t *testing.T) {
+	const password, key = "PromPassw0rdSecret", "HeaderSecret"
+	for what, answer := range map[string]func(authorization string) string{
+		"status line":   func(a string) string { return "HTTP/1.1 " + strings.Repeat("A", 1<<20) + a + "\r\n\r\n" },
+		"broken header": func(a string) string { return "HTTP/1.1 200 OK\r\n" + a + " " + key + "\r\n\r\n" },
+		"error": func(a string) string {
+			body := fmt.Sprintf(`{"status": "error", "errorType": "bad_data", "error": %q}`, a+" "+strings.ToUpper(key))
+			return fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		},
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { listener.Close() })
+		go func() {
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				request, err := http.ReadRequest(bufio.NewReader(conn))
+				if err == nil {
+					_, _ = io.WriteString(conn, answer(request.Header.Get("Authorization")))
+				}
+				conn.Close()
+			}
+		}()
+		c, err := usage.New(usage.Options{
+			URL: &url.URL{Scheme: "http", Host: listener.Addr().String()}, Timeout: time.Minute,
+			HTTP: config.HTTPClientConfig{
+				BasicAuth:   &config.BasicAuth{Username: "promuser", Password: password},
+				HTTPHeaders: &config.Headers{Headers: map[string]config.Header{"X-Key": {Secrets: []config.Secret{key}}}},
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Read(t.Context(), metrics.Memory)
+		if err == nil || len(err.Error()) > 500 {
+			t.Fatalf("%s: %.600v", what, err)
+		}
+		encoded := base64.StdEncoding.EncodeToString([]byte("promuser:" + password))
+		for _, secret := range []string{encoded, key, strings.ToUpper(key)} {
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("%s: %q is in %v", what, secret, err)
+			}
+		}
+	}
 }

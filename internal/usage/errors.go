@@ -3,8 +3,6 @@ package usage
 import (
 	"fmt"
 	"net/http"
-
-	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 // Reason is why a query failed, in a word. It is the value of a metric's label.
@@ -34,7 +32,8 @@ type Error struct {
 	// Status is the answer's status code, for Status.
 	Status int
 	// Problem is what Prometheus reported, for Query and Partial, or what is wrong with
-	// its answer, for Format and TooLarge.
+	// its answer, for Format and TooLarge, or with the connection, for Connect. It is safe
+	// to print.
 	Problem string
 	// Proxy is the address of the proxy that the request went through, for Connect and
 	// Timeout; empty if there is none.
@@ -46,19 +45,19 @@ type Error struct {
 func (e *Error) Error() string {
 	switch e.Reason {
 	case Connect:
-		return fmt.Sprintf("the Prometheus at %s can't be reached: %v", e.URL, e.Err)
+		return fmt.Sprintf("the Prometheus at %s can't be reached: %s", e.URL, e.Problem)
 	case Timeout:
 		return fmt.Sprintf("the Prometheus at %s doesn't answer in time", e.URL)
 	case Status:
 		return fmt.Sprintf("the Prometheus at %s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))
 	case Query:
-		return fmt.Sprintf("the Prometheus at %s can't answer the query: %s", e.URL, remote.Short(e.Problem))
+		return fmt.Sprintf("the Prometheus at %s can't answer the query: %s", e.URL, e.Problem)
 	case Partial:
-		return fmt.Sprintf("the answer of the Prometheus at %s may not be whole: %s", e.URL, remote.Short(e.Problem))
+		return fmt.Sprintf("the answer of the Prometheus at %s may not be whole: %s", e.URL, e.Problem)
 	case TooLarge:
-		return fmt.Sprintf("the answer of the Prometheus at %s is too large: %s", e.URL, remote.Short(e.Problem))
+		return fmt.Sprintf("the answer of the Prometheus at %s is too large: %s", e.URL, e.Problem)
 	default:
-		return fmt.Sprintf("the answer of %s is not a Prometheus': %s", e.URL, remote.Short(e.Problem))
+		return fmt.Sprintf("the answer of %s is not a Prometheus': %s", e.URL, e.Problem)
 	}
 }
 

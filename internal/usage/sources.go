@@ -81,8 +81,9 @@ func (c *Client) Sources(ctx context.Context) (*Sources, error) {
 // of the selectors.
 func (c *Client) values(ctx context.Context, label string, selectors []string) ([]string, error) {
 	now := time.Now()
+	ctx, sent := withSecrets(ctx)
 	values, warnings, _, err := c.api.LabelValues(ctx, label, selectors, now.Add(-recent), now)
-	if err := c.failure(err, warnings); err != nil {
+	if err := c.failure(err, warnings, sent); err != nil {
 		return nil, err
 	}
 	values = slices.DeleteFunc(values, func(v model.LabelValue) bool { return v == "" })

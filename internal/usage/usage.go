@@ -50,6 +50,8 @@ type Usage struct {
 	byUser   map[string]float64
 	// Unknown counts the values that belong to no user in the snapshot.
 	Unknown int
+	// NotFinite counts the users whose values add up to infinity. They have no rows.
+	NotFinite int
 }
 
 // Join assigns the values of an answer to the users in a snapshot.
@@ -69,6 +71,12 @@ func Join(a *Answer, snapshot *membership.Snapshot) *Usage {
 		}
 	}
 	u.Unknown = len(unknown)
+	for user, value := range u.byUser {
+		if math.IsInf(value, 0) {
+			delete(u.byUser, user)
+			u.NotFinite++
+		}
+	}
 	return u
 }
 

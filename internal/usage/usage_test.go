@@ -128,3 +128,12 @@ func TestSharesAddUp(t *testing.T) {
 		}
 	}
 }
+
+// Nobody uses an infinite amount, also if that is the sum of finite values.
+func TestSumsAreFinite(t *testing.T) {
+	snapshot := membership.New("hub", membership.NewListing(time.Now(), membership.User{Name: "ada@x.org"}), membership.Rules{})
+	joined := usage.Join(&usage.Answer{Resource: metrics.Memory, Values: map[string]float64{"ada@x.org": 1e308, "ada-40x-2eorg": 1e308}}, snapshot)
+	if rows := slices.Collect(joined.Rows(usage.Full)); len(rows) != 0 || joined.NotFinite != 1 {
+		t.Errorf("rows %v, and %d values that are not finite, want 1", rows, joined.NotFinite)
+	}
+}
