@@ -32,7 +32,7 @@ func trickyNames() (names, prefixes []string) {
 	return names, prefixes
 }
 
-// peopleNamed are users and groups with names, each in the group of its own name.
+// peopleNamed returns a user for each name, in a group of the same name.
 func peopleNamed(names ...string) []user {
 	var people []user
 	for _, name := range names {

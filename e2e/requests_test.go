@@ -63,8 +63,8 @@ func requests(t *testing.T, version string) {
 		t.Errorf("%d lists of users, want 16 pages of 200, and %d requests at a time, want 1", lists.Load(), most.Load())
 	}
 
-	// Whoever is deleted between two pages moves all later users up by one, and one of them out of the pages
-	// that follow. Somebody new in the same moment keeps the total as it was.
+	// Deleting a user between two pages moves all later users up by one, so the next page would skip one of them.
+	// Creating another at the same moment keeps the total the same.
 	first := many[0].Name
 	beforeThird = func() {
 		h.change("DELETE", "/users/"+first, nil)

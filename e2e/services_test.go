@@ -103,8 +103,8 @@ func TestAServiceWithInternalSSL(t *testing.T) {
 			t.Parallel()
 			scheme, otherScheme := "https", "http"
 			if strings.HasPrefix(version, "6.") {
-				// Its hub connects to services with the TLS context of its own server, so it can't reach
-				// any service over https. With http nothing is encrypted, and nothing may be.
+				// JupyterHub 6 connects to services with its server's TLS context, so it can't reach a service
+				// over https. Over http, the service must not use TLS.
 				scheme, otherScheme = otherScheme, scheme
 			}
 			address := fmt.Sprintf("://127.0.0.1:%d", freePort(t))

@@ -95,7 +95,7 @@ existing one keeps its owner, group and permissions, or isn't replaced.
 	return cmd
 }
 
-// page asks the hub, and returns all that there is to print.
+// page reads the hub, and Prometheus if usage is published, and returns the exposition to print.
 func (o *dumpOptions) page(ctx context.Context, errOut io.Writer) (io.WriterTo, error) {
 	source := o.hub.source(hub.Options{})
 	snapshot, result, err := source.snapshot(ctx)

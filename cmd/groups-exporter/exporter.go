@@ -121,7 +121,7 @@ func (e *exporter) reload() {
 	}
 }
 
-// refreshNow refreshes from a source at once: 0 is the hub, the resources follow.
+// refreshNow starts a refresh from one source: 0 is the hub, and 1 is the first resource.
 func (e *exporter) refreshNow(source int) {
 	select {
 	case e.reloads[source] <- struct{}{}:

@@ -46,8 +46,8 @@ func replaceFile(ctx context.Context, name string, content io.WriterTo) error {
 	remove := func() { _ = os.Remove(file.Name()) } // after the rename there is nothing to remove
 	defer remove()
 	defer file.Close()
-	// Remove the file at once, because a second signal can end the process while this
-	// function still waits for the disk.
+	// Remove the file as soon as a signal arrives: a second one can end the process while
+	// this function still waits for the disk.
 	defer context.AfterFunc(ctx, remove)()
 
 	permissions := os.FileMode(0o644) // node_exporter runs as a user of its own

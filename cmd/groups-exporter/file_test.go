@@ -58,8 +58,8 @@ func TestAnInterruptedWriteLeavesNothing(t *testing.T) {
 	}
 }
 
-// A second signal ends the program at once, so the first has to do what there is to do,
-// however long the disk takes.
+// The first signal removes the temporary file, even while a slow disk blocks the write: a second
+// signal would end the program before it could clean up.
 func TestAnInterruptedWriteToASlowDiskLeavesNothing(t *testing.T) {
 	name, untouched := folderWith(t, "old")
 	ctx, cancel := context.WithCancel(t.Context())

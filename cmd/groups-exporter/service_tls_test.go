@@ -89,8 +89,8 @@ func (a *authority) client(shows bool) *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
 }
 
-// A service of a hub with internal_ssl at an https address serves the hub's certificate, to callers with one. What the
-// hub replaces counts at once, and what can't be read doesn't.
+// With internal_ssl and an https address, a service serves the hub's certificate to callers that have one too. It uses a
+// replaced file for the next connection, and keeps the previous one if the new one can't be read.
 func TestServesTheHubsCertificate(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string, content []byte) string {
