@@ -15,8 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/hub"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/scopes"
-	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 // outputText is for eyes, and for a terminal of any width.
@@ -32,10 +32,10 @@ type checkOptions struct {
 	output     output
 
 	// What complete makes of the environment.
-	service   string        // our name as a service of the hub, if we are one
-	onlyUsage bool          // there is a Prometheus to check, and no hub
-	namespace string        // of the hub's pods, or empty for all
-	client    *usage.Client // of the Prometheus, or nil
+	service   string                  // our name as a service of the hub, if we are one
+	onlyUsage bool                    // there is a Prometheus to check, and no hub
+	namespace string                  // of the hub's pods, or empty for all
+	usage     *prometheus.UsageReader // of the Prometheus, or nil
 }
 
 func (o *checkOptions) addFlags(cmd *cobra.Command) {
@@ -58,10 +58,10 @@ func (o *checkOptions) complete(getenv func(string) string) error {
 	o.service = getenv("JUPYTERHUB_SERVICE_NAME")
 	o.namespace = o.hub.knownNamespace(getenv)
 	var err error
-	if o.client, err = o.prometheus.client(o.namespace); err != nil {
+	if o.usage, err = o.prometheus.reader(o.namespace); err != nil {
 		return err
 	}
-	if o.onlyUsage = o.client != nil && !o.hub.isKnown(getenv); o.onlyUsage {
+	if o.onlyUsage = o.usage != nil && !o.hub.isKnown(getenv); o.onlyUsage {
 		return nil
 	}
 	return o.hub.complete(getenv)
@@ -107,15 +107,15 @@ the hub only.
 func runCheck(ctx context.Context, out io.Writer, o checkOptions) error {
 	var r checkReport
 	if !o.onlyUsage {
-		found, err := o.hub.source(hub.Options{}).client.Inspect(ctx)
+		found, err := hub.New(o.hub.client()).Inspect(ctx)
 		if err != nil {
 			return err
 		}
 		r.hubReport = o.report(found)
 	}
-	if o.client != nil {
+	if o.usage != nil {
 		var err error
-		if r.Prometheus, err = checkPrometheus(ctx, o.client, &o.prometheus, o.namespace); err != nil {
+		if r.Prometheus, err = checkPrometheus(ctx, o.usage, &o.prometheus, o.namespace); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"io"
 	"slices"
 
-	"github.com/groups-exporter/groups-exporter/internal/usage"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 )
 
 // prometheusReport is what check reports about a Prometheus.
@@ -31,8 +31,8 @@ type seriesReport struct {
 
 // checkPrometheus looks up which series a Prometheus has for the hub in a namespace, or for
 // all hubs if the namespace is empty.
-func checkPrometheus(ctx context.Context, client *usage.Client, o *prometheusOptions, namespace string) (*prometheusReport, error) {
-	sources, err := client.Sources(ctx)
+func checkPrometheus(ctx context.Context, reader *prometheus.UsageReader, o *prometheusOptions, namespace string) (*prometheusReport, error) {
+	sources, err := reader.Sources(ctx)
 	if err != nil {
 		return nil, err
 	}

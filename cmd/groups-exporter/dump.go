@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
-	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 )
 
@@ -97,12 +96,11 @@ existing one keeps its owner, group and permissions, or isn't replaced.
 
 // page reads the hub, and Prometheus if usage is published, and returns the exposition to print.
 func (o *dumpOptions) page(ctx context.Context, errOut io.Writer) (io.WriterTo, error) {
-	source := o.hub.source(hub.Options{})
-	snapshot, result, err := source.snapshot(ctx)
+	snapshot, result, err := o.hub.snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, notice := range append(source.notices(snapshot, result), o.publish.notices(snapshot)...) {
+	for _, notice := range append(o.hub.notices(snapshot, result), o.publish.notices(snapshot)...) {
 		say(errOut, notice, "")
 	}
 	format := exposition.Text
@@ -116,7 +114,7 @@ func (o *dumpOptions) page(ctx context.Context, errOut io.Writer) (io.WriterTo, 
 	o.usage.sayWhatIsMissing(ctx, errOut, snapshot.Namespace())
 	families := []iter.Seq[*dto.MetricFamily]{metrics.Families(o.publish.metrics(), snapshot)}
 	for _, u := range used {
-		families = append(families, o.usage.family(o.publish.metrics(), snapshot, u))
+		families = append(families, metrics.UsageFamily(o.publish.metrics(), u, o.usage.attribution))
 	}
 	return exposition.Encode(chain(families...), format, o.publish.maxSeries)
 }

@@ -192,19 +192,20 @@ func newTroubled(t *testing.T) *troubled {
 		t.Fatal(err)
 	}
 	o := serveOptions{
-		hub:      hubOptions{api: api, token: hub.NewToken("t"), namespace: "n", timeout: 30 * time.Second},
-		publish:  publishOptions{maxSeries: 1000},
-		interval: 20 * time.Millisecond, maxStaleness: time.Hour,
-		web: webOptions{telemetryPath: "/metrics", auth: authNone},
+		hub:       hubOptions{api: api, token: hub.NewToken("t"), namespace: "n", timeout: 30 * time.Second},
+		publish:   publishOptions{maxSeries: 1000},
+		schedules: scheduleOptions{hub: 20 * time.Millisecond, maxStaleness: time.Hour},
+		web:       webOptions{telemetryPath: "/metrics", auth: authNone},
 	}
 	if strings.Contains(t.Name(), "byte_by_byte") || strings.Contains(t.Name(), "after_the_timeout") || strings.Contains(t.Name(), "one_more_page") {
 		o.hub.timeout = 300 * time.Millisecond
 	}
-	e := newExporter(o, slog.New(slog.DiscardHandler))
-	h.handler = e.handler(o)
+	log := slog.New(slog.DiscardHandler)
+	e := o.exporter(log)
+	h.handler = o.handler(e, log)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); e.run(ctx) }()
+	go func() { defer close(done); e.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })
 	return h
 }

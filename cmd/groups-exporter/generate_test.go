@@ -18,6 +18,7 @@ import (
 
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 //go:generate go test -run TestGenerated -update .
@@ -158,23 +159,23 @@ func TestEveryMetricIsInTheReference(t *testing.T) {
 	for family := range metrics.Families(metrics.Options{UserInfo: true, Share: true, Activity: true}, snapshot) {
 		published[family.GetName()] = true
 	}
-	for _, resource := range metrics.Resources() {
-		rows := slices.Values([]metrics.UsageRow{{User: "ada", Group: "bio", Value: 1}})
-		for family := range metrics.UsageFamily(metrics.Options{}, resource, metrics.Usage{Namespace: "hub", Rows: rows}) {
+	for _, resource := range usage.Resources() {
+		used := usage.Join(usage.NewAnswer(resource, map[string]float64{"ada": 1}), snapshot)
+		for family := range metrics.UsageFamily(metrics.Options{}, used, usage.Full) {
 			published[family.GetName()] = true
 		}
 	}
 	self := metrics.NewSelf()
 	h := self.Hub("hub", time.Minute, "connect")
 	h.Answered(200)
-	h.Refreshed(time.Now(), time.Second, snapshot)
+	h.Refreshed(time.Now(), snapshot)
 	h.Omitted(0, 0)
 	h.Partial(false)
 	h.Published(1, 1)
-	h.Usage(metrics.Memory, time.Minute, "query")
-	h.UsageRead(metrics.Memory, time.Now())
-	h.UsageFailed(metrics.Memory, "query")
-	h.Unattributed(metrics.Memory, 0, 0)
+	h.Usage(usage.Memory, time.Minute, "query")
+	h.UsageRead(usage.Memory, time.Now())
+	h.UsageFailed(usage.Memory, "query")
+	h.Unattributed(usage.Memory, 0, 0)
 	h.SeriesMissing("kube_pod_annotations", true)
 	families, err := self.Registry.Gather()
 	if err != nil {

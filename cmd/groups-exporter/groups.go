@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
@@ -107,7 +106,7 @@ func completeFromHub(cmd *cobra.Command, getenv func(string) string, o *hubOptio
 		if err := o.complete(getenv); err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		snapshot, _, err := o.source(hub.Options{}).snapshot(ctx)
+		snapshot, _, err := o.snapshot(ctx)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
@@ -172,12 +171,11 @@ func (r userRow) MarshalYAML() (any, error) { //nolint:unparam // it is a yaml.M
 }
 
 func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) error {
-	source := o.hub.source(hub.Options{})
-	snapshot, result, err := source.snapshot(ctx)
+	snapshot, result, err := o.hub.snapshot(ctx)
 	if err != nil {
 		return err
 	}
-	for _, notice := range source.notices(snapshot, result) {
+	for _, notice := range o.hub.notices(snapshot, result) {
 		say(errOut, notice, "")
 	}
 	for _, notice := range o.unmatched(snapshot) {

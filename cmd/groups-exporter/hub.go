@@ -260,43 +260,27 @@ func (o *hubOptions) completeTLS(getenv func(string) string) error {
 	return nil
 }
 
-// source asks one hub, by one set of rules.
-type source struct {
-	client    *hub.Client
-	namespace string
-	rules     membership.Rules
-	api       *url.URL
-	whole     bool // refuse a part of the hub
-}
-
-// source makes what asks the hub, with these options beside those of the flags.
-func (o *hubOptions) source(with hub.Options) *source {
+// client returns the options of a client for the hub.
+func (o *hubOptions) client() hub.Options {
 	readToken := func() (hub.Token, error) {
 		token, err := o.readToken()
 		o.secrets.add(token)
 		return token, err
 	}
-	with.API, with.Token, with.Timeout, with.TLS, with.UserAgent = o.api, readToken, o.timeout, o.tls, userAgent()
-	return &source{client: hub.New(with), namespace: o.namespace, rules: o.rules, api: o.api, whole: o.whole}
+	return hub.Options{API: o.api, Token: readToken, Timeout: o.timeout, TLS: o.tls, UserAgent: userAgent(), RequireWhole: o.whole}
 }
 
-// snapshot reads the hub's memberships once. The result has the rest of the hub's answer.
-func (s *source) snapshot(ctx context.Context) (*membership.Snapshot, hub.Result, error) {
-	result, err := s.client.List(ctx)
+// snapshot reads the hub's memberships once. The result is the hub's whole answer.
+func (o *hubOptions) snapshot(ctx context.Context) (*membership.Snapshot, hub.Result, error) {
+	result, err := hub.New(o.client()).List(ctx)
 	if err != nil {
-		return nil, result, err
+		return nil, hub.Result{}, err
 	}
-	if s.whole && result.ScopesError != nil {
-		return nil, result, result.ScopesError
-	}
-	if s.whole && len(result.Filtered) > 0 {
-		return nil, result, hub.NewPartError(s.api, result.Filtered)
-	}
-	return membership.New(s.namespace, result.Listing, s.rules), result, nil
+	return membership.New(o.namespace, result.Listing, o.rules), result, nil
 }
 
-// notices are what an operator has to know about a refresh that went well.
-func (s *source) notices(snapshot *membership.Snapshot, result hub.Result) []string {
+// notices returns what an operator has to know about a good answer of the hub.
+func (o *hubOptions) notices(snapshot *membership.Snapshot, result hub.Result) []string {
 	var notices []string
 	if result.Inconsistent {
 		notices = append(notices, "the hub's list of users changed each time it was read, so somebody may be missing")
@@ -310,15 +294,15 @@ func (s *source) notices(snapshot *membership.Snapshot, result hub.Result) []str
 	if result.GroupsError != nil {
 		notices = append(notices, "the hub's groups can't be read, so those without members may be missing: "+result.GroupsError.Error())
 	}
-	if len(s.rules.Allow) > 0 && !snapshot.HasGroups() {
-		notices = append(notices, "--allow-group and --deny-group leave no group of the hub: all users are in "+quote(s.rules.NoneName))
+	if len(o.rules.Allow) > 0 && !snapshot.HasGroups() {
+		notices = append(notices, "--allow-group and --deny-group leave no group of the hub: all users are in "+quote(o.rules.NoneName))
 	}
 	if name := snapshot.EmptyName(); name != "" {
 		notices = append(notices, fmt.Sprintf("the hub has a group without a name: it is published as %q", name))
 	}
 	for _, name := range snapshot.Ambiguous() {
 		what, flag := "no group", "--none-name"
-		if name == s.rules.MultipleName {
+		if name == o.rules.MultipleName {
 			what, flag = "several groups", "--multiple-name"
 		}
 		notices = append(notices, fmt.Sprintf("the hub has a group named %q, which can't be told apart from users in %s: %s renames ours", name, what, flag))

@@ -14,9 +14,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 	"github.com/groups-exporter/groups-exporter/internal/remote"
-	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 const defaultPrometheusTimeout = 30 * time.Second
@@ -59,9 +59,9 @@ func (o *prometheusOptions) given() []string {
 	return names
 }
 
-// client returns the client for the hub in a namespace, or for all hubs if it is empty.
-// It returns nil if no Prometheus is queried.
-func (o *prometheusOptions) client(namespace string) (*usage.Client, error) {
+// reader returns what reads the usage of the hub in a namespace, or of all hubs if it is
+// empty. It returns nil if no Prometheus is queried.
+func (o *prometheusOptions) reader(namespace string) (*prometheus.UsageReader, error) {
 	if o.address == "" {
 		if names := o.given(); len(names) > 0 {
 			return nil, usagef("%s needs --prometheus-url", names[0])
@@ -93,14 +93,13 @@ func (o *prometheusOptions) client(namespace string) (*usage.Client, error) {
 			return nil, err
 		}
 	}
-	client, err := usage.New(usage.Options{
+	client, err := prometheus.New(prometheus.Options{
 		URL: address, HTTP: settings, Timeout: cmp.Or(o.timeout, defaultPrometheusTimeout), UserAgent: userAgent(),
-		Namespace: namespace, Queries: promql.Queries{Hubs: matchers, Pods: o.pods.value},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("what %s names can't be used: %w", o.configFile, err)
 	}
-	return client, nil
+	return &prometheus.UsageReader{Client: client, Queries: promql.Queries{Hubs: matchers, Pods: o.pods.value}, Namespace: namespace}, nil
 }
 
 var matcherForm = regexp.MustCompile(`(?s)^\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=|!=|=~|!~)\s*(".*")\s*$`)

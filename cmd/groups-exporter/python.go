@@ -83,15 +83,15 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 }
 
 // complete fills in what serve's own flags leave open.
-func (p *pythonOptions) complete(o *usageOptions) {
+func (p *pythonOptions) complete(o *usageOptions, schedules *scheduleOptions) {
 	if o.prometheus.address == "" && p.prometheusHost+p.prometheusPort != "" {
 		o.prometheus.address = "http://" + net.JoinHostPort(cmp.Or(p.prometheusHost, "localhost"), cmp.Or(p.prometheusPort, "9090"))
 	}
 	if o.prometheus.address == "" {
 		return
 	}
-	o.interval = cmp.Or(o.interval, p.usageInterval)
-	o.homeDirInterval = cmp.Or(o.homeDirInterval, p.homeDirInterval)
+	schedules.usage = cmp.Or(schedules.usage, p.usageInterval)
+	schedules.homeDirs = cmp.Or(schedules.homeDirs, p.homeDirInterval)
 	p.usageInterval, p.homeDirInterval = 0, 0 // they have an effect
 }
 

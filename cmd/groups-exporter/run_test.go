@@ -22,11 +22,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 
-	"github.com/groups-exporter/groups-exporter/internal/exposition"
+	"github.com/groups-exporter/groups-exporter/internal/exporter"
 	"github.com/groups-exporter/groups-exporter/internal/fakehub"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
@@ -143,10 +142,10 @@ func TestServeOptions(t *testing.T) {
 	}{
 		{"defaults", "", "", func(o serveOptions) bool {
 			return o.web.listenAddress == ":8100" && o.web.routePrefix == "/services/groups-exporter/" && o.web.telemetryPath == "/metrics" &&
-				o.interval == 5*time.Minute && o.staleness(o.interval) == time.Hour && o.usage.client == nil && o.hub.namespace == "default" && o.hub.timeout == 30*time.Second &&
+				o.schedules.schedule(o.schedules.hub) == exporter.Schedule{Interval: 5 * time.Minute, MaxStaleness: time.Hour} && o.usage.reader == nil && o.hub.namespace == "default" && o.hub.timeout == 30*time.Second &&
 				o.hub.rules.MultiGroup == membership.Each
 		}},
-		{"staleness follows the interval", "--refresh-interval 1h", "", func(o serveOptions) bool { return o.staleness(o.interval) == 3*time.Hour }},
+		{"staleness follows the interval", "--refresh-interval 1h", "", func(o serveOptions) bool { return o.schedules.schedule(o.schedules.hub).MaxStaleness == 3*time.Hour }},
 		{"a hub's environment", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:9000/x JUPYTERHUB_SERVICE_PREFIX=/b/services/n/ NAMESPACE=ns", func(o serveOptions) bool {
 			return o.web.listenAddress == "127.0.0.1:9000" && o.web.routePrefix == "/b/services/n/" && o.hub.namespace == "ns"
 		}},
@@ -167,15 +166,15 @@ func TestServeOptions(t *testing.T) {
 		{"Kubernetes", "", "JUPYTERHUB_API_URL= HUB_SERVICE_HOST=10.0.0.1 HUB_SERVICE_PORT=8081", func(o serveOptions) bool { return o.hub.api.String() == "http://10.0.0.1:8081/hub/api" }},
 		{"Kubernetes with IPv6", "", "JUPYTERHUB_API_URL= HUB_SERVICE_HOST=fd00::1", func(o serveOptions) bool { return o.hub.api.String() == "http://[fd00::1]:8081/hub/api" }},
 		{"the Prometheus of the Python exporter", "--prometheus_host support --prometheus_port 80 --update_metrics_interval 15 --update_dirsize_interval 7200", "", func(o serveOptions) bool {
-			return o.usage.prometheus.address == "http://support:80" && o.usage.interval == 15*time.Second && o.usage.homeDirInterval == 2*time.Hour &&
-				o.usage.attribution == usage.Full && o.staleness(o.usage.homeDirInterval) == 6*time.Hour && len(o.python.warnings()) == 0
+			return o.usage.prometheus.address == "http://support:80" && o.schedules.usage == 15*time.Second && o.schedules.homeDirs == 2*time.Hour &&
+				o.usage.attribution == usage.Full && o.schedules.schedule(o.schedules.homeDirs).MaxStaleness == 6*time.Hour && len(o.python.warnings()) == 0
 		}},
 		{"its port and host have defaults", "--prometheus_port 80", "", func(o serveOptions) bool { return o.usage.prometheus.address == "http://localhost:80" }},
 		{"as its chart renders them, unset", "--prometheus_host= --prometheus_port= --update_metrics_interval 15", "", func(o serveOptions) bool {
-			return o.usage.client == nil && len(o.python.warnings()) == 1
+			return o.usage.reader == nil && len(o.python.warnings()) == 1
 		}},
 		{"ours are stronger", "--prometheus-url https://p/x --usage-interval 30s --prometheus_host h --update_metrics_interval 15", "", func(o serveOptions) bool {
-			return o.usage.prometheus.address == "https://p/x" && o.usage.interval == 30*time.Second && o.usage.homeDirInterval == time.Hour
+			return o.usage.prometheus.address == "https://p/x" && o.schedules.usage == 30*time.Second && o.schedules.homeDirs == time.Hour
 		}},
 		{"the token's flag of the Python exporter", "--hub_api_token t2", "", func(o serveOptions) bool { return o.hub.token.Reveal() == "t2" && o.python.tokenOnLine }},
 	} {
@@ -199,70 +198,6 @@ func TestServeOptions(t *testing.T) {
 				t.Errorf("got %+v", o)
 			}
 		})
-	}
-}
-
-// refresher is an exporter of a made-up hub, which refreshes when it is told to.
-type refresher struct {
-	*exporter
-	t   *testing.T
-	log bytes.Buffer
-}
-
-func newRefresher(t *testing.T, h *fakehub.Hub) *refresher {
-	t.Helper()
-	server := httptest.NewServer(h)
-	t.Cleanup(server.Close)
-	api, err := hub.APIURL(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := &refresher{t: t}
-	e.exporter = newExporter(serveOptions{
-		publish: publishOptions{maxSeries: 100},
-		hub:     hubOptions{api: api, token: hub.NewToken("x"), namespace: "n", timeout: time.Minute},
-	}, slog.New(slog.NewTextHandler(&e.log, nil)))
-	return e
-}
-
-// published refreshes, and returns the page.
-func (e *refresher) published() *exposition.Page {
-	e.t.Helper()
-	snapshot, err := e.refresh(e.t.Context())
-	if err == nil {
-		_, err = e.replace(snapshot)
-	}
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return e.state().Page
-}
-
-// A list that changes whenever it is read is published, and counted.
-func TestAnInconsistentRefreshIsCounted(t *testing.T) {
-	h := &fakehub.Hub{MaxLimit: 2}
-	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
-		h.Update(func(users []fakehub.User) []fakehub.User {
-			return append(slices.Clone(users), fakehub.User{Name: name})
-		})
-	}
-	h.Grant("x", "list:users", "read:users:groups")
-	h.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Query().Get("offset") == "2" {
-			h.Update(func(users []fakehub.User) []fakehub.User { return slices.Clone(users[1:]) })
-		}
-		return false
-	}
-	e := newRefresher(t, h)
-	if page := e.published(); page == nil || !strings.Contains(e.log.String(), "somebody may be missing") {
-		t.Errorf("page %v, log %s", page, &e.log)
-	}
-	var told strings.Builder
-	if _, err := e.state().Self.WriteTo(&told); err != nil {
-		t.Fatal(err)
-	}
-	if want := "\ngroups_exporter_inconsistent_refreshes_total{namespace=\"n\"} 1\n"; !strings.Contains(told.String(), want) {
-		t.Errorf("no %s in\n%s", want, &told)
 	}
 }
 
@@ -314,124 +249,6 @@ type roundTrip func(*http.Request) *http.Response
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
 
-// A hub of which the token shows a part is published and says so, or isn't published.
-func TestAPartOfTheHub(t *testing.T) {
-	h := &fakehub.Hub{}
-	h.SetUsers(fakehub.User{Name: "ada", Groups: []string{"bio", "chem"}}, fakehub.User{Name: "bob", Groups: []string{"bio"}})
-	h.Grant("x", "list:users!group=chem", "read:users:groups")
-	e := newRefresher(t, h)
-	check := func(when string, partial int) {
-		t.Helper()
-		page := e.published()
-		var self strings.Builder
-		if _, err := e.state().Self.WriteTo(&self); err != nil || page == nil {
-			t.Fatal(page, err)
-		}
-		if want := fmt.Sprintf("\ngroups_exporter_hub_partial{namespace=\"n\"} %d\n", partial); !strings.Contains(self.String(), want) {
-			t.Errorf("%s: no %s in\n%s", when, want, &self)
-		}
-	}
-	check("at first", 1)
-	check("again", 1)
-	if n := strings.Count(e.log.String(), "cover a part of the hub only"); n != 1 || !strings.Contains(e.log.String(), "list:users!group=chem") {
-		t.Errorf("it is logged %d times: %s", n, &e.log)
-	}
-	h.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
-		broken := strings.HasSuffix(r.URL.Path, "/user")
-		if broken {
-			w.WriteHeader(http.StatusInternalServerError)
-		}
-		return broken
-	}
-	check("while the scopes can't be read", 1)
-	e.source.whole = true
-	if _, err := e.refresh(t.Context()); reasonOf(err) != string(hub.Status) {
-		t.Errorf("while the scopes can't be read: %v", err)
-	}
-	h.Intercept = nil
-	_, err := e.refresh(t.Context())
-	if hubErr, ok := errors.AsType[*hub.Error](err); !ok || reasonOf(err) != string(hub.Scope) || !slices.Equal(hubErr.Filtered, []string{"list:users!group=chem"}) {
-		t.Errorf("got %v", err)
-	}
-	h.Grant("x", "list:users", "read:users:groups")
-	check("with the whole hub", 0)
-}
-
-// What Prometheus told is published while there are memberships to join it to, each
-// resource on its own.
-func TestUsageComesAndGoes(t *testing.T) {
-	e := newExporter(serveOptions{
-		publish: publishOptions{maxSeries: 4},
-		hub:     hubOptions{api: &url.URL{}, namespace: "n"},
-		usage:   usageOptions{client: &usage.Client{}, attribution: usage.Full},
-	}, slog.New(slog.DiscardHandler))
-	check := func(when string, want ...string) {
-		t.Helper()
-		var page bytes.Buffer
-		if _, err := e.state().Page.WriteTo(&page); err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for line := range strings.Lines(page.String()) {
-			if name, _, isSample := strings.Cut(line, "{"); isSample {
-				got = append(got, strings.TrimPrefix(name, "jupyterhub_"))
-			}
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: %q, want %q", when, got, want)
-		}
-	}
-	hubTells := func() {
-		t.Helper()
-		listing := membership.NewListing(time.Now(), membership.User{Name: "ada", Groups: []string{"bio"}})
-		if _, err := e.replace(membership.New("n", listing, membership.Rules{})); err != nil {
-			t.Fatal(err)
-		}
-	}
-	prometheusTells := func(resource metrics.Resource) {
-		t.Helper()
-		if _, err := e.replaceUsage(&usage.Answer{Resource: resource, Values: map[string]float64{"ada": 1}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	prometheusTells(metrics.CPU)
-	check("before the hub's first answer")
-	hubTells()
-	check("with it", "group_members", "user_group_info", "user_group_cpu_seconds")
-	prometheusTells(metrics.HomeDir)
-	// One series more than may be is not published, and leaves the others alone.
-	var tooMany exposition.TooManySeries
-	if _, err := e.replaceUsage(&usage.Answer{Resource: metrics.Memory, Values: map[string]float64{"ada": 1}}); !errors.As(err, &tooMany) {
-		t.Errorf("more series than may be: %v", err)
-	}
-	check("at the limit", "group_members", "user_group_info", "user_group_home_dir_bytes", "user_group_cpu_seconds")
-	// Memberships go first, also where Prometheus told all that there is room for.
-	e.publish.maxSeries = 1
-	if _, err := e.replace(membership.New("n", membership.NewListing(time.Now(), membership.User{Name: "ada"}), membership.Rules{})); !errors.As(err, &tooMany) {
-		t.Errorf("more memberships than may be: %v", err)
-	}
-	e.publish.maxSeries = 100
-	prometheusTells(metrics.CPU)
-	check("after a refresh that was refused, with what was told before it", "group_members", "user_group_info", "user_group_home_dir_bytes", "user_group_cpu_seconds")
-	e.publish.maxSeries = 2
-	hubTells()
-	check("with room for memberships alone", "group_members", "user_group_info")
-	e.publish.maxSeries = 100
-	hubTells()
-	prometheusTells(metrics.HomeDir)
-	prometheusTells(metrics.CPU)
-	prometheusTells(metrics.Memory)
-	check("with more", "group_members", "user_group_info", "user_group_home_dir_bytes", "user_group_memory_bytes", "user_group_cpu_seconds")
-	e.dropUsage(metrics.CPU)
-	check("without what is too old", "group_members", "user_group_info", "user_group_home_dir_bytes", "user_group_memory_bytes")
-	e.drop()
-	prometheusTells(metrics.CPU)
-	check("without memberships")
-	hubTells()
-	e.dropUsage(metrics.HomeDir)
-	check("again", "group_members", "user_group_info", "user_group_memory_bytes", "user_group_cpu_seconds")
-}
-
 // Whoever prints the options, in a log or a panic, prints no secret.
 func TestNoSecretIsFormatted(t *testing.T) {
 	dir := t.TempDir()
@@ -458,9 +275,9 @@ func TestNoSecretIsFormatted(t *testing.T) {
 		if err := o.complete(func(name string) string { return environment[name] }); err != nil {
 			t.Fatal(err)
 		}
-		e := newExporter(o, slog.New(slog.DiscardHandler))
+		e := o.exporter(slog.New(slog.DiscardHandler))
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
-			text := fmt.Sprintf(verb+verb+verb, o, o.hub.source(hub.Options{}), e.source)
+			text := fmt.Sprintf(verb+verb+verb, o, o.hub.client(), e)
 			if strings.Contains(text, "hunter") || strings.Contains(text, "8tLgsz") {
 				t.Errorf("%s with %s shows a secret: %s", args, verb, text)
 			}

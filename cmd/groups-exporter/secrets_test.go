@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -110,24 +111,28 @@ func shownBy(t *testing.T, address string, format logFormat) []string {
 		return nil
 	}
 	o := serveOptions{
-		hub:     hubOptions{api: api, token: hub.NewToken(`"Hunter\exporter`), secrets: new(secrets), namespace: "n", timeout: 10 * time.Second},
-		publish: publishOptions{maxSeries: 100, with: []extra{withActivity}},
-		log:     logOptions{format: format, level: logLevel{slog.LevelDebug}},
-		web:     webOptions{telemetryPath: "/metrics", routePrefix: "/", auth: authHub, enough: []string{"read:metrics"}},
+		hub:       hubOptions{api: api, token: hub.NewToken(`"Hunter\exporter`), secrets: new(secrets), namespace: "n", timeout: 10 * time.Second},
+		schedules: scheduleOptions{hub: time.Hour},
+		publish:   publishOptions{maxSeries: 100, with: []extra{withActivity}},
+		log:       logOptions{format: format, level: logLevel{slog.LevelDebug}},
+		web:       webOptions{telemetryPath: "/metrics", routePrefix: "/", auth: authHub, enough: []string{"read:metrics"}},
 	}
 	var log bytes.Buffer
-	e := newExporter(o, o.log.logger(&log, o.hub.secrets.redact))
-	snapshot, err := e.refresh(t.Context())
-	if err == nil {
-		_, err = e.replace(snapshot)
+	logger := o.log.logger(&log, o.hub.secrets.redact)
+	e := o.exporter(logger)
+	ctx, stop := context.WithCancel(t.Context())
+	polled := make(chan struct{})
+	go func() { defer close(polled); e.Run(ctx) }()
+	for status := e.State().Status; status.Refreshed.IsZero() && status.Error == ""; status = e.State().Status {
+		time.Sleep(time.Millisecond)
 	}
-	e.report(err, time.Time{})
-	e.log.Warn("refresh failed", "err", err)
+	stop()
+	<-polled
 
 	get := func(path string) string {
 		r, w := httptest.NewRequest(http.MethodGet, path, nil), httptest.NewRecorder()
 		r.Header.Set("Authorization", `Bearer "Hunter\caller`)
-		e.handler(o).ServeHTTP(w, r)
+		o.handler(e, logger).ServeHTTP(w, r)
 		return w.Body.String()
 	}
 	shown := []string{get("/metrics"), get("/-/ready")}

@@ -3,46 +3,41 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/groups-exporter/groups-exporter/internal/exporter"
+	"github.com/groups-exporter/groups-exporter/internal/hub"
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/server"
 )
 
-const (
-	defaultRefreshInterval = 5 * time.Minute
-	demoRefreshInterval    = 15 * time.Second
-	// defaultStaleness is the least; it is three intervals where that is more.
-	defaultStaleness = time.Hour
-)
-
 type serveOptions struct {
-	hub          hubOptions
-	publish      publishOptions
-	usage        usageOptions
-	log          logOptions
-	python       pythonOptions
-	web          webOptions
-	interval     time.Duration
-	maxStaleness time.Duration
-	demo         bool
+	hub       hubOptions
+	publish   publishOptions
+	usage     usageOptions
+	schedules scheduleOptions
+	log       logOptions
+	python    pythonOptions
+	web       webOptions
+	demo      bool
 }
 
 func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&o.demo, "demo", false, "run with a built-in sample hub, to try it out: needs no real one")
 	o.web.addFlags(cmd)
-	flags.Var(duration{&o.interval}, "refresh-interval", "how often the hub is asked, a tenth more or less; a refresh may take as long (default 5m; 15s with --demo)")
-	flags.Var(duration{&o.maxStaleness}, "max-staleness", "how long the last good answer is published when asking fails (default 1h, or three intervals if that is more)")
+	o.schedules.addFlags(cmd)
 	o.log.addFlags(cmd)
 	o.publish.addFlags(cmd)
 	o.usage.addFlags(cmd)
-	o.usage.addIntervals(cmd)
 	o.hub.addFlags(cmd)
 	o.python.addFlags(cmd, o)
 }
@@ -52,9 +47,7 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 		if cmp.Or(o.hub.address, o.hub.tokenFile, o.hub.caFile, o.hub.certFile, o.hub.keyFile, o.hub.token.Reveal()) != "" {
 			return usagef("--demo has a hub of its own: it goes without --hub-url, a token and certificates")
 		}
-		o.interval = cmp.Or(o.interval, demoRefreshInterval)
 	}
-	o.interval = cmp.Or(o.interval, defaultRefreshInterval)
 	if err := o.web.complete(getenv); err != nil {
 		return err
 	}
@@ -67,11 +60,11 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 	if err := o.publish.checkNamespace(o.hub.namespace); err != nil {
 		return err
 	}
-	o.python.complete(&o.usage)
+	o.python.complete(&o.usage, &o.schedules)
 	if err := o.usage.complete(o.hub.namespace); err != nil {
 		return err
 	}
-	return o.checkStaleness()
+	return o.schedules.complete(o.demo, o.usage.reader != nil)
 }
 
 func (o *serveOptions) completeHub(getenv func(string) string) error {
@@ -82,29 +75,40 @@ func (o *serveOptions) completeHub(getenv func(string) string) error {
 	return o.hub.complete(getenv)
 }
 
-// staleness is how long the last good answer of a source that is asked at an
-// interval is published.
-func (o *serveOptions) staleness(interval time.Duration) time.Duration {
-	if o.maxStaleness == 0 {
-		return max(defaultStaleness, 3*interval)
-	}
-	return o.maxStaleness
+// exporter returns an exporter that has not polled anything yet.
+func (o *serveOptions) exporter(log *slog.Logger) *exporter.Exporter {
+	return exporter.New(exporter.Options{
+		Hub: o.hub.client(), Namespace: o.hub.namespace, Rules: o.hub.rules, Schedule: o.schedules.schedule(o.schedules.hub),
+		Metrics: o.publish.metrics(), MaxSeries: o.publish.maxSeries, Usage: o.usage.exported(&o.schedules),
+		Version: versionNumber(), Log: log,
+		Words: exporter.Words{
+			Explain: withHint,
+			Hub: func(snapshot *membership.Snapshot, result hub.Result) []string {
+				return append(o.hub.notices(snapshot, result), o.publish.notices(snapshot)...)
+			},
+			Sources: func(sources *prometheus.Sources) []string { return sourceNotices(sources, o.hub.namespace) },
+		},
+	})
 }
 
-func (o *serveOptions) checkStaleness() error {
-	for _, flag := range []struct {
-		name     string
-		interval time.Duration
-	}{
-		{"--refresh-interval", o.interval},
-		{"--usage-interval", o.usage.interval},
-		{"--usage-home-dir-interval", o.usage.homeDirInterval},
-	} {
-		if o.staleness(flag.interval) < 2*flag.interval {
-			return usagef("--max-staleness has to be twice %s or more, or the metrics would come and go", flag.name)
-		}
+// withHint adds to an error what to do about it.
+func withHint(err error) error {
+	if h := hint(err); h != "" {
+		return fmt.Errorf("%w; hint: %s", err, h)
 	}
-	return nil
+	return err
+}
+
+// handler returns the handler that shows what the exporter publishes.
+func (o *serveOptions) handler(e *exporter.Exporter, log *slog.Logger) *server.Handler {
+	h := &server.Handler{
+		State: e.State, Redact: o.hub.secrets.redact, TelemetryPath: o.web.telemetryPath, RoutePrefix: o.web.routePrefix,
+		Check: o.web.check(e.Client(), o.schedules.schedule(o.schedules.hub).MaxStaleness, log), Pprof: o.web.pprof, Log: log,
+	}
+	if o.web.lifecycle {
+		h.Reload = e.RefreshNow
+	}
+	return h
 }
 
 const serveName = "serve"
@@ -162,18 +166,18 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 		}
 	}
 
-	e := newExporter(o, log)
+	e := o.exporter(log)
 	polled := make(chan struct{})
 	go func() {
 		defer close(polled)
-		e.run(ctx)
+		e.Run(ctx)
 	}()
-	stopHearing := reloadOnHangup(e.reload)
+	stopHearing := reloadOnHangup(e.RefreshNow)
 	defer stopHearing()
 	log.Info("serving", "metrics", o.web.telemetryPath, "prefix", o.web.routePrefix, "auth", o.web.auth, "because", o.web.authReason)
-	log.Info("asking", "hub", o.hub.api.String(), "namespace", o.hub.namespace, "every", o.interval.String())
-	if o.usage.client != nil {
-		log.Info("asking", "prometheus", o.usage.prometheus.address, "attribution", o.usage.attribution, "every", o.usage.interval.String(), "home_dirs_every", o.usage.homeDirInterval.String())
+	log.Info("asking", "hub", o.hub.api.String(), "namespace", o.hub.namespace, "every", o.schedules.hub.String())
+	if o.usage.reader != nil {
+		log.Info("asking", "prometheus", o.usage.prometheus.address, "attribution", o.usage.attribution, "every", o.schedules.usage.String(), "home_dirs_every", o.schedules.homeDirs.String())
 	}
 	for _, warning := range o.python.warnings() {
 		log.Warn(warning)
@@ -181,7 +185,7 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	if o.demo {
 		invite(errOut, log, o.log.format, browserAddress(listeners[0].Addr()))
 	}
-	err = server.Serve(ctx, listeners, e.handler(o), o.web.security(log), log)
+	err = server.Serve(ctx, listeners, o.handler(e, log), o.web.security(log), log)
 	cancel()
 	<-polled
 	if err == nil {

@@ -5,25 +5,25 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 // resourceWord returns a resource as people call it.
-func resourceWord(resource metrics.Resource) string {
+func resourceWord(resource usage.Resource) string {
 	switch resource {
-	case metrics.Memory:
+	case usage.Memory:
 		return "memory"
-	case metrics.CPU:
+	case usage.CPU:
 		return "CPU"
-	case metrics.MemoryRequests:
+	case usage.MemoryRequests:
 		return "memory requests"
-	case metrics.CPURequests:
+	case usage.CPURequests:
 		return "CPU requests"
-	case metrics.GPURequests:
+	case usage.GPURequests:
 		return "GPU requests"
-	case metrics.GPUSliceRequests:
+	case usage.GPUSliceRequests:
 		return "GPU slice requests"
 	default:
 		return "home directories"
@@ -51,7 +51,7 @@ func sourceWords(source promql.Source) (purpose, remedy string) {
 }
 
 // remedy returns why the hub's namespace lacks a source, or what to do about it.
-func remedy(found usage.Found, sources *usage.Sources, namespace string) string {
+func remedy(found prometheus.Found, sources *prometheus.Sources, namespace string) string {
 	_, remedy := sourceWords(found.Source)
 	switch {
 	case slices.Contains(sources.Renamed, namespace) && strings.HasPrefix(found.Metric, "kube_"):
@@ -65,7 +65,7 @@ func remedy(found usage.Found, sources *usage.Sources, namespace string) string 
 
 // sourceNotices returns notices about the series that Prometheus lacks for the hub in a
 // namespace, one for each source.
-func sourceNotices(sources *usage.Sources, namespace string) []string {
+func sourceNotices(sources *prometheus.Sources, namespace string) []string {
 	var notices []string
 	for _, found := range sources.Missing() {
 		purpose, _ := sourceWords(found.Source)
@@ -76,7 +76,7 @@ func sourceNotices(sources *usage.Sources, namespace string) []string {
 }
 
 // sourceWarnings returns warnings about the sources as a whole.
-func sourceWarnings(sources *usage.Sources, namespace string) []string {
+func sourceWarnings(sources *prometheus.Sources, namespace string) []string {
 	var warnings []string
 	for _, found := range sources.Found {
 		if found.Metric == promql.PodAnnotations && len(found.Elsewhere) > 0 {

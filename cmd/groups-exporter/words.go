@@ -13,7 +13,7 @@ import (
 
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
-	"github.com/groups-exporter/groups-exporter/internal/usage"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 )
 
 // say writes a message, and a hint where there is one, in the form that every
@@ -56,7 +56,7 @@ func hint(err error) string {
 	if hubErr, ok := errors.AsType[*hub.Error](err); ok {
 		return hubHint(hubErr)
 	}
-	if usageErr, ok := errors.AsType[*usage.Error](err); ok {
+	if usageErr, ok := errors.AsType[*prometheus.Error](err); ok {
 		return usageErrorHint(usageErr)
 	}
 	if errors.As(err, new(*ownerError)) {
@@ -113,7 +113,7 @@ func refuses(status int) bool {
 	}
 }
 
-func usageErrorHint(err *usage.Error) string {
+func usageErrorHint(err *prometheus.Error) string {
 	switch {
 	case isUntrusted(err):
 		return "tls_config in --prometheus.config.file names the authority that signed its certificate (ca_file)"
@@ -121,9 +121,9 @@ func usageErrorHint(err *usage.Error) string {
 		return proxyHint(err.Proxy)
 	case err.Status == http.StatusUnauthorized, err.Status == http.StatusForbidden:
 		return "--prometheus.config.file has the credentials (basic_auth, authorization)"
-	case err.Reason == usage.Timeout:
+	case err.Reason == prometheus.Timeout:
 		return "--prometheus-timeout gives it more time; recording rules ('groups-exporter rules') spare it the query"
-	case err.Reason == usage.Connect, err.Reason == usage.Format, err.Reason == usage.Status:
+	case err.Reason == prometheus.Connect, err.Reason == prometheus.Format, err.Reason == prometheus.Status:
 		return "is --prometheus-url right? It is the address under which there is /api/v1, like http://127.0.0.1:9090"
 	default:
 		return ""

@@ -19,6 +19,7 @@ import (
 
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 // schemaVersion is Grafana 11.0's; later ones migrate it.
@@ -106,18 +107,18 @@ func (o Options) dashboard() *grafana.DashboardBuilder {
 // usagePanel is a resource as the dashboard shows it.
 type usagePanel struct {
 	title, unit string
-	resource    metrics.Resource
+	resource    usage.Resource
 }
 
 func usagePanels() []usagePanel {
 	return []usagePanel{
-		{"Memory", units.BytesIEC, metrics.Memory},
-		{"CPU", cores, metrics.CPU},
-		{"Memory requests", units.BytesIEC, metrics.MemoryRequests},
-		{"CPU requests", cores, metrics.CPURequests},
-		{"GPU requests", units.Short, metrics.GPURequests},
-		{"GPU slice requests", units.Short, metrics.GPUSliceRequests},
-		{"Home directories", units.BytesIEC, metrics.HomeDir},
+		{"Memory", units.BytesIEC, usage.Memory},
+		{"CPU", cores, usage.CPU},
+		{"Memory requests", units.BytesIEC, usage.MemoryRequests},
+		{"CPU requests", cores, usage.CPURequests},
+		{"GPU requests", units.Short, usage.GPURequests},
+		{"GPU slice requests", units.Short, usage.GPUSliceRequests},
+		{"Home directories", units.BytesIEC, usage.HomeDir},
 	}
 }
 
@@ -182,7 +183,7 @@ func (o Options) byNumberOfGroups() string {
 	return fmt.Sprintf("sum by (groups) (count_values by (%s) (\"groups\", %s > 1))", o.queries().Labels(), o.groupsOfUsers())
 }
 
-func (o Options) byUsage(resource metrics.Resource) string {
+func (o Options) byUsage(resource usage.Resource) string {
 	q := o.queries()
 	if !o.Plain {
 		// Without a name: the table would have a row for each.
@@ -192,7 +193,7 @@ func (o Options) byUsage(resource metrics.Resource) string {
 }
 
 // usage is a resource by group over time.
-func (o Options) usage(title, unit string, resource metrics.Resource) *timeseries.PanelBuilder {
+func (o Options) usage(title, unit string, resource usage.Resource) *timeseries.PanelBuilder {
 	counted := "A user in several groups counts in each: the sum over the groups is more than the whole."
 	if o.Share {
 		counted = "A user in several groups counts in each by share: the sum over the groups is the whole."
@@ -201,7 +202,7 @@ func (o Options) usage(title, unit string, resource metrics.Resource) *timeserie
 		counted += " From the recording rules of groups-exporter rules."
 	}
 	panel := lines(title, counted, unit, o.byGroup(), o.byUsage(resource))
-	if resource == metrics.HomeDir {
+	if resource == usage.HomeDir {
 		panel.Span(24) // the last one, in a row of its own
 	}
 	if o.Share {

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/groups-exporter/groups-exporter/internal/dashboard"
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 type board struct {
@@ -104,7 +104,7 @@ func TestUsage(t *testing.T) {
 	for _, o := range []dashboard.Options{{}, {Share: true}, {Plain: true}, {Plain: true, Share: true}} {
 		o.Prefix, o.MultipleName = q.Prefix, q.MultipleName
 		b, text := write(t, o)
-		for _, resource := range metrics.Resources() {
+		for _, resource := range usage.Resources() {
 			want := "max by (namespace, usergroup) (" + q.OfHubs(promql.RecordedByGroup(resource, o.Share), q.Groups...) + ")"
 			if o.Plain {
 				want = q.ByGroup(q.ByUser(resource), o.Share)

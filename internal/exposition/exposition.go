@@ -1,8 +1,7 @@
-// Package exposition turns metric families into the bytes that a scrape gets.
+// Package exposition encodes metric families for scrapes. It knows nothing about what they mean.
 //
-// Memberships change every few minutes and are scraped every few seconds, so a
-// Page is encoded once, compressed as it is encoded, and kept only so: a scrape
-// copies it, or unpacks it. It never knows what the families are about.
+// Memberships change every few minutes and are scraped every few seconds. So families are encoded and compressed once,
+// into a Sheet, and a scrape copies the sheets of a Page.
 package exposition
 
 import (
@@ -12,11 +11,9 @@ import (
 	"hash/crc32"
 	"io"
 	"iter"
-	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/s2"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 )
@@ -30,100 +27,42 @@ const (
 	OpenMetrics               // OpenMetrics 1.0.0
 )
 
-const (
-	// level is klauspost's: 5 and 6 give a page a third smaller than 1 does, at
-	// twice the time.
-	level = 5
-	// pieceSize is how much of a page that is being compressed stands in one piece.
-	// Pieces spare the copies of a growing buffer, which would be the peak of memory.
-	pieceSize = 64 << 10
-	// blockSize is the most text in a block. Larger ones are hardly smaller when they are
-	// compressed, and no quicker; and who reads slowly holds memory for one.
-	blockSize = 64 << 10
-)
+// level is the compression level. Levels 5 and 6 produce a third fewer bytes than level 1 and take twice as long.
+const level = 5
 
-// Page is an immutable exposition, kept twice: as a deflate stream for those who take
-// it so, and for the others in blocks that unpack four times as quickly. The nil Page
-// is empty.
-type Page struct {
-	// chunks, one for each With, end in a sync flush: at a whole byte, and not yet the
-	// last block. A scrape writes each at once: in pieces of 64 KiB it takes twice as
-	// long at 200,000 series.
-	chunks     [][]byte
-	compressed int64
-	blocks     [][]byte // S2, each on its own
-	size       int64
-	crc        uint32
-	series     int
-	most       int // of series
+// lastBlock is an empty deflate block that ends a stream.
+const lastBlock = "\x03\x00"
+
+// Sheet is an immutable list of encoded metric families. The nil Sheet is empty.
+type Sheet struct {
+	// deflated is a deflate stream that ends in a sync flush and lastBlock. Without lastBlock, it ends at a whole byte,
+	// so the stream of the next sheet can follow.
+	deflated []byte
+	text     checksum
+	series   int
 }
 
-// TooManySeries is the error of a page that would have more series than it may.
+// TooManySeries is the error for more series than allowed.
 type TooManySeries struct{ Most int }
 
 func (e TooManySeries) Error() string {
 	return fmt.Sprintf("there are more than %d series to publish", e.Most)
 }
 
-// Empty is a page without families, on which there may be so many series.
-func Empty(most int) *Page { return &Page{most: most} }
-
-// Encode makes text of families, with at most so many series, or a TooManySeries. A
-// family may come in several parts, one after another; a part is not kept and may be
-// changed when the next is asked for.
-func Encode(families iter.Seq[*dto.MetricFamily], format Format, most int) (io.WriterTo, error) {
-	page := Empty(most)
-	if err := page.encode(families, format, io.Discard); err != nil { // nobody scrapes it
-		return nil, err
-	}
-	return page, nil
-}
-
-// With makes a page of what is on this one and of more families, as Encode takes them,
-// as Text. This one stays as it is, and is neither encoded nor copied again.
-func (p *Page) With(families iter.Seq[*dto.MetricFamily]) (*Page, error) {
-	var compressed pieces
+// Encode returns a sheet with the families, or a TooManySeries if they have more than most series. A family may come in
+// several parts, one after another. Encode doesn't keep a part, which may change as soon as the next part is requested.
+func Encode(families iter.Seq[*dto.MetricFamily], format Format, most int) (*Sheet, error) {
+	var compressed bytes.Buffer
 	deflate, err := flate.NewWriter(&compressed, level)
 	if err != nil {
 		return nil, err
 	}
-	longer := *p
-	if err := longer.encode(families, Text, deflate); err != nil {
-		return nil, err
-	}
-	if err := deflate.Flush(); err != nil {
-		return nil, err
-	}
-	chunk := slices.Concat(compressed...)
-	longer.compressed += int64(len(chunk))
-	longer.chunks = append(slices.Clip(p.chunks), chunk)
-	return &longer, nil
-}
-
-// encode adds families to the page's blocks, and writes their text to deflate.
-func (p *Page) encode(families iter.Seq[*dto.MetricFamily], format Format, deflate io.Writer) (err error) {
-	p.blocks = slices.Clip(p.blocks)
-	packed := make([]byte, s2.MaxEncodedLen(blockSize))
-	var room []byte // for many blocks: each in memory of its own would take half as much again
-	add := func(text []byte) error {
-		p.crc = crc32.Update(p.crc, crc32.IEEETable, text)
-		p.size += int64(len(text))
-		for part := range slices.Chunk(text, blockSize) {
-			block := s2.Encode(packed, part)
-			if len(block) > cap(room)-len(room) {
-				room = make([]byte, 0, max(pieceSize, len(block)))
-			}
-			room = append(room, block...)
-			p.blocks = append(p.blocks, room[len(room)-len(block):])
-		}
-		_, err := deflate.Write(text)
-		return err
-	}
+	sheet := &Sheet{}
 	var part bytes.Buffer
 	last := ""
 	for family := range families {
-		if p.series += len(family.Metric); p.series > p.most {
-			return TooManySeries{p.most}
+		if sheet.series += len(family.Metric); sheet.series > most {
+			return nil, TooManySeries{most}
 		}
 		part.Reset()
 		if format == OpenMetrics {
@@ -132,21 +71,31 @@ func (p *Page) encode(families iter.Seq[*dto.MetricFamily], format Format, defla
 			_, err = expfmt.MetricFamilyToText(&part, family)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		text := part.Bytes()
 		if family.GetName() == last {
 			text = withoutHeader(text)
 		}
 		last = family.GetName()
-		if err := add(text); err != nil {
-			return err
+		sheet.text.add(text)
+		if _, err := deflate.Write(text); err != nil {
+			return nil, err
 		}
 	}
 	if format == OpenMetrics {
-		return add([]byte("# EOF\n"))
+		const end = "# EOF\n"
+		sheet.text.add([]byte(end))
+		if _, err := io.WriteString(deflate, end); err != nil {
+			return nil, err
+		}
 	}
-	return nil
+	if err := deflate.Flush(); err != nil {
+		return nil, err
+	}
+	compressed.WriteString(lastBlock)
+	sheet.deflated = bytes.Clone(compressed.Bytes()) // without the buffer's unused half
+	return sheet, nil
 }
 
 // withoutHeader cuts off the comment lines that start a family.
@@ -157,29 +106,66 @@ func withoutHeader(text []byte) []byte {
 	return text
 }
 
-// pieces is a writer that keeps what it is given.
-type pieces [][]byte
-
-func (p *pieces) Write(b []byte) (int, error) {
-	for rest := b; len(rest) > 0; {
-		last := len(*p) - 1
-		if last < 0 || len((*p)[last]) == pieceSize {
-			*p = append(*p, make([]byte, 0, pieceSize))
-			last++
-		}
-		n := min(pieceSize-len((*p)[last]), len(rest))
-		(*p)[last] = append((*p)[last], rest[:n]...)
-		rest = rest[n:]
+// WriteTo writes the text.
+func (s *Sheet) WriteTo(w io.Writer) (int64, error) {
+	if s == nil {
+		return 0, nil
 	}
-	return len(b), nil
+	inflate := inflaters.Get().(*inflater)
+	defer inflaters.Put(inflate)
+	inflate.compressed.Reset(s.deflated)
+	if err := inflate.Reset(&inflate.compressed, nil); err != nil {
+		return 0, err
+	}
+	return io.Copy(w, inflate)
 }
 
-// Size is the length of the text in bytes.
+// inflater is a reusable decompressor.
+type inflater struct {
+	compressed bytes.Reader
+	flateReader
+}
+
+type flateReader interface {
+	io.Reader
+	flate.Resetter
+}
+
+var inflaters = sync.Pool{New: func() any {
+	i := &inflater{}
+	i.flateReader = flate.NewReader(&i.compressed).(flateReader)
+	return i
+}}
+
+// Page is an immutable sequence of sheets, which a scrape returns as one exposition. The nil Page is empty.
+type Page struct {
+	sheets     []*Sheet
+	compressed int64 // bytes, without the gzip header and trailer
+	text       checksum
+	series     int
+}
+
+// Join returns a page of the sheets.
+func Join(sheets ...*Sheet) *Page {
+	page := &Page{compressed: int64(len(lastBlock))}
+	for _, sheet := range sheets {
+		if sheet == nil {
+			continue
+		}
+		page.sheets = append(page.sheets, sheet)
+		page.compressed += int64(len(sheet.deflated) - len(lastBlock))
+		page.text.join(sheet.text)
+		page.series += sheet.series
+	}
+	return page
+}
+
+// Size returns the length of the text in bytes.
 func (p *Page) Size() int64 {
 	if p == nil {
 		return 0
 	}
-	return p.size
+	return p.text.size
 }
 
 // Series returns the number of series.
@@ -190,20 +176,14 @@ func (p *Page) Series() int {
 	return p.series
 }
 
-// WriteTo writes the text, unpacking it on the way.
+// WriteTo writes the text.
 func (p *Page) WriteTo(w io.Writer) (written int64, err error) {
 	if p == nil {
 		return 0, nil
 	}
-	buffer := buffers.Get().(*[blockSize]byte)
-	defer buffers.Put(buffer)
-	for _, block := range p.blocks {
-		text, err := s2.Decode(buffer[:], block)
-		if err != nil {
-			return written, err
-		}
-		n, err := w.Write(text)
-		written += int64(n)
+	for _, sheet := range p.sheets {
+		n, err := sheet.WriteTo(w)
+		written += n
 		if err != nil {
 			return written, err
 		}
@@ -211,75 +191,72 @@ func (p *Page) WriteTo(w io.Writer) (written int64, err error) {
 	return written, nil
 }
 
-// buffers hold a block each, which a scrape would else allocate anew.
-var buffers = sync.Pool{New: func() any { return new([blockSize]byte) }}
-
-// Tail is text that follows a page, and is made without knowing which.
-type Tail struct {
-	text       []byte
-	compressed []byte // ends the deflate stream
-}
-
-// NewTail compresses a text.
-func NewTail(text []byte) (*Tail, error) {
-	var compressed bytes.Buffer
-	if err := flate.StatelessDeflate(&compressed, text, true, nil); err != nil {
-		return nil, err
-	}
-	return &Tail{text, compressed.Bytes()}, nil
-}
-
-// Size is the length of the text in bytes.
-func (t *Tail) Size() int64 { return int64(len(t.text)) }
-
-// WriteTo writes the text.
-func (t *Tail) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(t.text)
-	return int64(n), err
-}
-
-// Gzip is a page and its tail as one gzip member.
-type Gzip struct {
-	page *Page
-	tail *Tail
-	end  [8]byte
-}
-
-// Gzip joins the tail to the page. One member holds both: two in a row are legal,
-// but curl 7.88 refuses them, and decoders of one member drop the second without a
-// word.
-func (p *Page) Gzip(tail *Tail) *Gzip {
-	if p == nil {
-		p = &Page{}
-	}
-	g := &Gzip{page: p, tail: tail}
-	binary.LittleEndian.PutUint32(g.end[:4], crc32.Update(p.crc, crc32.IEEETable, tail.text))
-	binary.LittleEndian.PutUint32(g.end[4:], uint32(p.size+tail.Size())) // modulo 2^32, says RFC 1952
-	return g
-}
-
-// gzipHeader is deflate, no name, no time, an unknown system.
+// gzipHeader announces a deflate stream without a name, without a time, from an unknown system (RFC 1952).
 const gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
-// Size is the length of the member in bytes.
-func (g *Gzip) Size() int64 {
-	return int64(len(gzipHeader)) + g.page.compressed + int64(len(g.tail.compressed)) + int64(len(g.end))
+// GzipSize returns the number of bytes that WriteGzip writes.
+func (p *Page) GzipSize() int64 {
+	const checksum, length = 4, 4
+	if p == nil {
+		p = Join()
+	}
+	return int64(len(gzipHeader)) + p.compressed + checksum + length
 }
 
-// WriteTo writes the member.
-func (g *Gzip) WriteTo(w io.Writer) (int64, error) {
-	n, err := io.WriteString(w, gzipHeader)
-	written := int64(n)
-	write := func(b []byte) {
-		if err == nil {
-			n, err = w.Write(b)
-			written += int64(n)
+// WriteGzip writes the text as one gzip member. Several members in a row are legal too, but curl 7.88 refuses them, and
+// decoders of one member silently drop the others.
+func (p *Page) WriteGzip(w io.Writer) error {
+	if p == nil {
+		p = Join()
+	}
+	if _, err := io.WriteString(w, gzipHeader); err != nil {
+		return err
+	}
+	for _, sheet := range p.sheets {
+		if _, err := w.Write(sheet.deflated[:len(sheet.deflated)-len(lastBlock)]); err != nil {
+			return err
 		}
 	}
-	for _, chunk := range g.page.chunks {
-		write(chunk)
+	end := []byte(lastBlock)
+	end = binary.LittleEndian.AppendUint32(end, p.text.crc)
+	end = binary.LittleEndian.AppendUint32(end, uint32(p.text.size)) // RFC 1952: modulo 2^32
+	_, err := w.Write(end)
+	return err
+}
+
+// checksum is the CRC-32 and the length of a text.
+type checksum struct {
+	crc  uint32
+	size int64
+}
+
+func (c *checksum) add(text []byte) {
+	c.crc = crc32.Update(c.crc, crc32.IEEETable, text)
+	c.size += int64(len(text))
+}
+
+// join appends a text of which only the checksum is known, as zlib's crc32_combine does: it feeds as many zero bytes to
+// the first CRC as the text has, and adds the CRC of the text.
+func (c *checksum) join(next checksum) {
+	// A CRC is a polynomial over GF(2), bits reversed: 1<<31 is 1, and 1<<30 is x. A zero byte multiplies it by x^8.
+	power := uint32(1) << (31 - 8) // x^8, then x^16, x^32, ...
+	for n := next.size; n > 0; n >>= 1 {
+		if n&1 == 1 {
+			c.crc = multiply(c.crc, power)
+		}
+		power = multiply(power, power)
 	}
-	write(g.tail.compressed)
-	write(g.end[:])
-	return written, err
+	c.crc ^= next.crc
+	c.size += next.size
+}
+
+// multiply returns the product of two polynomials modulo the polynomial of the CRC.
+func multiply(a, b uint32) (product uint32) {
+	for bit := uint32(1) << 31; bit != 0; bit >>= 1 {
+		if a&bit != 0 {
+			product ^= b
+		}
+		b = b>>1 ^ crc32.IEEE&-(b&1)
+	}
+	return product
 }

@@ -60,9 +60,13 @@ func whole(n int) []*dto.MetricFamily {
 	return []*dto.MetricFamily{family("a_first", 0, 3), all}
 }
 
-func encode(t testing.TB, families iter.Seq[*dto.MetricFamily]) *exposition.Page {
+func encode(t testing.TB, families iter.Seq[*dto.MetricFamily]) *exposition.Sheet {
 	t.Helper()
-	return with(t, exposition.Empty(1<<30), families)
+	sheet, err := exposition.Encode(families, exposition.Text, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sheet
 }
 
 func TestEqualsExpfmt(t *testing.T) {
@@ -114,137 +118,95 @@ func TestEqualsExpfmt(t *testing.T) {
 	}
 }
 
-func with(t testing.TB, page *exposition.Page, families iter.Seq[*dto.MetricFamily]) *exposition.Page {
-	t.Helper()
-	longer, err := page.With(families)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return longer
-}
-
-func text(t testing.TB, page *exposition.Page) string {
+func text(t testing.TB, from io.WriterTo) string {
 	t.Helper()
 	var b bytes.Buffer
-	if _, err := page.WriteTo(&b); err != nil {
-		t.Fatal(err)
+	if n, err := from.WriteTo(&b); err != nil || n != int64(b.Len()) {
+		t.Fatalf("returned %d, %v after %d bytes", n, err, b.Len())
 	}
 	return b.String()
 }
 
-// Several pages can go on from the same one, which stays as it is.
-func TestWith(t *testing.T) {
-	for _, n := range []int{0, 1, 300, 5000} { // in less than a chunk, and in several
-		base := encode(t, parts(n))
-		before := text(t, base)
-		short, long := with(t, base, parts(1)), with(t, base, parts(5000))
-		both := with(t, short, parts(300))
-		for what, c := range map[string]struct {
-			page *exposition.Page
-			want string
-		}{
-			"the first":  {base, before},
-			"the second": {short, before + text(t, encode(t, parts(1)))},
-			"another":    {long, before + text(t, encode(t, parts(5000)))},
-			"the third":  {both, text(t, short) + text(t, encode(t, parts(300)))},
-		} {
-			if got := text(t, c.page); got != c.want || c.page.Size() != int64(len(c.want)) {
-				t.Errorf("%s on %d: %d bytes, size %d, want %d", what, n, len(got), c.page.Size(), len(c.want))
-			}
-		}
-	}
-}
-
-func tail(t testing.TB, text string) *exposition.Tail {
-	t.Helper()
-	tail, err := exposition.NewTail([]byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tail
-}
-
-// A scrape is one gzip member, which every decoder has to read whole: Go's, zlib's
-// of one member only, and curl's.
+// TestGzip checks that a scrape is one gzip member that several decoders read to its end: Go's, zlib's for a single
+// member, and curl's. That includes the checksum, which comes from those of the sheets.
 func TestGzip(t *testing.T) {
+	empty, small, large := encode(t, parts(0)), encode(t, parts(1)), encode(t, parts(5000))
+	nothing := encode(t, func(func(*dto.MetricFamily) bool) {})
 	for _, c := range []struct {
-		what string
-		page *exposition.Page
-		tail string
+		what   string
+		page   *exposition.Page
+		sheets []*exposition.Sheet
 	}{
-		{"a page and a tail", encode(t, parts(5000)), "live 1\n"},
-		{"a page alone", encode(t, parts(5000)), ""},
-		{"a tail alone", nil, "live 1\n"},
-		{"a long tail", encode(t, parts(1)), strings.Repeat("live 1\n", 100_000)},
-		{"layers and a tail", with(t, with(t, with(t, exposition.Empty(1<<30), parts(5000)), parts(300)), parts(1)), "live 1\n"},
-		{"nothing", nil, ""},
+		{"no page", nil, nil},
+		{"no sheet", exposition.Join(), nil},
+		{"a sheet of nothing", exposition.Join(nothing), nil},
+		{"one sheet", exposition.Join(large), []*exposition.Sheet{large}},
+		{"several sheets", exposition.Join(small, nil, large, nothing, empty, large), []*exposition.Sheet{small, large, empty, large}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			var want, member bytes.Buffer
-			if _, err := c.page.WriteTo(&want); err != nil {
-				t.Fatal(err)
+			var texts []string
+			for _, sheet := range c.sheets {
+				texts = append(texts, text(t, sheet))
 			}
-			if c.page.Size() != int64(want.Len()) {
-				t.Errorf("size %d, wrote %d", c.page.Size(), want.Len())
+			want := strings.Join(texts, "")
+			if got := text(t, c.page); got != want {
+				t.Errorf("the text has %d bytes, want those of the sheets: %d", len(got), len(want))
 			}
-			want.WriteString(c.tail)
-			gz := c.page.Gzip(tail(t, c.tail))
-			if n, err := gz.WriteTo(&member); err != nil || n != gz.Size() || n != int64(member.Len()) {
-				t.Errorf("wrote %d, size %d, length %d, error %v", n, gz.Size(), member.Len(), err)
+			if c.page.Size() != int64(len(want)) {
+				t.Errorf("size %d, want %d", c.page.Size(), len(want))
 			}
-
-			reader, err := gzip.NewReader(bytes.NewReader(append(member.Bytes(), "beyond"...)))
-			if err != nil {
-				t.Fatal(err)
+			var member bytes.Buffer
+			if err := c.page.WriteGzip(&member); err != nil || int64(member.Len()) != c.page.GzipSize() {
+				t.Errorf("wrote %d bytes, want %d; error %v", member.Len(), c.page.GzipSize(), err)
 			}
-			reader.Multistream(false)
-			if got, err := io.ReadAll(reader); err != nil || !bytes.Equal(got, want.Bytes()) {
-				t.Errorf("Go's reader of one member: %d bytes, want %d, error %v", len(got), want.Len(), err)
-			}
-			for _, decoder := range [][]string{
-				{"gzip", "-dc"},
-				{"python3", "-c", "import sys, zlib; d = zlib.decompressobj(31); sys.stdout.buffer.write(d.decompress(sys.stdin.buffer.read())); sys.exit(not d.eof or bool(d.unused_data))"},
-			} {
-				path, err := exec.LookPath(decoder[0])
-				if err != nil {
-					t.Logf("%s is not here to decode", decoder[0])
-					continue
-				}
-				cmd := exec.Command(path, decoder[1:]...)
-				cmd.Stdin = bytes.NewReader(member.Bytes())
-				if got, err := cmd.Output(); err != nil || !bytes.Equal(got, want.Bytes()) {
-					t.Errorf("%s: %d bytes, want %d, error %v", decoder[0], len(got), want.Len(), err)
-				}
-			}
-			curl, err := exec.LookPath("curl")
-			if err != nil {
-				t.Log("curl is not here to decode")
-				return
-			}
-			scraped := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Encoding", "gzip")
-				_, _ = w.Write(member.Bytes())
-			}))
-			defer scraped.Close()
-			if got, err := exec.Command(curl, "--noproxy", "*", "-sS", "--compressed", scraped.URL).Output(); err != nil || !bytes.Equal(got, want.Bytes()) {
-				t.Errorf("curl: %d bytes, want %d, error %v", len(got), want.Len(), err)
-			}
+			decode(t, member.Bytes(), want)
 		})
 	}
 }
 
-func TestManyReaders(t *testing.T) {
-	page := encode(t, parts(2000))
-	var want bytes.Buffer
-	if _, err := page.WriteTo(&want); err != nil {
+// decode checks that decoders read a text from a gzip member.
+func decode(t *testing.T, member []byte, want string) {
+	t.Helper()
+	reader, err := gzip.NewReader(bytes.NewReader(append(bytes.Clone(member), "beyond"...)))
+	if err != nil {
 		t.Fatal(err)
 	}
+	reader.Multistream(false)
+	if got, err := io.ReadAll(reader); err != nil || string(got) != want {
+		t.Errorf("Go's reader of one member: %d bytes, want %d, error %v", len(got), len(want), err)
+	}
+	scraped := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(member)
+	}))
+	defer scraped.Close()
+	for _, decoder := range [][]string{
+		{"gzip", "-dc"},
+		{"python3", "-c", "import sys, zlib; d = zlib.decompressobj(31); sys.stdout.buffer.write(d.decompress(sys.stdin.buffer.read())); sys.exit(not d.eof or bool(d.unused_data))"},
+		{"curl", "--noproxy", "*", "-sS", "--compressed", scraped.URL},
+	} {
+		path, err := exec.LookPath(decoder[0])
+		if err != nil {
+			t.Logf("%s is not installed", decoder[0])
+			continue
+		}
+		cmd := exec.Command(path, decoder[1:]...)
+		cmd.Stdin = bytes.NewReader(member)
+		if got, err := cmd.Output(); err != nil || string(got) != want {
+			t.Errorf("%s: %d bytes, want %d, error %v", decoder[0], len(got), len(want), err)
+		}
+	}
+}
+
+func TestManyReaders(t *testing.T) {
+	page := exposition.Join(encode(t, parts(2000)), encode(t, parts(1)))
+	want := text(t, page)
 	done := make(chan bool)
 	for range 8 {
 		go func() {
 			var got bytes.Buffer
 			_, err := page.WriteTo(&got)
-			done <- err == nil && bytes.Equal(got.Bytes(), want.Bytes())
+			done <- err == nil && got.String() == want
 		}()
 	}
 	for range 8 {
@@ -277,12 +239,11 @@ func BenchmarkEncode(b *testing.B) {
 
 func BenchmarkScrape(b *testing.B) {
 	for _, n := range []int{1_000, 100_000} {
-		page := encode(b, parts(n))
-		tail := tail(b, strings.Repeat("live 1\n", 1000))
+		page := exposition.Join(encode(b, parts(n)), encode(b, parts(100)))
 		b.Run(fmt.Sprintf("gzip/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				_, _ = page.Gzip(tail).WriteTo(io.Discard)
+				_ = page.WriteGzip(io.Discard)
 			}
 		})
 		b.Run(fmt.Sprintf("plain/%d", n), func(b *testing.B) {

@@ -25,8 +25,8 @@ const (
 )
 
 // Reasons returns all reasons.
-func Reasons() []Reason {
-	return []Reason{Connect, Timeout, BadToken, Scope, Status, Format, TooLarge}
+func Reasons() []string {
+	return []string{string(Connect), string(Timeout), string(BadToken), string(Scope), string(Status), string(Format), string(TooLarge)}
 }
 
 // Error is an error of a request to a hub.

@@ -55,6 +55,8 @@ type Options struct {
 	TLS       *tls.Config    // for https; nil trusts the system's certificate authorities
 	UserAgent string         // the client's name for the hub
 	OnAnswer  func(code int) // called for every request, with 0 if there is no answer; may be nil
+	// RequireWhole makes it an error if the token's scopes cover a part of the hub only, or can't be read.
+	RequireWhole bool
 	// Interval is the time between calls of List, 0 if List is called once. A whole listing may take that
 	// long, or ten times Timeout if that is longer.
 	Interval time.Duration
@@ -95,15 +97,15 @@ type Result struct {
 	GroupsError error
 }
 
-// NewPartError returns the Error for a token whose scopes have filters, as Result.Filtered has them.
-func NewPartError(api *url.URL, filtered []string) *Error {
+// partError returns the Error for a token whose scopes have filters, as Result.Filtered has them.
+func (c *Client) partError(filtered []string) *Error {
 	var missing []string
 	for _, scope := range filtered {
 		base, _, _ := strings.Cut(scope, "!")
 		missing = append(missing, base)
 	}
 	slices.Sort(missing)
-	return &Error{Reason: Scope, URL: api.JoinPath("users").String(), Scopes: slices.Compact(missing), Filtered: filtered}
+	return &Error{Reason: Scope, URL: c.url("users"), Scopes: slices.Compact(missing), Filtered: filtered}
 }
 
 // needed returns the scopes that a listing needs.
@@ -215,6 +217,14 @@ func (c *Client) list(ctx context.Context) (Result, error) {
 		}
 	}
 	c.addScopes(ctx, &result)
+	switch {
+	case !c.o.RequireWhole:
+		return result, nil
+	case result.ScopesError != nil:
+		return Result{}, result.ScopesError
+	case len(result.Filtered) > 0:
+		return Result{}, c.partError(result.Filtered)
+	}
 	return result, nil
 }
 
@@ -345,7 +355,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	}
 	// Some filters, like "!server=", let nobody be listed.
 	if filtered := c.filteredOf(self.Scopes); len(filtered) > 0 {
-		return NewPartError(c.o.API, filtered)
+		return c.partError(filtered)
 	}
 	return err
 }

@@ -59,10 +59,9 @@ func TooLong(o Options, s *membership.Snapshot) (users, groups []string) {
 // header costs nothing, few enough that parts stay small.
 const partSize = 512
 
-// Families yields the families about the snapshots' hubs, sorted by name. A
-// family comes in parts, one after another under the same name; a part is good
-// until the next one is asked for.
-func Families(o Options, snapshots ...*membership.Snapshot) iter.Seq[*dto.MetricFamily] {
+// Families yields the families about a snapshot's hub, sorted by name. A family comes in parts, one after another with
+// the same name. A part is valid until the next one is requested.
+func Families(o Options, s *membership.Snapshot) iter.Seq[*dto.MetricFamily] {
 	families := []struct {
 		on         bool
 		name, help string
@@ -88,12 +87,7 @@ func Families(o Options, snapshots ...*membership.Snapshot) iter.Seq[*dto.Metric
 				continue
 			}
 			p := newPart(o, f.name, f.help, f.labels, yield)
-			for _, s := range snapshots {
-				if !f.fill(s, p) {
-					return
-				}
-			}
-			if !p.flush() {
+			if !f.fill(s, p) || !p.flush() {
 				return
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,11 +18,12 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-func text(t *testing.T, o metrics.Options, snapshots ...*membership.Snapshot) string {
+func text(t *testing.T, o metrics.Options, snapshot *membership.Snapshot) string {
 	t.Helper()
-	return textOf(t, metrics.Families(o, snapshots...))
+	return textOf(t, metrics.Families(o, snapshot))
 }
 
 func textOf(t *testing.T, families iter.Seq[*dto.MetricFamily]) string {
@@ -157,11 +157,11 @@ func TestTooLongIsLeftOutWhole(t *testing.T) {
 	limited.MaxLabelLength = 100
 
 	everything := func(o metrics.Options) string {
-		var rows []metrics.UsageRow
-		for row := range snapshot.Rows() {
-			rows = append(rows, metrics.UsageRow{User: row.User, Group: row.Group, Value: 1})
+		used := map[string]float64{}
+		for user := range snapshot.Users() {
+			used[user] = 1
 		}
-		return text(t, o, snapshot) + textOf(t, metrics.UsageFamily(o, metrics.CPU, metrics.Usage{Namespace: "hub", Rows: slices.Values(rows)}))
+		return text(t, o, snapshot) + textOf(t, metrics.UsageFamily(o, usage.Join(usage.NewAnswer(usage.CPU, used), snapshot), usage.Full))
 	}
 	var want strings.Builder
 	for line := range strings.Lines(everything(all)) {
@@ -190,16 +190,6 @@ func TestUnknownActivityIsNotZero(t *testing.T) {
 	if got := text(t, metrics.Options{Activity: true}, snapshot); strings.Contains(got, "active") || strings.Contains(got, "servers") {
 		t.Error(got)
 	}
-}
-
-func TestSeveralHubsShareAFamily(t *testing.T) {
-	one := membership.New("a", membership.NewListing(time.Time{}, membership.User{Name: "ada"}), membership.Rules{})
-	two := membership.New("b", membership.NewListing(time.Time{}, membership.User{Name: "ada"}), membership.Rules{})
-	got := text(t, metrics.Options{}, one, two)
-	if strings.Count(got, "# TYPE jupyterhub_user_group_info") != 1 || strings.Count(got, "\njupyterhub_user_group_info{") != 2 {
-		t.Error(got)
-	}
-	lint(t, got)
 }
 
 // More than one part, and a whole number of parts.
@@ -253,7 +243,8 @@ func TestSelf(t *testing.T) {
 	h.Answered(200)
 	h.Answered(200)
 	h.Answered(0)
-	h.Refreshed(time.Unix(1700000000, 500e6), 300*time.Millisecond, university(membership.Rules{}))
+	h.Took(300 * time.Millisecond)
+	h.Refreshed(time.Unix(1700000000, 500e6), university(membership.Rules{}))
 	h.Omitted(2, 0)
 	h.Published(1<<24, 70_000)
 	h.Inconsistent()
@@ -312,7 +303,7 @@ groups_exporter_refresh_failures_total{namespace="hub",reason="scope"} 0
 # TYPE groups_exporter_users gauge
 groups_exporter_users{namespace="hub"} 3
 `)
-	h.Failed(time.Second, "scope")
+	h.Failed("scope")
 	h.Dropped()
 	check(constant + `
 # HELP groups_exporter_hub_up Whether the last refresh from the hub succeeded.
@@ -340,10 +331,10 @@ func TestSelfOfUsage(t *testing.T) {
 		}
 	}
 	check("") // no Prometheus is asked
-	h.Usage(metrics.CPU, time.Minute, "timeout", "query")
-	h.UsageFailed(metrics.CPU, "query")
-	h.UsageRead(metrics.CPU, time.Unix(1700000000, 500e6))
-	h.Unattributed(metrics.CPU, 3, 1)
+	h.Usage(usage.CPU, time.Minute, "timeout", "query")
+	h.UsageFailed(usage.CPU, "query")
+	h.UsageRead(usage.CPU, time.Unix(1700000000, 500e6))
+	h.Unattributed(usage.CPU, 3, 1)
 	const constant = `
 # HELP groups_exporter_last_usage_success_timestamp_seconds When Prometheus last answered what the hub's users use of a resource.
 # TYPE groups_exporter_last_usage_success_timestamp_seconds gauge
@@ -362,7 +353,7 @@ groups_exporter_usage_interval_seconds{namespace="hub",resource="cpu"} 60
 groups_exporter_usage_unattributed{namespace="hub",reason="not_finite",resource="cpu"} 1
 groups_exporter_usage_unattributed{namespace="hub",reason="unknown",resource="cpu"} 3
 `)
-	h.UsageDropped(metrics.CPU)
+	h.UsageDropped(usage.CPU)
 	check(constant)
 	problems, err := testutil.GatherAndLint(self.Registry)
 	if err != nil || len(problems) > 0 {

@@ -20,48 +20,6 @@ func Name(prefix, family string) string {
 	return cmp.Or(prefix, DefaultPrefix) + "_" + family
 }
 
-// Resource is something that users use; there is a family for each. It is also
-// the value of a label.
-type Resource string
-
-// The resources.
-const (
-	Memory           Resource = "memory"
-	CPU              Resource = "cpu"
-	MemoryRequests   Resource = "memory_requests"
-	CPURequests      Resource = "cpu_requests"
-	GPURequests      Resource = "gpu_requests"
-	GPUSliceRequests Resource = "gpu_slice_requests"
-	HomeDir          Resource = "home_dir"
-)
-
-// Resources lists them all: directories, which change seldom, then those of pods.
-func Resources() []Resource {
-	return []Resource{HomeDir, Memory, CPU, MemoryRequests, CPURequests, GPURequests, GPUSliceRequests}
-}
-
-// family gives the name of a resource's family behind the prefix, and its help.
-// The names are the Python exporter's, and so is "seconds" for cores: seconds of
-// CPU in a second.
-func (r Resource) family() (name, help string) {
-	switch r {
-	case Memory:
-		return "user_group_memory_bytes", "Memory in the working sets of the containers."
-	case CPU:
-		return "user_group_cpu_seconds", "CPU in use by the containers, in cores, over the last five minutes."
-	case MemoryRequests:
-		return "user_group_memory_requests_bytes", "Memory that the pods request."
-	case CPURequests:
-		return "user_group_cpu_requests_seconds", "CPU that the pods request, in cores."
-	case GPURequests:
-		return "user_group_gpu_requests", "Whole GPUs that the pods request."
-	case GPUSliceRequests:
-		return "user_group_gpu_slice_requests", "Parts of GPUs that the pods request: MIG devices, whatever their size, and shared GPUs."
-	default:
-		return "user_group_home_dir_bytes", "Size of the home directories."
-	}
-}
-
 // The families about the exporter itself.
 const (
 	HubUp                 = "groups_exporter_hub_up"

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors/version"
 
 	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 // Self is what the exporter says about itself and its refreshes, in a registry
@@ -100,9 +101,11 @@ func (h Hub) Answered(code int) {
 	h.self.requests.WithLabelValues(h.namespace, strconv.Itoa(code)).Inc()
 }
 
-// Refreshed records a refresh that succeeded at a time, and what it brought.
-func (h Hub) Refreshed(at time.Time, took time.Duration, snapshot *membership.Snapshot) {
-	h.self.duration.Observe(took.Seconds())
+// Took records the duration of a refresh.
+func (h Hub) Took(duration time.Duration) { h.self.duration.Observe(duration.Seconds()) }
+
+// Refreshed records a refresh that succeeded at a time, and its snapshot.
+func (h Hub) Refreshed(at time.Time, snapshot *membership.Snapshot) {
 	h.self.hubUp.WithLabelValues(h.namespace).Set(1)
 	h.self.lastSuccess.WithLabelValues(h.namespace).Set(float64(at.UnixMilli()) / 1000)
 	h.self.users.WithLabelValues(h.namespace).Set(float64(snapshot.Len()))
@@ -135,8 +138,7 @@ func (h Hub) Partial(partial bool) {
 func (h Hub) Inconsistent() { h.self.inconsistent.WithLabelValues(h.namespace).Inc() }
 
 // Failed records a refresh that failed.
-func (h Hub) Failed(took time.Duration, reason string) {
-	h.self.duration.Observe(took.Seconds())
+func (h Hub) Failed(reason string) {
 	h.self.hubUp.WithLabelValues(h.namespace).Set(0)
 	h.self.failures.WithLabelValues(h.namespace, reason).Inc()
 }
@@ -153,7 +155,7 @@ func (h Hub) Dropped() {
 
 // Usage starts the families of a resource that is asked for at an interval: no query
 // has failed yet.
-func (h Hub) Usage(resource Resource, interval time.Duration, reasons ...string) {
+func (h Hub) Usage(resource usage.Resource, interval time.Duration, reasons ...string) {
 	h.self.usageInterval.WithLabelValues(h.namespace, string(resource)).Set(interval.Seconds())
 	for _, reason := range reasons {
 		h.self.usageFailures.WithLabelValues(h.namespace, string(resource), reason)
@@ -161,25 +163,25 @@ func (h Hub) Usage(resource Resource, interval time.Duration, reasons ...string)
 }
 
 // UsageRead records a query of usage that Prometheus answered at a time.
-func (h Hub) UsageRead(resource Resource, at time.Time) {
+func (h Hub) UsageRead(resource usage.Resource, at time.Time) {
 	h.self.usageSuccess.WithLabelValues(h.namespace, string(resource)).Set(float64(at.UnixMilli()) / 1000)
 }
 
 // UsageFailed records a query of usage that failed.
-func (h Hub) UsageFailed(resource Resource, reason string) {
+func (h Hub) UsageFailed(resource usage.Resource, reason string) {
 	h.self.usageFailures.WithLabelValues(h.namespace, string(resource), reason).Inc()
 }
 
 // Unattributed records how many of a query's results count for no group: those of
 // users, or directories of users, whom the hub doesn't know, and those that are no
 // finite numbers.
-func (h Hub) Unattributed(resource Resource, unknown, notFinite int) {
+func (h Hub) Unattributed(resource usage.Resource, unknown, notFinite int) {
 	h.self.unattributed.WithLabelValues(h.namespace, string(resource), "unknown").Set(float64(unknown))
 	h.self.unattributed.WithLabelValues(h.namespace, string(resource), "not_finite").Set(float64(notFinite))
 }
 
 // UsageDropped records that the answer grew too old and counts no longer.
-func (h Hub) UsageDropped(resource Resource) {
+func (h Hub) UsageDropped(resource usage.Resource) {
 	h.self.unattributed.DeletePartialMatch(prometheus.Labels{LabelNamespace: h.namespace, LabelResource: string(resource)})
 }
 

@@ -7,26 +7,13 @@ import (
 	"slices"
 
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// Usage is what a hub's users used of a resource, by user and group.
-type Usage struct {
-	Namespace string
-	// Rows come by user, as those of a Snapshot do.
-	Rows iter.Seq[UsageRow]
-}
-
-// UsageRow is what counts as one user's usage in one group, in the unit of the
-// resource's family.
-type UsageRow struct {
-	User, Group string
-	Value       float64
-}
-
-// UsageFamily yields the family of a resource, in parts as Families does. Without
-// users' names it is summed by group.
-func UsageFamily(o Options, resource Resource, hubs ...Usage) iter.Seq[*dto.MetricFamily] {
-	name, help := resource.family()
+// UsageFamily yields the family of a resource in parts, as Families does. Without users' names, usage is summed by group.
+func UsageFamily(o Options, used *usage.Usage, attribution usage.Attribution) iter.Seq[*dto.MetricFamily] {
+	name, help := usageFamily(used.Resource)
 	labels := []string{LabelNamespace, LabelUsergroup, LabelUsername, LabelEscaped, LabelSafe}
 	fill := usageByUser
 	if o.OmitUsernames {
@@ -34,35 +21,53 @@ func UsageFamily(o Options, resource Resource, hubs ...Usage) iter.Seq[*dto.Metr
 	}
 	return func(yield func(*dto.MetricFamily) bool) {
 		p := newPart(o, name, help, labels, yield)
-		for _, hub := range hubs {
-			if !fill(hub, p) {
-				return
-			}
+		if fill(used.Namespace(), used.Rows(attribution), p) {
+			p.flush()
 		}
-		p.flush()
 	}
 }
 
-func usageByUser(hub Usage, p *part) bool {
+func usageByUser(namespace string, rows iter.Seq[usage.Row], p *part) bool {
 	var forms nameForms
-	for row := range hub.Rows {
+	for row := range rows {
 		user := forms.of(row.User)
-		if !p.add(row.Value, hub.Namespace, row.Group, row.User, user.escaped, user.safe) {
+		if !p.add(row.Value, namespace, row.Group, row.User, user.escaped, user.safe) {
 			return false
 		}
 	}
 	return true
 }
 
-func usageByGroup(hub Usage, p *part) bool {
+func usageByGroup(namespace string, rows iter.Seq[usage.Row], p *part) bool {
 	sums := map[string]float64{}
-	for row := range hub.Rows {
+	for row := range rows {
 		sums[row.Group] += row.Value
 	}
 	for _, group := range slices.Sorted(maps.Keys(sums)) {
-		if !math.IsInf(sums[group], 0) && !p.add(sums[group], hub.Namespace, group) {
+		if !math.IsInf(sums[group], 0) && !p.add(sums[group], namespace, group) {
 			return false
 		}
 	}
 	return true
+}
+
+// usageFamily returns the name of a resource's family, without the prefix, and its help. The names are those of the
+// Python exporter, and so is "seconds" for cores: seconds of CPU in a second.
+func usageFamily(resource usage.Resource) (name, help string) {
+	switch resource {
+	case usage.Memory:
+		return "user_group_memory_bytes", "Memory in the working sets of the containers."
+	case usage.CPU:
+		return "user_group_cpu_seconds", "CPU in use by the containers, in cores, over the last five minutes."
+	case usage.MemoryRequests:
+		return "user_group_memory_requests_bytes", "Memory that the pods request."
+	case usage.CPURequests:
+		return "user_group_cpu_requests_seconds", "CPU that the pods request, in cores."
+	case usage.GPURequests:
+		return "user_group_gpu_requests", "Whole GPUs that the pods request."
+	case usage.GPUSliceRequests:
+		return "user_group_gpu_slice_requests", "Parts of GPUs that the pods request: MIG devices, whatever their size, and shared GPUs."
+	default:
+		return "user_group_home_dir_bytes", "Size of the home directories."
+	}
 }

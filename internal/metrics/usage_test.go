@@ -1,22 +1,25 @@
 package metrics_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-func usageText(t *testing.T, o metrics.Options, resource metrics.Resource, rows ...metrics.UsageRow) string {
+// usageText returns the family of a resource, of which the users of university use what is given.
+func usageText(t *testing.T, o metrics.Options, resource usage.Resource, used map[string]float64) string {
 	t.Helper()
-	return textOf(t, metrics.UsageFamily(o, resource, metrics.Usage{Namespace: "hub", Rows: slices.Values(rows)}))
+	joined := usage.Join(usage.NewAnswer(resource, used), university(membership.Rules{}))
+	return textOf(t, metrics.UsageFamily(o, joined, usage.Share))
 }
 
 func TestUsageFamily(t *testing.T) {
-	rows := []metrics.UsageRow{{User: "ada@x.org", Group: "chem", Value: 1.5}, {User: "ada@x.org", Group: "bio", Value: 1.5}, {User: "bob", Group: "bio", Value: 0}}
+	used := func() map[string]float64 { return map[string]float64{"ada@x.org": 3, "bob": 0} }
 	for _, c := range []struct {
 		what    string
 		options metrics.Options
@@ -25,8 +28,8 @@ func TestUsageFamily(t *testing.T) {
 		{"by user", metrics.Options{}, `
 # HELP jupyterhub_user_group_cpu_seconds CPU in use by the containers, in cores, over the last five minutes.
 # TYPE jupyterhub_user_group_cpu_seconds gauge
-jupyterhub_user_group_cpu_seconds{namespace="hub",usergroup="chem",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1.5
 jupyterhub_user_group_cpu_seconds{namespace="hub",usergroup="bio",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1.5
+jupyterhub_user_group_cpu_seconds{namespace="hub",usergroup="chem",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1.5
 jupyterhub_user_group_cpu_seconds{namespace="hub",usergroup="bio",username="bob",username_escaped="bob",username_safe="bob"} 0
 `},
 		{"without names", metrics.Options{OmitUsernames: true, Prefix: "lab"}, `
@@ -36,13 +39,13 @@ lab_user_group_cpu_seconds{namespace="hub",usergroup="bio"} 1.5
 lab_user_group_cpu_seconds{namespace="hub",usergroup="chem"} 1.5
 `},
 	} {
-		got := usageText(t, c.options, metrics.CPU, rows...)
+		got := usageText(t, c.options, usage.CPU, used())
 		if diff := cmp.Diff(strings.TrimPrefix(c.want, "\n"), got); diff != "" {
 			t.Errorf("%s: -want +got:\n%s", c.what, diff)
 		}
 		lint(t, got)
 	}
-	if got := usageText(t, metrics.Options{}, metrics.CPU); got != "" {
+	if got := usageText(t, metrics.Options{}, usage.CPU, nil); got != "" {
 		t.Errorf("nothing is used: %q", got)
 	}
 }
@@ -50,8 +53,8 @@ lab_user_group_cpu_seconds{namespace="hub",usergroup="chem"} 1.5
 // The names are the Python exporter's: dashboards have them.
 func TestUsageFamiliesNames(t *testing.T) {
 	var names []string
-	for _, resource := range metrics.Resources() {
-		text := usageText(t, metrics.Options{}, resource, metrics.UsageRow{User: "u", Group: "g", Value: 1})
+	for _, resource := range usage.Resources() {
+		text := usageText(t, metrics.Options{}, resource, map[string]float64{"bob": 1, "ada-x-org---210e59f6": 1})
 		lint(t, text)
 		_, text, _ = strings.Cut(text, "# TYPE ")
 		name, _, _ := strings.Cut(text, " ")

@@ -1,6 +1,6 @@
 package promql
 
-import "github.com/groups-exporter/groups-exporter/internal/metrics"
+import "github.com/groups-exporter/groups-exporter/internal/usage"
 
 // The names of the series that record Owners and PodUsers.
 const (
@@ -9,12 +9,12 @@ const (
 )
 
 // RecordedByUser returns the name of the series that record ByUser.
-func RecordedByUser(resource metrics.Resource) string {
+func RecordedByUser(resource usage.Resource) string {
 	return recorded("namespace_username", resource, "")
 }
 
 // RecordedByGroup returns the name of the series that record ByGroup.
-func RecordedByGroup(resource metrics.Resource, share bool) string {
+func RecordedByGroup(resource usage.Resource, share bool) string {
 	if share {
 		return recorded("namespace_usergroup", resource, "share_")
 	}
@@ -23,19 +23,19 @@ func RecordedByGroup(resource metrics.Resource, share bool) string {
 
 // recorded returns a name of the form level:metric:operation. All requests are series of
 // one metric, and the sum drops its label resource, so the level names the resource.
-func recorded(level string, resource metrics.Resource, prefix string) string {
+func recorded(level string, resource usage.Resource, prefix string) string {
 	switch resource {
-	case metrics.Memory:
+	case usage.Memory:
 		return level + ":" + ContainerMemory + ":" + prefix + "sum"
-	case metrics.CPU:
+	case usage.CPU:
 		return level + ":container_cpu_usage_seconds:" + prefix + "rate5m"
-	case metrics.HomeDir:
+	case usage.HomeDir:
 		return level + ":" + DirectorySize + ":" + prefix + "sum"
-	case metrics.MemoryRequests:
+	case usage.MemoryRequests:
 		level += "_memory"
-	case metrics.CPURequests:
+	case usage.CPURequests:
 		level += "_cpu"
-	case metrics.GPURequests:
+	case usage.GPURequests:
 		level += "_gpu"
 	default:
 		level += "_gpu_slice"

@@ -1,6 +1,9 @@
 package promql
 
-import "github.com/groups-exporter/groups-exporter/internal/metrics"
+import (
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
+)
 
 // The labels in which kube-state-metrics exports the pod annotation and the pod label
 // hub.jupyter.org/username. kubespawner writes the user's name into the annotation and
@@ -51,17 +54,17 @@ func (q Queries) recentOwners() string {
 // ownersFor returns the owners that the usage of a resource is joined with. Pods that
 // have ended count for CPU only: the kubelet's series have timestamps of their own, so
 // Prometheus keeps their last value for five minutes after the pod's end.
-func (q Queries) ownersFor(resource metrics.Resource) string {
-	if resource == metrics.CPU {
+func (q Queries) ownersFor(resource usage.Resource) string {
+	if resource == usage.CPU {
 		return q.recentOwners()
 	}
 	return q.Owners()
 }
 
 // recordedUsersFor is like ownersFor, but returns the users that rules have recorded.
-func (q Queries) recordedUsersFor(resource metrics.Resource) string {
+func (q Queries) recordedUsersFor(resource usage.Resource) string {
 	recorded := q.OfHubs(RecordedPodUsers)
-	if resource == metrics.CPU {
+	if resource == usage.CPU {
 		return q.best([]string{"pod"}, metrics.LabelUsername, "2 * "+recorded, "last_over_time("+recorded+lookback+")")
 	}
 	return recorded

@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 // Every query parses, and every selector in it has the matchers that it was given.
@@ -45,8 +45,8 @@ func all(q promql.Queries) []string {
 	if len(q.Clusters) == 0 {
 		exprs = append(exprs, q.MixedClusters())
 	}
-	for _, resource := range metrics.Resources() {
-		if resource != metrics.HomeDir {
+	for _, resource := range usage.Resources() {
+		if resource != usage.HomeDir {
 			exprs = append(exprs, q.ByOwner(resource), q.ByRecordedUser(resource))
 		}
 		for _, usage := range []string{q.ByUser(resource), q.OfHubs(promql.RecordedByUser(resource))} {
@@ -102,14 +102,14 @@ type labelMatcher = labels.Matcher
 
 // The names are a contract: dashboards and recorded series have them.
 func TestRecordedNames(t *testing.T) {
-	for resource, want := range map[metrics.Resource][3]string{
-		metrics.Memory:           {"namespace_username:container_memory_working_set_bytes:sum", "namespace_usergroup:container_memory_working_set_bytes:sum", "namespace_usergroup:container_memory_working_set_bytes:share_sum"},
-		metrics.CPU:              {"namespace_username:container_cpu_usage_seconds:rate5m", "namespace_usergroup:container_cpu_usage_seconds:rate5m", "namespace_usergroup:container_cpu_usage_seconds:share_rate5m"},
-		metrics.MemoryRequests:   {"namespace_username_memory:kube_pod_container_resource_requests:sum", "namespace_usergroup_memory:kube_pod_container_resource_requests:sum", "namespace_usergroup_memory:kube_pod_container_resource_requests:share_sum"},
-		metrics.CPURequests:      {"namespace_username_cpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_cpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_cpu:kube_pod_container_resource_requests:share_sum"},
-		metrics.GPURequests:      {"namespace_username_gpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_gpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_gpu:kube_pod_container_resource_requests:share_sum"},
-		metrics.GPUSliceRequests: {"namespace_username_gpu_slice:kube_pod_container_resource_requests:sum", "namespace_usergroup_gpu_slice:kube_pod_container_resource_requests:sum", "namespace_usergroup_gpu_slice:kube_pod_container_resource_requests:share_sum"},
-		metrics.HomeDir:          {"namespace_username:dirsize_total_size_bytes:sum", "namespace_usergroup:dirsize_total_size_bytes:sum", "namespace_usergroup:dirsize_total_size_bytes:share_sum"},
+	for resource, want := range map[usage.Resource][3]string{
+		usage.Memory:           {"namespace_username:container_memory_working_set_bytes:sum", "namespace_usergroup:container_memory_working_set_bytes:sum", "namespace_usergroup:container_memory_working_set_bytes:share_sum"},
+		usage.CPU:              {"namespace_username:container_cpu_usage_seconds:rate5m", "namespace_usergroup:container_cpu_usage_seconds:rate5m", "namespace_usergroup:container_cpu_usage_seconds:share_rate5m"},
+		usage.MemoryRequests:   {"namespace_username_memory:kube_pod_container_resource_requests:sum", "namespace_usergroup_memory:kube_pod_container_resource_requests:sum", "namespace_usergroup_memory:kube_pod_container_resource_requests:share_sum"},
+		usage.CPURequests:      {"namespace_username_cpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_cpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_cpu:kube_pod_container_resource_requests:share_sum"},
+		usage.GPURequests:      {"namespace_username_gpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_gpu:kube_pod_container_resource_requests:sum", "namespace_usergroup_gpu:kube_pod_container_resource_requests:share_sum"},
+		usage.GPUSliceRequests: {"namespace_username_gpu_slice:kube_pod_container_resource_requests:sum", "namespace_usergroup_gpu_slice:kube_pod_container_resource_requests:sum", "namespace_usergroup_gpu_slice:kube_pod_container_resource_requests:share_sum"},
+		usage.HomeDir:          {"namespace_username:dirsize_total_size_bytes:sum", "namespace_usergroup:dirsize_total_size_bytes:sum", "namespace_usergroup:dirsize_total_size_bytes:share_sum"},
 	} {
 		got := [3]string{promql.RecordedByUser(resource), promql.RecordedByGroup(resource, false), promql.RecordedByGroup(resource, true)}
 		if got != want {

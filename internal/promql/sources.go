@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 // Source is a kind of series that usage is computed from.
@@ -14,7 +15,7 @@ type Source struct {
 	// Selectors select the series in all namespaces. It is enough if one of them finds any.
 	Selectors []string
 	// Of lists the resources that need the series.
-	Of []metrics.Resource
+	Of []usage.Resource
 	// Anywhere is set if it is enough that any namespace has such series: it may be that no
 	// pod of the hub requests anything.
 	Anywhere bool
@@ -24,8 +25,8 @@ type Source struct {
 
 // Sources returns the kinds of series that usage is computed from.
 func (q Queries) Sources() []Source {
-	ofPods := []metrics.Resource{
-		metrics.Memory, metrics.CPU, metrics.MemoryRequests, metrics.CPURequests, metrics.GPURequests, metrics.GPUSliceRequests,
+	ofPods := []usage.Resource{
+		usage.Memory, usage.CPU, usage.MemoryRequests, usage.CPURequests, usage.GPURequests, usage.GPUSliceRequests,
 	}
 	annotations, labels := q.PodOwners()
 	sources := []Source{
@@ -36,12 +37,12 @@ func (q Queries) Sources() []Source {
 	}
 	for _, resource := range ofPods[2:] {
 		sources = append(sources, Source{
-			Metric: ContainerRequests, Selectors: []string{q.pods(ContainerRequests, requested(resource))}, Of: []metrics.Resource{resource},
-			Anywhere: true, Optional: resource == metrics.GPURequests || resource == metrics.GPUSliceRequests,
+			Metric: ContainerRequests, Selectors: []string{q.pods(ContainerRequests, requested(resource))}, Of: []usage.Resource{resource},
+			Anywhere: true, Optional: resource == usage.GPURequests || resource == usage.GPUSliceRequests,
 		})
 	}
 	return append(sources, Source{
-		Metric: DirectorySize, Selectors: []string{q.OfHubs(DirectorySize)}, Of: []metrics.Resource{metrics.HomeDir}, Optional: true,
+		Metric: DirectorySize, Selectors: []string{q.OfHubs(DirectorySize)}, Of: []usage.Resource{usage.HomeDir}, Optional: true,
 	})
 }
 
@@ -66,7 +67,7 @@ func (q Queries) Gaps() string {
 	withoutUsage := func(series string) string {
 		return gap(series, "count", without(owned+"\nand on "+pod+"\n"+running, seen(q.pods(series, `pod!=""`))))
 	}
-	homes := q.OfHubs(RecordedByGroup(metrics.HomeDir, false))
+	homes := q.OfHubs(RecordedByGroup(usage.HomeDir, false))
 	gaps := []string{
 		gap(PodAnnotations, "count", without(
 			q.pods(ContainerMemory, `pod=~"jupyter-.*"`)+then, "("+seen(annotations)+" or "+seen(labels)+")")),

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 // The metrics that usage is computed from. They are those of the kubelet's cAdvisor, of
@@ -27,8 +28,8 @@ const (
 )
 
 // ByUser returns the usage of a resource by user, with the labels namespace and username.
-func (q Queries) ByUser(resource metrics.Resource) string {
-	if resource == metrics.HomeDir {
+func (q Queries) ByUser(resource usage.Resource) string {
+	if resource == usage.HomeDir {
 		return q.ofDirectories()
 	}
 	return q.sumPods(resource, q.PodUsers(q.ownersFor(resource)), metrics.LabelUsername)
@@ -36,24 +37,24 @@ func (q Queries) ByUser(resource metrics.Resource) string {
 
 // ByRecordedUser is like ByUser, but takes the users of pods from recording rules. It is
 // for the resources that pods use, and not for HomeDir.
-func (q Queries) ByRecordedUser(resource metrics.Resource) string {
+func (q Queries) ByRecordedUser(resource usage.Resource) string {
 	return q.sumPods(resource, q.recordedUsersFor(resource), metrics.LabelUsername)
 }
 
 // ByOwner returns the usage of a resource by owner of pods, with the labels namespace and
 // owner. Prometheus doesn't need memberships for it.
-func (q Queries) ByOwner(resource metrics.Resource) string {
+func (q Queries) ByOwner(resource usage.Resource) string {
 	return q.sumPods(resource, q.ownersFor(resource), Owner)
 }
 
 // sumPods sums the usage of pods by a label of whose, the vector that assigns pods to users
 // or owners.
-func (q Queries) sumPods(resource metrics.Resource, whose, label string) string {
+func (q Queries) sumPods(resource usage.Resource, whose, label string) string {
 	sum := call("sum by ("+q.Labels(label)+")",
 		strings.TrimSpace(call("", q.ofPods(resource))),
 		"* on ("+q.Labels("pod")+") group_left ("+label+")",
 		whose)
-	if resource == metrics.CPU {
+	if resource == usage.CPU {
 		sum += "\n/ 300" // seconds in five minutes
 	}
 	return sum
@@ -61,11 +62,11 @@ func (q Queries) sumPods(resource metrics.Resource, whose, label string) string 
 
 // ofPods returns the usage of a resource by pod, with the labels namespace and pod. CPU is
 // in seconds over five minutes.
-func (q Queries) ofPods(resource metrics.Resource) string {
+func (q Queries) ofPods(resource usage.Resource) string {
 	switch resource {
-	case metrics.Memory:
+	case usage.Memory:
 		return q.memory()
-	case metrics.CPU:
+	case usage.CPU:
 		return q.cpu()
 	default:
 		return q.requests(requested(resource))
@@ -125,13 +126,13 @@ func (q Queries) requests(resource string) string {
 
 // requested returns the matcher for a requested resource. kube-state-metrics writes
 // the resource nvidia.com/mig-1g.5gb as nvidia_com_mig_1g_5gb.
-func requested(resource metrics.Resource) string {
+func requested(resource usage.Resource) string {
 	switch resource {
-	case metrics.MemoryRequests:
+	case usage.MemoryRequests:
 		return `resource="memory"`
-	case metrics.CPURequests:
+	case usage.CPURequests:
 		return `resource="cpu"`
-	case metrics.GPURequests:
+	case usage.GPURequests:
 		return `resource=~"(amd|nvidia)_com_gpu|gpu_intel_com_(i915|xe)"`
 	default:
 		return `resource=~"nvidia_com_(gpu_shared|mig_.+)"`

@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
 // Group is a group of rules, which Prometheus evaluates one after another.
@@ -52,13 +52,13 @@ func Recording(q promql.Queries) Group {
 	g.Rules = append(g.Rules,
 		Rule{Record: promql.RecordedOwners, Expr: q.Owners()},
 		Rule{Record: promql.RecordedPodUsers, Expr: q.PodUsers(q.OfHubs(promql.RecordedOwners))})
-	for _, resource := range metrics.Resources() {
-		usage := q.ByUser(resource)
-		if resource != metrics.HomeDir {
-			usage = q.ByRecordedUser(resource)
+	for _, resource := range usage.Resources() {
+		expr := q.ByUser(resource)
+		if resource != usage.HomeDir {
+			expr = q.ByRecordedUser(resource)
 		}
 		byUser := promql.RecordedByUser(resource)
-		g.Rules = append(g.Rules, Rule{Record: byUser, Expr: usage})
+		g.Rules = append(g.Rules, Rule{Record: byUser, Expr: expr})
 		for _, share := range []bool{false, true} {
 			g.Rules = append(g.Rules, Rule{
 				Record: promql.RecordedByGroup(resource, share),

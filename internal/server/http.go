@@ -1,3 +1,4 @@
+// Package server serves the exporter's state over HTTP.
 package server
 
 import (
@@ -17,6 +18,8 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/groups-exporter/groups-exporter/internal/exporter"
 )
 
 const (
@@ -36,7 +39,7 @@ const (
 // Handler answers scrapes, probes and browsers.
 type Handler struct {
 	// State returns the current state, without anything that is too old.
-	State func() *State
+	State func() *exporter.State
 	// Redact makes a text from outside safe to show. It may be nil.
 	Redact func(string) string
 	// TelemetryPath is where metrics are, at the root and below RoutePrefix.
@@ -158,22 +161,19 @@ func profile(w http.ResponseWriter, r *http.Request) {
 // metrics answers a scrape. It never fails: a hub takes an answer of 5xx at the
 // prefix for a service that is down.
 func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) {
-	state := h.State()
-	page, self := state.Page, state.Self
+	page := h.State().Page
 	header := w.Header()
 	header.Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
 	header.Set("Vary", "Accept-Encoding")
+	// If the scraper closes the connection, there is nothing left to do.
 	if acceptsGzip(r.Header.Values("Accept-Encoding")) {
-		gzip := page.Gzip(self)
 		header.Set("Content-Encoding", "gzip")
-		header.Set("Content-Length", strconv.FormatInt(gzip.Size(), 10))
-		_, _ = gzip.WriteTo(w) // a scraper that went away is no news
+		header.Set("Content-Length", strconv.FormatInt(page.GzipSize(), 10))
+		_ = page.WriteGzip(w)
 		return
 	}
-	header.Set("Content-Length", strconv.FormatInt(page.Size()+self.Size(), 10))
-	if _, err := page.WriteTo(w); err == nil {
-		_, _ = self.WriteTo(w)
-	}
+	header.Set("Content-Length", strconv.FormatInt(page.Size(), 10))
+	_, _ = page.WriteTo(w)
 }
 
 // acceptsGzip reads Accept-Encoding by RFC 9110: gzip itself decides, then "*".

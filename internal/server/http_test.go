@@ -10,57 +10,63 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/groups-exporter/groups-exporter/internal/exporter"
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
 	"github.com/groups-exporter/groups-exporter/internal/server"
 )
 
 const hubText = "# TYPE hub_metric gauge\nhub_metric 1\n"
 
+const selfText = "# HELP self_metric Self.\n# TYPE self_metric gauge\nself_metric 2\n"
+
 type site struct {
 	server.Handler
-	published *server.Published
+	state exporter.State
 }
 
+// newSite returns a handler that shows the exporter's own metrics only.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "self_metric", Help: "Self."}, func() float64 { return 2 }))
-	log := slog.New(slog.DiscardHandler)
-	s := &site{published: server.NewPublished(registry, server.Status{Version: "1.2.3", Hub: "http://hub/hub/api"}, log)}
+	s := &site{state: exporter.State{Page: exposition.Join(sheet(t, "self_metric", "Self.", 2)), Status: exporter.Status{Version: "1.2.3", Hub: "http://hub/hub/api"}}}
 	s.Handler = server.Handler{
-		State:         func() *server.State { return s.published.State() },
-		TelemetryPath: "/metrics", RoutePrefix: "/services/groups-exporter/", Log: log,
+		State:         func() *exporter.State { return &s.state },
+		TelemetryPath: "/metrics", RoutePrefix: "/services/groups-exporter/", Log: slog.New(slog.DiscardHandler),
 	}
 	return s
 }
 
-// publish publishes a page, and by default one with a single metric.
-func (s *site) publish(t *testing.T, values ...float64) {
+func sheet(t *testing.T, name, help string, values ...float64) *exposition.Sheet {
 	t.Helper()
-	name, kind := "hub_metric", dto.MetricType_GAUGE
-	family := &dto.MetricFamily{Name: &name, Type: &kind}
+	family := &dto.MetricFamily{Name: &name, Type: dto.MetricType_GAUGE.Enum()}
+	if help != "" {
+		family.Help = &help
+	}
 	for i := range values {
 		family.Metric = append(family.Metric, &dto.Metric{Gauge: &dto.Gauge{Value: &values[i]}})
 	}
-	if len(values) == 0 {
-		family.Metric = []*dto.Metric{{Gauge: &dto.Gauge{Value: new(1.0)}}}
-	}
-	page, err := exposition.Empty(1 << 30).With(func(yield func(*dto.MetricFamily) bool) { yield(family) })
+	encoded, err := exposition.Encode(slices.Values([]*dto.MetricFamily{family}), exposition.Text, 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.published.Update(func(state *server.State) {
-		state.Page = page
-		state.Status.Refreshed = time.Now()
-	})
+	return encoded
+}
+
+// publish adds a metric of the hub with these values, by default with a single one.
+func (s *site) publish(t *testing.T, values ...float64) {
+	t.Helper()
+	if len(values) == 0 {
+		values = []float64{1}
+	}
+	s.state.Page = exposition.Join(sheet(t, "hub_metric", "", values...), sheet(t, "self_metric", "Self.", 2))
+	s.state.Status.Refreshed = time.Now()
 }
 
 func (s *site) get(path string, header ...string) *http.Response {
@@ -132,8 +138,7 @@ func TestPaths(t *testing.T) {
 
 func TestScrape(t *testing.T) {
 	s := newSite(t)
-	const self = "# HELP self_metric Self.\n# TYPE self_metric gauge\nself_metric 2\n"
-	if got := body(t, s.get("/metrics")); got != self {
+	if got := body(t, s.get("/metrics")); got != selfText {
 		t.Errorf("before the first refresh: %q", got)
 	}
 	s.publish(t)
@@ -162,7 +167,7 @@ func TestScrape(t *testing.T) {
 		if isGzip := response.Header.Get("Content-Encoding") == "gzip"; isGzip != c.gzip {
 			t.Errorf("%q: gzip is %v", c.accept, isGzip)
 		}
-		if got := body(t, response); got != hubText+self {
+		if got := body(t, response); got != hubText+selfText {
 			t.Errorf("%q: %q", c.accept, got)
 		}
 		if got := response.Header.Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
@@ -253,25 +258,25 @@ func TestPprof(t *testing.T) {
 
 func TestLanding(t *testing.T) {
 	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	many := make([]server.GroupStatus, 600)
+	many := make([]exporter.GroupStatus, 600)
 	for _, c := range []struct {
 		what   string
-		status server.Status
+		status exporter.Status
 		has    []string
 		hasNot []string
 	}{
-		{"at first", server.Status{Version: "1.2.3", Hub: "http://hub/hub/api", Namespace: "prod"},
+		{"at first", exporter.Status{Version: "1.2.3", Hub: "http://hub/hub/api", Namespace: "prod"},
 			[]string{"asking its hub for the first time", "http://hub/hub/api", "prod", "1.2.3", `href="metrics"`}, []string{"Last refresh", "<table>", `class="error"`}},
-		{"a hub that was never there", server.Status{Error: "connection refused", Next: at},
+		{"a hub that was never there", exporter.Status{Error: "connection refused", Next: at},
 			[]string{"no refresh has succeeded yet", `class="error">connection refused`, "2026-05-01 12:00:00 UTC"}, []string{"Last refresh", "<table>"}},
-		{"all is well", server.Status{Refreshed: at, Next: at.Add(time.Minute), Published: true, Users: 37, Groups: []server.GroupStatus{{Name: "<b>&bio", Members: 12}}},
+		{"all is well", exporter.Status{Refreshed: at, Next: at.Add(time.Minute), Published: true, Users: 37, Groups: []exporter.GroupStatus{{Name: "<b>&bio", Members: 12}}},
 			[]string{"up to date", "2026-05-01 12:01:00 UTC", ">37<", "<td>&lt;b&gt;&amp;bio</td><td>12</td>"}, []string{`class="error"`, "more groups"}},
-		{"a hub that fails", server.Status{Refreshed: at, Published: true, Error: "timeout"}, []string{"its last good answer is published", "timeout"}, nil},
-		{"for too long", server.Status{Refreshed: at, Error: "timeout"}, []string{"too old to be published"}, []string{"<table>", "Users"}},
-		{"more than eyes read", server.Status{Refreshed: at, Published: true, Groups: many}, []string{"And 100 more groups."}, nil},
+		{"a hub that fails", exporter.Status{Refreshed: at, Published: true, Error: "timeout"}, []string{"its last good answer is published", "timeout"}, nil},
+		{"for too long", exporter.Status{Refreshed: at, Error: "timeout"}, []string{"too old to be published"}, []string{"<table>", "Users"}},
+		{"more than eyes read", exporter.Status{Refreshed: at, Published: true, Groups: many}, []string{"And 100 more groups."}, nil},
 	} {
 		s := newSite(t)
-		s.published.Update(func(state *server.State) { state.Status = c.status })
+		s.state.Status = c.status
 		response := s.get("/")
 		page := body(t, response)
 		for _, want := range c.has {
@@ -344,7 +349,7 @@ func TestAClientThatNeverReads(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.publish(t, manyValues()...) // more than the kernel's buffers take
-	page := s.published.State().Page
+	page := s.state.Page
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -387,5 +392,26 @@ func TestServeSaysWhatFailed(t *testing.T) {
 	listener.Close()
 	if err := server.Serve(t.Context(), []net.Listener{listener}, http.NotFoundHandler(), server.Security{}, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a closed listener is no error")
+	}
+}
+
+// nowhere is a client that discards what it receives.
+type nowhere http.Header
+
+func (n nowhere) Header() http.Header               { return http.Header(n) }
+func (n nowhere) Write(b []byte) (int, error)       { return len(b), nil }
+func (n nowhere) WriteHeader(int)                   {}
+func (n nowhere) WriteString(s string) (int, error) { return len(s), nil }
+
+func TestAllocationsPerScrape(t *testing.T) {
+	s := newSite(t)
+	s.publish(t)
+	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	for _, encoding := range []string{"gzip", "identity"} {
+		request.Header.Set("Accept-Encoding", encoding)
+		allocations := testing.AllocsPerRun(100, func() { s.ServeHTTP(nowhere{}, request) })
+		if allocations > 40 {
+			t.Errorf("%s: %v allocations, want 40 at most", encoding, allocations)
+		}
 	}
 }

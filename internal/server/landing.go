@@ -11,44 +11,6 @@ import (
 // maxGroups is how many groups the landing page shows: it is for eyes.
 const maxGroups = 500
 
-// Status is what the landing page tells. It has no user's name.
-type Status struct {
-	Version string
-	// Hub is the address that is asked, and Namespace the label of its metrics.
-	Hub, Namespace string
-	// Refreshed is when a refresh last succeeded and Next when the next is due, zero
-	// where there is none.
-	Refreshed, Next time.Time
-	// Error is why the last refresh failed, empty where it didn't.
-	Error string
-	// Published tells whether memberships are published, and Users and Groups which.
-	Published bool
-	Users     int
-	Groups    []GroupStatus
-}
-
-// GroupStatus is a group, and how many members it has.
-type GroupStatus struct {
-	Name    string
-	Members int
-}
-
-// State is what to know first.
-func (s Status) State() string {
-	switch {
-	case s.Refreshed.IsZero() && s.Error == "":
-		return "asking its hub for the first time"
-	case s.Refreshed.IsZero():
-		return "no refresh has succeeded yet"
-	case !s.Published:
-		return "the last good answer is too old to be published"
-	case s.Error != "":
-		return "the hub fails; its last good answer is published"
-	default:
-		return "up to date"
-	}
-}
-
 // landing is the page for a browser.
 func (h *Handler) landing(w http.ResponseWriter, _ *http.Request) {
 	status := h.State().Status
@@ -101,7 +63,7 @@ nav a { margin-right: 1rem }
 <p>Publishes who is in which group of a JupyterHub, for Prometheus.
 <nav><a href="{{.Metrics}}">Metrics</a><a href="-/healthy">Healthy?</a><a href="-/ready">Ready?</a><a href="https://github.com/groups-exporter/groups-exporter#readme">Documentation</a></nav>
 {{with .Status}}<dl>
-<dt>State</dt><dd>{{.State}}</dd>
+<dt>State</dt><dd>{{.Summary}}</dd>
 <dt>Hub</dt><dd>{{.Hub}}</dd>
 <dt>Namespace</dt><dd>{{.Namespace}}</dd>
 {{if not .Refreshed.IsZero}}<dt>Last refresh</dt><dd>{{time .Refreshed}}</dd>

@@ -1,5 +1,5 @@
-// Package usage queries a Prometheus for the usage of a hub's users, and joins the
-// answer with a Snapshot of their memberships. It publishes nothing and logs nothing.
+// Package usage joins what a Prometheus measured with memberships: it finds the user of each value, and the groups that
+// the value counts for.
 package usage
 
 import (
@@ -8,7 +8,6 @@ import (
 	"math"
 
 	"github.com/groups-exporter/groups-exporter/internal/membership"
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
 
@@ -23,7 +22,7 @@ const (
 
 // Answer is the usage of a resource as Prometheus returned it, not yet joined with users.
 type Answer struct {
-	Resource metrics.Resource
+	Resource Resource
 	// Values are keyed by the owner of pods, which is a user's name or a form of it. For
 	// HomeDir they are keyed by directory.
 	Values map[string]float64
@@ -31,8 +30,8 @@ type Answer struct {
 	NotFinite int
 }
 
-// newAnswer returns an answer with the values that are finite.
-func newAnswer(resource metrics.Resource, values map[string]float64) *Answer {
+// NewAnswer returns an answer with the values that are finite. It deletes the others.
+func NewAnswer(resource Resource, values map[string]float64) *Answer {
 	a := &Answer{Resource: resource, Values: values}
 	for name, value := range values {
 		if math.IsNaN(value) || math.IsInf(value, 0) {
@@ -45,13 +44,22 @@ func newAnswer(resource metrics.Resource, values map[string]float64) *Answer {
 
 // Usage is the usage of a resource by the users in a snapshot.
 type Usage struct {
-	Resource metrics.Resource
+	Resource Resource
 	snapshot *membership.Snapshot
 	byUser   map[string]float64
 	// Unknown counts the values that belong to no user in the snapshot.
 	Unknown int
 	// NotFinite counts the users whose values add up to infinity. They have no rows.
 	NotFinite int
+}
+
+// Namespace returns the namespace of the snapshot.
+func (u *Usage) Namespace() string { return u.snapshot.Namespace() }
+
+// Row is the part of a user's usage that counts for a group, in the unit of the resource.
+type Row struct {
+	User, Group string
+	Value       float64
 }
 
 // Join assigns the values of an answer to the users in a snapshot.
@@ -82,8 +90,8 @@ func Join(a *Answer, snapshot *membership.Snapshot) *Usage {
 
 // formsOf returns functions for the forms of users' names that an answer may have. If a
 // form could mean two users, the earlier function decides, as in the recording rules.
-func formsOf(resource metrics.Resource) []func(string) string {
-	if resource == metrics.HomeDir {
+func formsOf(resource Resource) []func(string) string {
+	if resource == HomeDir {
 		return []func(string) string{slug.Safe, slug.Escape}
 	}
 	asIs := func(name string) string { return name }
@@ -92,8 +100,8 @@ func formsOf(resource metrics.Resource) []func(string) string {
 
 // Rows yields the usage by user and group. For a user who has rows for real groups, there
 // is no row for the pseudo-group for users in several groups, because it has no share.
-func (u *Usage) Rows(attribution Attribution) iter.Seq[metrics.UsageRow] {
-	return func(yield func(metrics.UsageRow) bool) {
+func (u *Usage) Rows(attribution Attribution) iter.Seq[Row] {
+	return func(yield func(Row) bool) {
 		for row := range u.snapshot.Rows() {
 			value, ok := u.byUser[row.User]
 			if !ok || row.Share == 0 {
@@ -102,7 +110,7 @@ func (u *Usage) Rows(attribution Attribution) iter.Seq[metrics.UsageRow] {
 			if attribution == Share {
 				value *= row.Share
 			}
-			if !yield(metrics.UsageRow{User: row.User, Group: row.Group, Value: value}) {
+			if !yield(Row{User: row.User, Group: row.Group, Value: value}) {
 				return
 			}
 		}

@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/groups-exporter/groups-exporter/internal/membership"
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
@@ -23,10 +22,10 @@ func university(rules membership.Rules) *membership.Snapshot {
 }
 
 func TestRows(t *testing.T) {
-	answer := &usage.Answer{Resource: metrics.Memory, Values: map[string]float64{"ada": 10, "bob": 0, "cy": 3, "gone": 7, "": 1}}
-	type rows = []metrics.UsageRow
-	row := func(user, group string, value float64) metrics.UsageRow {
-		return metrics.UsageRow{User: user, Group: group, Value: value}
+	answer := &usage.Answer{Resource: usage.Memory, Values: map[string]float64{"ada": 10, "bob": 0, "cy": 3, "gone": 7, "": 1}}
+	type rows = []usage.Row
+	row := func(user, group string, value float64) usage.Row {
+		return usage.Row{User: user, Group: group, Value: value}
 	}
 	for _, c := range []struct {
 		what        string
@@ -61,14 +60,14 @@ func TestOwners(t *testing.T) {
 		membership.User{Name: "has-hyphen"},
 	), membership.Rules{})
 	long := slug.Label("a-very-long-name@of-a-very-long-domain.example")
-	joined := usage.Join(&usage.Answer{Resource: metrics.Memory, Values: map[string]float64{
+	joined := usage.Join(&usage.Answer{Resource: usage.Memory, Values: map[string]float64{
 		"ada@x.org": 1, "ada-40x-2eorg": 2, "ada-x-org---210e59f6": 4, // annotation, kubespawner 6, a Dask worker
 		"Bob.Smith": 8, "-42ob-2e-53mith": 16,
 		long:           32,
 		"has-2dhyphen": 64,
 		"ghost":        128, "": 256,
 	}}, snapshot)
-	want := []metrics.UsageRow{
+	want := []usage.Row{
 		{User: "Bob.Smith", Group: "none", Value: 24}, {User: "a-very-long-name@of-a-very-long-domain.example", Group: "none", Value: 32},
 		{User: "ada@x.org", Group: "none", Value: 7}, {User: "has-2dhyphen", Group: "none", Value: 64},
 	}
@@ -88,7 +87,7 @@ func TestHomeDirs(t *testing.T) {
 		membership.User{Name: "has-hyphen"},
 		membership.User{Name: "only-escaped"},
 	), membership.Rules{})
-	joined := usage.Join(&usage.Answer{Resource: metrics.HomeDir, Values: map[string]float64{
+	joined := usage.Join(&usage.Answer{Resource: usage.HomeDir, Values: map[string]float64{
 		"ada-40x-2eorg": 1, "ada-x-org---210e59f6": 2, // one before, one after the schemes changed
 		"bob":            4, // both forms are one
 		"has-2dhyphen":   8, // the safe form of one, and the escaped form of the next
@@ -96,7 +95,7 @@ func TestHomeDirs(t *testing.T) {
 		"only-2descaped": 32,
 		"_shared":        64, "Bob": 128,
 	}}, snapshot)
-	want := []metrics.UsageRow{
+	want := []usage.Row{
 		{User: "ada@x.org", Group: "none", Value: 3}, {User: "bob", Group: "none", Value: 4}, {User: "has-2dhyphen", Group: "none", Value: 8},
 		{User: "has-hyphen", Group: "none", Value: 16}, {User: "only-escaped", Group: "none", Value: 32},
 	}
@@ -117,7 +116,7 @@ func TestSharesAddUp(t *testing.T) {
 		}
 		snapshot := membership.New("hub", membership.NewListing(time.Now(), user), membership.Rules{MultiGroup: membership.Both})
 		for _, value := range []float64{1, 7, 1e15 + 1, 0.1} {
-			answer := &usage.Answer{Resource: metrics.CPU, Values: map[string]float64{"u": value}}
+			answer := &usage.Answer{Resource: usage.CPU, Values: map[string]float64{"u": value}}
 			sum := 0.0
 			for row := range usage.Join(answer, snapshot).Rows(usage.Share) {
 				sum += row.Value
@@ -132,7 +131,7 @@ func TestSharesAddUp(t *testing.T) {
 // Nobody uses an infinite amount, also if that is the sum of finite values.
 func TestSumsAreFinite(t *testing.T) {
 	snapshot := membership.New("hub", membership.NewListing(time.Now(), membership.User{Name: "ada@x.org"}), membership.Rules{})
-	joined := usage.Join(&usage.Answer{Resource: metrics.Memory, Values: map[string]float64{"ada@x.org": 1e308, "ada-40x-2eorg": 1e308}}, snapshot)
+	joined := usage.Join(&usage.Answer{Resource: usage.Memory, Values: map[string]float64{"ada@x.org": 1e308, "ada-40x-2eorg": 1e308}}, snapshot)
 	if rows := slices.Collect(joined.Rows(usage.Full)); len(rows) != 0 || joined.NotFinite != 1 {
 		t.Errorf("rows %v, and %d values that are not finite, want 1", rows, joined.NotFinite)
 	}

@@ -1,4 +1,4 @@
-package usage_test
+package prometheus_test
 
 import (
 	"bufio"
@@ -20,26 +20,26 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/common/config"
 
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-func client(t *testing.T, address string, timeout time.Duration) *usage.Client {
+func reader(t *testing.T, address string, timeout time.Duration) *prometheus.UsageReader {
 	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := usage.New(usage.Options{
-		URL: u, HTTP: config.DefaultHTTPClientConfig, Namespace: `n"s`, Timeout: timeout, UserAgent: "groups-exporter/test",
+	c, err := prometheus.New(prometheus.Options{
+		URL: u, HTTP: config.DefaultHTTPClientConfig, Timeout: timeout, UserAgent: "groups-exporter/test",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return &prometheus.UsageReader{Client: c, Namespace: `n"s`}
 }
 
-func prometheus(t *testing.T, answer http.HandlerFunc) string {
+func start(t *testing.T, answer http.HandlerFunc) string {
 	t.Helper()
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
@@ -48,7 +48,7 @@ func prometheus(t *testing.T, answer http.HandlerFunc) string {
 
 func TestRead(t *testing.T) {
 	queries := map[string]bool{}
-	address := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
+	address := start(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("deny_partial_response") != "1" {
 			t.Error("a partial answer would do")
 		}
@@ -73,8 +73,8 @@ func TestRead(t *testing.T) {
 			{"metric": {%[1]q: "f", "cluster": "east"}, "value": [1, "1e308"]},
 			{"metric": {%[1]q: "f", "cluster": "west"}, "value": [1, "1e308"]}]}}`, label)
 	})
-	c := client(t, address+"/below/", time.Minute)
-	for _, resource := range metrics.Resources() {
+	c := reader(t, address+"/below/", time.Minute)
+	for _, resource := range usage.Resources() {
 		got, err := c.Read(t.Context(), resource)
 		if err != nil {
 			t.Fatalf("%s: %v", resource, err)
@@ -84,8 +84,8 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: -want +got:\n%s", resource, diff)
 		}
 	}
-	if len(queries) != len(metrics.Resources()) {
-		t.Errorf("%d different queries, want %d", len(queries), len(metrics.Resources()))
+	if len(queries) != len(usage.Resources()) {
+		t.Errorf("%d different queries, want %d", len(queries), len(usage.Resources()))
 	}
 }
 
@@ -101,60 +101,60 @@ func TestReadFails(t *testing.T) {
 	for _, c := range []struct {
 		what   string
 		answer http.HandlerFunc
-		reason usage.Reason
+		reason prometheus.Reason
 		text   string
 	}{
-		{"no credentials", answers(401, "text/plain", "Unauthorized"), usage.Status, "answered 401 Unauthorized"},
-		{"a proxy's page", answers(502, "text/html", page), usage.Status, "answered 502 Bad Gateway"},
-		{"overloaded, in HTML", answers(503, "text/html", page), usage.Status, "answered 503 Service Unavailable"},
-		{"a redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) }, usage.Status, "answered 302 Found"},
-		{"a sign-in page", answers(200, "text/html", page), usage.Format, "is not a Prometheus': "},
-		{"a page that was not found", answers(404, "text/html", page), usage.Status, "answered 404 Not Found"},
-		{"no body", answers(200, "application/json", ""), usage.Format, "is not a Prometheus': "},
-		{"another shape", answers(200, "application/json", `{"status": "success", "data": {"resultType": "scalar", "result": [1, "2"]}}`), usage.Format, "it is no vector"},
-		{"no data", answers(200, "application/json", `{"status": "success"}`), usage.Format, "it is no vector"},
-		{"a value that is none", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "x"]}]}}`), usage.Format, "is not a Prometheus': "},
-		{"a query error", answers(422, "application/json", `{"status": "error", "errorType": "execution", "error": "many-to-many matching not allowed"}`), usage.Query, "can't answer the query: many-to-many matching not allowed"},
-		{"a proxy that refuses", answers(400, "text/html", page), usage.Status, "answered 400 Bad Request"},
-		{"no POST, and no GET", answers(405, "text/plain", "no"), usage.Format, "is not a Prometheus': client error: 405"},
-		{"a query that isn't understood", answers(400, "application/json", `{"status": "error", "errorType": "bad_data", "error": "parse error"}`), usage.Query, "can't answer the query: parse error"},
-		{"the server's own timeout", answers(503, "application/json", `{"status": "error", "errorType": "timeout", "error": "query timed out"}`), usage.Status, "answered 503 Service Unavailable"},
-		{"a part of it", answers(200, "application/json", `{"status": "success", "warnings": ["store-1: unavailable", "store-2: slow"], "data": {"resultType": "vector", "result": []}}`), usage.Partial, "may not be whole: store-1: unavailable; store-2: slow"},
-		{"a part of it, as VictoriaMetrics says", answers(200, "application/json", `{"status": "success", "isPartial": true, "data": {"resultType": "vector", "result": []}}`), usage.Partial, "may not be whole: it says isPartial"},
-		{"a sample without a value", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}}]}}`), usage.Format, "a sample has no value"},
-		{"a histogram", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "histogram": [1, {"count": "1", "sum": "2", "buckets": []}]}]}}`), usage.Format, "a sample has no value"},
-		{"a sample without half of its value", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1]}]}}`), usage.Format, "a sample has no value"},
+		{"no credentials", answers(401, "text/plain", "Unauthorized"), prometheus.Status, "answered 401 Unauthorized"},
+		{"a proxy's page", answers(502, "text/html", page), prometheus.Status, "answered 502 Bad Gateway"},
+		{"overloaded, in HTML", answers(503, "text/html", page), prometheus.Status, "answered 503 Service Unavailable"},
+		{"a redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) }, prometheus.Status, "answered 302 Found"},
+		{"a sign-in page", answers(200, "text/html", page), prometheus.Format, "is not a Prometheus': "},
+		{"a page that was not found", answers(404, "text/html", page), prometheus.Status, "answered 404 Not Found"},
+		{"no body", answers(200, "application/json", ""), prometheus.Format, "is not a Prometheus': "},
+		{"another shape", answers(200, "application/json", `{"status": "success", "data": {"resultType": "scalar", "result": [1, "2"]}}`), prometheus.Format, "it is no vector"},
+		{"no data", answers(200, "application/json", `{"status": "success"}`), prometheus.Format, "it is no vector"},
+		{"a value that is none", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "x"]}]}}`), prometheus.Format, "is not a Prometheus': "},
+		{"a query error", answers(422, "application/json", `{"status": "error", "errorType": "execution", "error": "many-to-many matching not allowed"}`), prometheus.Query, "can't answer the query: many-to-many matching not allowed"},
+		{"a proxy that refuses", answers(400, "text/html", page), prometheus.Status, "answered 400 Bad Request"},
+		{"no POST, and no GET", answers(405, "text/plain", "no"), prometheus.Format, "is not a Prometheus': client error: 405"},
+		{"a query that isn't understood", answers(400, "application/json", `{"status": "error", "errorType": "bad_data", "error": "parse error"}`), prometheus.Query, "can't answer the query: parse error"},
+		{"the server's own timeout", answers(503, "application/json", `{"status": "error", "errorType": "timeout", "error": "query timed out"}`), prometheus.Status, "answered 503 Service Unavailable"},
+		{"a part of it", answers(200, "application/json", `{"status": "success", "warnings": ["store-1: unavailable", "store-2: slow"], "data": {"resultType": "vector", "result": []}}`), prometheus.Partial, "may not be whole: store-1: unavailable; store-2: slow"},
+		{"a part of it, as VictoriaMetrics says", answers(200, "application/json", `{"status": "success", "isPartial": true, "data": {"resultType": "vector", "result": []}}`), prometheus.Partial, "may not be whole: it says isPartial"},
+		{"a sample without a value", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}}]}}`), prometheus.Format, "a sample has no value"},
+		{"a histogram", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "histogram": [1, {"count": "1", "sum": "2", "buckets": []}]}]}}`), prometheus.Format, "a sample has no value"},
+		{"a sample without half of its value", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1]}]}}`), prometheus.Format, "a sample has no value"},
 		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			fmt.Fprint(w, `{"status":`)
-		}, usage.Connect, "unexpected EOF"},
+		}, prometheus.Connect, "unexpected EOF"},
 		{"endless", func(w http.ResponseWriter, _ *http.Request) {
 			for {
 				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
 					return
 				}
 			}
-		}, usage.TooLarge, "too large: it is over 32 MiB"},
-		{"stalled", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, usage.Timeout, "doesn't answer in time"},
+		}, prometheus.TooLarge, "too large: it is over 32 MiB"},
+		{"stalled", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, prometheus.Timeout, "doesn't answer in time"},
 		{"stalled in the body", func(w http.ResponseWriter, r *http.Request) {
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
-		}, usage.Timeout, "doesn't answer in time"},
+		}, prometheus.Timeout, "doesn't answer in time"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			timeout := 10 * time.Second
 			if strings.HasPrefix(c.what, "stalled") {
 				timeout = 100 * time.Millisecond
 			}
-			address := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
+			address := start(t, func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body) // else a connection that is closed isn't seen
 				c.answer(w, r)
 			})
-			answer, err := client(t, address, timeout).Read(t.Context(), metrics.Memory)
+			answer, err := reader(t, address, timeout).Read(t.Context(), usage.Memory)
 			if answer != nil || reasonOf(err) != c.reason || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), address) {
 				t.Errorf("answer %v, reason %q, error %v", answer, reasonOf(err), err)
 			}
-			if !slices.Contains(usage.Reasons(), c.reason) {
+			if !slices.Contains(prometheus.Reasons(), string(c.reason)) {
 				t.Errorf("no counter starts for %q", c.reason)
 			}
 			if strings.Contains(err.Error(), "Sign in") {
@@ -167,55 +167,55 @@ func TestReadFails(t *testing.T) {
 func TestReadOfNobody(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	_, err := client(t, server.URL, time.Minute).Read(t.Context(), metrics.Memory)
+	_, err := reader(t, server.URL, time.Minute).Read(t.Context(), usage.Memory)
 	if want := "the Prometheus at " + server.URL + " can't be reached: connection refused"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err = client(t, server.URL, time.Minute).Read(ctx, metrics.Memory); !errors.Is(err, context.Canceled) {
+	if _, err = reader(t, server.URL, time.Minute).Read(ctx, usage.Memory); !errors.Is(err, context.Canceled) {
 		t.Errorf("after a stop: %v", err)
 	}
 }
 
 // A header of one's own may be a secret: no redirect takes it to another host.
 func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
-	elsewhere := prometheus(t, func(http.ResponseWriter, *http.Request) { t.Error("it was followed") })
+	elsewhere := start(t, func(http.ResponseWriter, *http.Request) { t.Error("it was followed") })
 	elsewhere = strings.Replace(elsewhere, "127.0.0.1", "localhost", 1)
-	address := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
+	address := start(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
 	})
-	_, err := client(t, address, time.Minute).Read(t.Context(), metrics.Memory)
-	if reasonOf(err) != usage.Status || !strings.Contains(err.Error(), "answered 307") {
+	_, err := reader(t, address, time.Minute).Read(t.Context(), usage.Memory)
+	if reasonOf(err) != prometheus.Status || !strings.Contains(err.Error(), "answered 307") {
 		t.Errorf("error %v", err)
 	}
-	here := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
+	here := start(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/moved/api/v1/query" {
 			http.Redirect(w, r, "/moved"+r.URL.Path, http.StatusTemporaryRedirect)
 			return
 		}
 		fmt.Fprint(w, `{"status": "success", "data": {"resultType": "vector", "result": []}}`)
 	})
-	if _, err := client(t, here, time.Minute).Read(t.Context(), metrics.Memory); err != nil {
+	if _, err := reader(t, here, time.Minute).Read(t.Context(), usage.Memory); err != nil {
 		t.Errorf("on the same host: %v", err)
 	}
 }
 
 // What comes from outside has no bound; what is logged has.
 func TestErrorsAreShort(t *testing.T) {
-	address := prometheus(t, func(w http.ResponseWriter, _ *http.Request) {
+	address := start(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		fmt.Fprintf(w, `{"status": "error", "errorType": "execution", "error": %q}`, strings.Repeat("long é", 1<<20))
 	})
-	_, err := client(t, address, time.Minute).Read(t.Context(), metrics.Memory)
-	if reasonOf(err) != usage.Query || len(err.Error()) > 500 || !utf8.ValidString(err.Error()) {
+	_, err := reader(t, address, time.Minute).Read(t.Context(), usage.Memory)
+	if reasonOf(err) != prometheus.Query || len(err.Error()) > 500 || !utf8.ValidString(err.Error()) {
 		t.Errorf("%d bytes: %.600v", len(err.Error()), err)
 	}
 }
 
 // reasonOf is the reason of an error that Read returned.
-func reasonOf(err error) usage.Reason {
-	if e, ok := errors.AsType[*usage.Error](err); ok {
+func reasonOf(err error) prometheus.Reason {
+	if e, ok := errors.AsType[*prometheus.Error](err); ok {
 		return e.Reason
 	}
 	return ""
@@ -250,7 +250,7 @@ func TestErrorsShowNoCredentials(t *testing.T) {
 				conn.Close()
 			}
 		}()
-		c, err := usage.New(usage.Options{
+		c, err := prometheus.New(prometheus.Options{
 			URL: &url.URL{Scheme: "http", Host: listener.Addr().String()}, Timeout: time.Minute,
 			HTTP: config.HTTPClientConfig{
 				BasicAuth:   &config.BasicAuth{Username: "promuser", Password: password},
@@ -260,7 +260,7 @@ func TestErrorsShowNoCredentials(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = c.Read(t.Context(), metrics.Memory)
+		_, err = c.Query(t.Context(), "up")
 		if err == nil || len(err.Error()) > 500 {
 			t.Fatalf("%s: %.600v", what, err)
 		}

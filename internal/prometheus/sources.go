@@ -1,11 +1,9 @@
-package usage
+package prometheus
 
 import (
 	"context"
 	"slices"
 	"time"
-
-	"github.com/prometheus/common/model"
 
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
@@ -42,55 +40,38 @@ func (s *Sources) Missing() []Found {
 
 // Sources looks up which series Prometheus has had in the last day. It only reads the index
 // and evaluates no query. Its error is an *Error.
-func (c *Client) Sources(ctx context.Context) (*Sources, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+func (u *UsageReader) Sources(ctx context.Context) (*Sources, error) {
+	ctx, cancel := context.WithTimeout(ctx, u.Client.timeout) // for all lookups together
 	defer cancel()
+	since := time.Now().Add(-recent)
 	s := &Sources{}
-	for _, source := range c.queries.Sources() {
-		namespaces, err := c.values(ctx, metrics.LabelNamespace, source.Selectors)
+	for _, source := range u.Queries.Sources() {
+		namespaces, err := u.Client.LabelValues(ctx, metrics.LabelNamespace, source.Selectors, since)
 		if err != nil {
 			return nil, err
 		}
-		found := Found{Source: source, OK: slices.Contains(namespaces, c.namespace)}
-		if c.namespace == "" || source.Anywhere {
+		found := Found{Source: source, OK: slices.Contains(namespaces, u.Namespace)}
+		if u.Namespace == "" || source.Anywhere {
 			found.OK = len(namespaces) > 0
 		} else if !found.OK {
 			found.Elsewhere = namespaces
 		}
 		s.Found = append(s.Found, found)
 	}
-	annotations, labels := c.queries.PodOwners()
+	annotations, labels := u.Queries.PodOwners()
 	var err error
-	if s.Renamed, err = c.values(ctx, "exported_namespace", []string{annotations, labels}); err != nil {
+	if s.Renamed, err = u.Client.LabelValues(ctx, "exported_namespace", []string{annotations, labels}, since); err != nil {
 		return nil, err
 	}
-	if c.namespace == "" {
+	if u.Namespace == "" {
 		return s, nil // clusters with different namespaces don't mix, and may all be wanted
 	}
-	annotations, labels = c.ofNamespace().PodOwners()
-	if s.Clusters, err = c.values(ctx, "cluster", []string{annotations, labels}); err != nil {
+	annotations, labels = u.ofNamespace().PodOwners()
+	if s.Clusters, err = u.Client.LabelValues(ctx, "cluster", []string{annotations, labels}, since); err != nil {
 		return nil, err
 	}
 	if len(s.Clusters) < 2 {
 		s.Clusters = nil
 	}
 	return s, nil
-}
-
-// values returns the sorted values that a label has had in the last day in series of any
-// of the selectors.
-func (c *Client) values(ctx context.Context, label string, selectors []string) ([]string, error) {
-	now := time.Now()
-	ctx, sent := withSecrets(ctx)
-	values, warnings, _, err := c.api.LabelValues(ctx, label, selectors, now.Add(-recent), now)
-	if err := c.failure(err, warnings, sent); err != nil {
-		return nil, err
-	}
-	values = slices.DeleteFunc(values, func(v model.LabelValue) bool { return v == "" })
-	names := make([]string, 0, len(values))
-	for _, value := range values {
-		names = append(names, string(value))
-	}
-	slices.Sort(names)
-	return names, nil
 }

@@ -1,4 +1,4 @@
-package usage_test
+package prometheus_test
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/common/config"
 
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
@@ -27,7 +27,7 @@ func TestSources(t *testing.T) {
 		"exported_namespace kube_pod_annotations":        `["lab", ""]`,
 		"cluster kube_pod_annotations":                   `["east", "west"]`,
 	}
-	address := prometheus(t, func(w http.ResponseWriter, r *http.Request) {
+	address := start(t, func(w http.ResponseWriter, r *http.Request) {
 		if err := r.ParseForm(); err != nil || r.Form.Get("deny_partial_response") != "1" || r.Form.Get("start") == "" {
 			t.Errorf("%s: %v", r.URL, err)
 		}
@@ -49,14 +49,14 @@ func TestSources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := usage.New(usage.Options{
-		URL: u, HTTP: config.DefaultHTTPClientConfig, Namespace: "prod", Timeout: time.Minute,
-		Queries: promql.Queries{Hubs: []string{`cluster="east"`}},
+	c, err := prometheus.New(prometheus.Options{
+		URL: u, HTTP: config.DefaultHTTPClientConfig, Timeout: time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	sources, err := c.Sources(t.Context())
+	reader := prometheus.UsageReader{Client: c, Queries: promql.Queries{Hubs: []string{`cluster="east"`}}, Namespace: "prod"}
+	sources, err := reader.Sources(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,13 +77,13 @@ func TestSources(t *testing.T) {
 		t.Errorf("missing, -want +got:\n%s", diff)
 	}
 	// Each resource is made of something that is looked up.
-	needed := map[metrics.Resource]bool{}
+	needed := map[usage.Resource]bool{}
 	for _, found := range sources.Found {
 		for _, resource := range found.Of {
 			needed[resource] = true
 		}
 	}
-	for _, resource := range metrics.Resources() {
+	for _, resource := range usage.Resources() {
 		if !needed[resource] {
 			t.Errorf("nothing is looked up for %s", resource)
 		}
@@ -91,10 +91,10 @@ func TestSources(t *testing.T) {
 }
 
 func TestSourcesFail(t *testing.T) {
-	address := prometheus(t, func(w http.ResponseWriter, _ *http.Request) {
+	address := start(t, func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"status": "success", "warnings": ["store-1: unavailable"], "data": []}`)
 	})
-	if sources, err := client(t, address, time.Minute).Sources(t.Context()); sources != nil || reasonOf(err) != usage.Partial {
-		t.Errorf("sources %v, error %v, want one for %s", sources, err, usage.Partial)
+	if sources, err := reader(t, address, time.Minute).Sources(t.Context()); sources != nil || reasonOf(err) != prometheus.Partial {
+		t.Errorf("sources %v, error %v, want one for %s", sources, err, prometheus.Partial)
 	}
 }

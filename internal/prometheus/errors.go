@@ -1,4 +1,4 @@
-package usage
+package prometheus
 
 import (
 	"fmt"
@@ -20,8 +20,8 @@ const (
 )
 
 // Reasons returns all reasons.
-func Reasons() []Reason {
-	return []Reason{Connect, Timeout, Status, Query, Partial, Format, TooLarge}
+func Reasons() []string {
+	return []string{string(Connect), string(Timeout), string(Status), string(Query), string(Partial), string(Format), string(TooLarge)}
 }
 
 // Error is an error of a request to a Prometheus.

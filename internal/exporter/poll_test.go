@@ -1,4 +1,4 @@
-package server_test
+package exporter
 
 import (
 	"bytes"
@@ -16,7 +16,6 @@ import (
 
 	"github.com/groups-exporter/groups-exporter/internal/clock"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
-	"github.com/groups-exporter/groups-exporter/internal/server"
 )
 
 // busyFor is the error of a hub that asks to be left alone.
@@ -27,7 +26,7 @@ func (busyFor) Error() string { return "busy" }
 // watched is a poller in a bubble: what its hub says is set, what it publishes
 // and logs is seen. The test holds the lock but for while it sleeps.
 type watched struct {
-	server.Poller[*membership.Snapshot]
+	poller[*membership.Snapshot]
 	mu        sync.Mutex
 	answer    func(ctx context.Context) error // nil: a hub that is well
 	refreshes []time.Duration                 // when, since the start
@@ -39,7 +38,7 @@ type watched struct {
 func watch(interval, staleness time.Duration) *watched {
 	w := &watched{}
 	begin := time.Now()
-	w.Poller = server.Poller[*membership.Snapshot]{
+	w.poller = poller[*membership.Snapshot]{
 		Refresh: func(ctx context.Context) (*membership.Snapshot, error) {
 			w.mu.Lock()
 			w.refreshes = append(w.refreshes, time.Since(begin))
@@ -70,8 +69,9 @@ func watch(interval, staleness time.Duration) *watched {
 			}
 			return 0
 		},
-		Interval: interval, MaxStaleness: staleness,
-		Log: slog.New(slog.NewTextHandler(w, nil)),
+		now:      make(chan struct{}, 1),
+		Schedule: Schedule{Interval: interval, MaxStaleness: staleness},
+		Log:      slog.New(slog.NewTextHandler(w, nil)),
 	}
 	return w
 }
@@ -361,10 +361,8 @@ func TestEachSuccessStartsStalenessAnew(t *testing.T) {
 func TestNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(time.Hour, 3*time.Hour)
-		now := make(chan struct{}, 1)
-		w.Now = now
 		w.answer = func(context.Context) error { time.Sleep(time.Minute); return nil }
-		now <- struct{}{} // while the first refresh is under way
+		w.refreshNow() // while the first refresh is under way
 		w.start(t)
 		w.sleep(30 * time.Second)
 		if len(w.refreshes) != 1 {
@@ -374,7 +372,7 @@ func TestNow(t *testing.T) {
 		if len(w.refreshes) != 2 || w.refreshes[1] != time.Minute {
 			t.Errorf("refreshes at %v, want the second after the first", w.refreshes)
 		}
-		now <- struct{}{}
+		w.refreshNow()
 		w.sleep(2 * time.Minute)
 		if len(w.refreshes) != 3 {
 			t.Errorf("refreshes at %v", w.refreshes)
@@ -386,15 +384,15 @@ func TestReport(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(time.Hour, 3*time.Hour)
 		var reports []string
-		w.Report = func(err error, next time.Time) {
-			reports = append(reports, fmt.Sprint(err, " ", time.Until(next) > 30*time.Minute))
+		w.Report = func(o outcome) {
+			reports = append(reports, fmt.Sprint(o.err, " ", o.took, " ", time.Until(o.next) > 30*time.Minute))
 		}
 		down := errors.New("down")
-		w.answer = func(context.Context) error { return down }
+		w.answer = func(context.Context) error { time.Sleep(time.Second); return down }
 		w.start(t)
 		w.answer = nil
 		w.sleep(time.Minute)
-		if want := []string{"down false", "<nil> true"}; !slices.Equal(reports, want) {
+		if want := []string{"down 1s false", "<nil> 0s true"}; !slices.Equal(reports, want) {
 			t.Errorf("reports %q, want %q", reports, want)
 		}
 	})

@@ -1,7 +1,4 @@
-// Package server keeps what is published fresh, and hands it out over HTTP. It
-// is given functions to refresh and to publish: it knows no hub, no metric and
-// no flag.
-package server
+package exporter
 
 import (
 	"context"
@@ -28,27 +25,21 @@ const (
 // were started together don't ask together.
 const jitter = 0.1
 
-// Poller asks one source again and again, until it is told to stop: a hub for a
-// snapshot, or a Prometheus for an answer.
-type Poller[T any] struct {
-	// Refresh asks the source.
+// poller polls one source: a hub for memberships, or a Prometheus for an answer.
+type poller[T any] struct {
+	// Refresh reads from the source.
 	Refresh func(context.Context) (T, error)
-	// Publish replaces what scrapes see, and Drop removes it. They are called one at a
-	// time. What Publish returns describes the refresh in the log.
+	// Publish replaces what scrapes see, and Drop removes it. They are called one at a time. Publish returns attributes
+	// that describe the refresh in the log.
 	Publish func(T) ([]any, error)
 	Drop    func()
-	// RetryAfter tells how long the source asked to be left alone when a refresh
-	// failed. It may be nil.
+	// RetryAfter returns how long the source asked to wait after an error. It may be nil.
 	RetryAfter func(error) time.Duration
-	// Report hears of each refresh: why it failed, or nil, and when the next one is
-	// due. It may be nil.
-	Report func(err error, next time.Time)
-	// Now makes the next refresh begin at once. It may be nil.
-	Now <-chan struct{}
-	// Interval is the time from the end of a refresh to the next.
-	Interval time.Duration
-	// MaxStaleness is how long a result is published, from the start of its refresh.
-	MaxStaleness time.Duration
+	// Report is called after each refresh. It may be nil.
+	Report func(outcome)
+	// now has room for one request to refresh at once.
+	now chan struct{}
+	Schedule
 	// Clock returns the time. It may be nil.
 	Clock func() clock.Instant
 	Log   *slog.Logger
@@ -58,12 +49,27 @@ type Poller[T any] struct {
 	asOf atomic.Pointer[clock.Instant]
 }
 
+// outcome describes a refresh.
+type outcome struct {
+	err  error // nil if the refresh succeeded
+	took time.Duration
+	next time.Time // when the next refresh is due
+}
+
+// refreshNow makes the next refresh begin at once, or as soon as the current one has ended.
+func (p *poller[T]) refreshNow() {
+	select {
+	case p.now <- struct{}{}:
+	default:
+	}
+}
+
 // Run refreshes at once and then again and again, until ctx ends. A refresh that
 // fails leaves what is published as it is, until that grows too old: then it is
 // dropped, also while a refresh hangs. A change of state is logged, and what
 // stays the same is not.
-func (p *Poller[T]) Run(ctx context.Context) {
-	type outcome struct {
+func (p *poller[T]) Run(ctx context.Context) {
+	type answer struct {
 		result T
 		err    error
 	}
@@ -75,11 +81,11 @@ func (p *Poller[T]) Run(ctx context.Context) {
 	var wait time.Duration
 	state := "" // "up", or the last error's text
 	for {
-		began := p.now()
-		refreshed := make(chan outcome, 1)
+		began := p.time()
+		refreshed := make(chan answer, 1)
 		go func() {
 			result, err := p.Refresh(ctx)
-			refreshed <- outcome{result, err}
+			refreshed <- answer{result, err}
 		}()
 		var next <-chan time.Time
 		var now <-chan struct{} // not while a refresh is under way
@@ -108,12 +114,12 @@ func (p *Poller[T]) Run(ctx context.Context) {
 				default:
 					p.log(state != "up" || !wasPublished, slog.LevelInfo, "refreshed", description...)
 					failures, wait, state = 0, p.Interval, "up"
-					stale.Reset(p.MaxStaleness - began.Age(p.now()))
+					stale.Reset(p.MaxStaleness - began.Age(p.time()))
 				}
 				wait = vary(wait)
-				next, now = time.After(wait), p.Now
+				next, now = time.After(wait), p.now
 				if p.Report != nil {
-					p.Report(err, time.Now().Add(wait))
+					p.Report(outcome{err: err, took: time.Since(began.Monotonic), next: time.Now().Add(wait)})
 				}
 			case <-stale.C:
 				p.Expire()
@@ -132,7 +138,7 @@ func (p *Poller[T]) Run(ctx context.Context) {
 }
 
 // publish publishes the result of a refresh that started at began.
-func (p *Poller[T]) publish(result T, began clock.Instant) ([]any, error) {
+func (p *poller[T]) publish(result T, began clock.Instant) ([]any, error) {
 	p.changing.Lock()
 	defer p.changing.Unlock()
 	before := p.asOf.Swap(&began) // first: Publish takes a while after scrapes see the result
@@ -145,7 +151,7 @@ func (p *Poller[T]) publish(result T, began clock.Instant) ([]any, error) {
 
 // Expire drops the published result if it is too old. Call it before each use, because the
 // timer of Run is late if the machine was suspended or the process was stopped.
-func (p *Poller[T]) Expire() {
+func (p *poller[T]) Expire() {
 	if !p.isTooOld() {
 		return
 	}
@@ -159,12 +165,12 @@ func (p *Poller[T]) Expire() {
 	p.asOf.Store(nil)
 }
 
-func (p *Poller[T]) isTooOld() bool {
+func (p *poller[T]) isTooOld() bool {
 	asOf := p.asOf.Load()
-	return asOf != nil && asOf.Age(p.now()) >= p.MaxStaleness
+	return asOf != nil && asOf.Age(p.time()) >= p.MaxStaleness
 }
 
-func (p *Poller[T]) now() clock.Instant {
+func (p *poller[T]) time() clock.Instant {
 	if p.Clock == nil {
 		return clock.Now()
 	}
@@ -177,7 +183,7 @@ func vary(d time.Duration) time.Duration {
 }
 
 // log writes news at the level, and what isn't news at debug.
-func (p *Poller[T]) log(news bool, level slog.Level, message string, attributes ...any) {
+func (p *poller[T]) log(news bool, level slog.Level, message string, attributes ...any) {
 	if !news {
 		level = slog.LevelDebug
 	}

@@ -1,4 +1,6 @@
-package usage
+// Package prometheus queries a Prometheus, or another server with its HTTP API: in general, and for the usage of a
+// hub's users. It logs nothing.
+package prometheus
 
 import (
 	"bytes"
@@ -20,8 +22,6 @@ import (
 	"github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
 
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
-	"github.com/groups-exporter/groups-exporter/internal/promql"
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
@@ -32,12 +32,10 @@ const maxAnswer = 32 << 20
 // Client queries a Prometheus, or another server with its API. It is safe for concurrent
 // use.
 type Client struct {
-	api       v1.API
-	address   string
-	namespace string
-	queries   promql.Queries
-	timeout   time.Duration
-	proxy     string // address of the proxy, or "" if there is none
+	api     v1.API
+	address string
+	timeout time.Duration
+	proxy   string // address of the proxy, or "" if there is none
 }
 
 // Options configure a Client.
@@ -46,10 +44,6 @@ type Options struct {
 	URL *url.URL
 	// HTTP configures credentials, certificate authorities and the proxy.
 	HTTP config.HTTPClientConfig
-	// Namespace is the namespace of the hub's pods and directories, or empty for all.
-	Namespace string
-	// Queries writes the queries. The client adds the namespace to them.
-	Queries promql.Queries
 	// Timeout limits one query. It is sent to the server too.
 	Timeout   time.Duration
 	UserAgent string
@@ -81,19 +75,13 @@ func New(o Options) (*Client, error) {
 		return nil, err
 	}
 	return &Client{
-		api: v1.NewAPI(checked{asked}), address: o.URL.String(), namespace: o.Namespace, queries: o.Queries, timeout: o.Timeout,
+		api: v1.NewAPI(checked{asked}), address: o.URL.String(), timeout: o.Timeout,
 		proxy: remote.ProxyAddress(o.HTTP.Proxy(), o.URL),
 	}, nil
 }
 
-// Read queries the current usage of a resource. Its error is an *Error.
-func (c *Client) Read(ctx context.Context, resource metrics.Resource) (*Answer, error) {
-	// Join finds the users, so Prometheus doesn't need the memberships.
-	queries := c.ofNamespace()
-	query, name := queries.ByOwner(resource), model.LabelName(promql.Owner)
-	if resource == metrics.HomeDir {
-		query, name = queries.Directories(), promql.Directory
-	}
+// Query evaluates a query now. Its error is an *Error.
+func (c *Client) Query(ctx context.Context, query string) (model.Vector, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	ctx, sent := withSecrets(ctx)
@@ -105,23 +93,32 @@ func (c *Client) Read(ctx context.Context, resource metrics.Resource) (*Answer, 
 	if !ok {
 		return nil, c.malformed("it is no vector")
 	}
-	values := make(map[string]float64, len(vector))
 	for _, sample := range vector {
 		if sample.Histogram != nil || sample.Timestamp == 0 {
 			return nil, c.malformed("a sample has no value")
 		}
-		values[string(sample.Metric[name])] += float64(sample.Value)
 	}
-	return newAnswer(resource, values), nil
+	return vector, nil
 }
 
-// ofNamespace returns the queries for the client's namespace.
-func (c *Client) ofNamespace() promql.Queries {
-	queries := c.queries
-	if c.namespace != "" {
-		queries.Hubs = append(slices.Clone(queries.Hubs), promql.Is(metrics.LabelNamespace, c.namespace))
+// LabelValues returns the sorted values, without the empty one, that a label has had since a time in series of any of
+// the selectors. Its error is an *Error.
+func (c *Client) LabelValues(ctx context.Context, label string, selectors []string, since time.Time) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	ctx, sent := withSecrets(ctx)
+	values, warnings, _, err := c.api.LabelValues(ctx, label, selectors, since, time.Now())
+	if err := c.failure(err, warnings, sent); err != nil {
+		return nil, err
 	}
-	return queries
+	names := make([]string, 0, len(values))
+	for _, value := range values {
+		if value != "" {
+			names = append(names, string(value))
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // failure returns an *Error for a failed request, and also for an answer with warnings:

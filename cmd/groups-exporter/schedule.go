@@ -1,0 +1,70 @@
+package main
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/groups-exporter/groups-exporter/internal/exporter"
+)
+
+// scheduleOptions are the flags of serve that say how often it polls, and how long it publishes
+// the last good answer.
+type scheduleOptions struct {
+	hub, usage, homeDirs time.Duration
+	maxStaleness         time.Duration
+}
+
+const (
+	defaultRefreshInterval = 5 * time.Minute
+	demoRefreshInterval    = 15 * time.Second
+	defaultUsageInterval   = time.Minute
+	defaultHomeDirInterval = time.Hour
+	// sourcesInterval is how often serve looks up which series Prometheus has.
+	sourcesInterval = 10 * time.Minute
+	// defaultStaleness is the minimum. It is three intervals if that is longer.
+	defaultStaleness = time.Hour
+)
+
+func (o *scheduleOptions) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.Var(duration{&o.hub}, "refresh-interval", "how often the hub is asked, a tenth more or less; a refresh may take as long (default 5m; 15s with --demo)")
+	flags.Var(duration{&o.maxStaleness}, "max-staleness", "how long the last good answer is published when asking fails (default 1h, or three intervals if that is more)")
+	flags.Var(duration{&o.usage}, "usage-interval", "how often Prometheus is queried for the usage of pods (default 1m)")
+	flags.Var(duration{&o.homeDirs}, "usage-home-dir-interval", "how often Prometheus is queried for the sizes of home directories (default 1h)")
+}
+
+// complete fills in the defaults. It refuses the flags for usage if no Prometheus is queried.
+func (o *scheduleOptions) complete(demo, withUsage bool) error {
+	for _, flag := range []struct {
+		name     string
+		interval time.Duration
+	}{{"--usage-interval", o.usage}, {"--usage-home-dir-interval", o.homeDirs}} {
+		if flag.interval != 0 && !withUsage {
+			return usagef("%s needs --prometheus-url", flag.name)
+		}
+	}
+	if demo {
+		o.hub = cmp.Or(o.hub, demoRefreshInterval)
+	}
+	o.hub = cmp.Or(o.hub, defaultRefreshInterval)
+	if withUsage {
+		o.usage = cmp.Or(o.usage, defaultUsageInterval)
+		o.homeDirs = cmp.Or(o.homeDirs, defaultHomeDirInterval)
+	}
+	for _, flag := range []struct {
+		name     string
+		interval time.Duration
+	}{{"--refresh-interval", o.hub}, {"--usage-interval", o.usage}, {"--usage-home-dir-interval", o.homeDirs}} {
+		if o.schedule(flag.interval).MaxStaleness < 2*flag.interval {
+			return usagef("--max-staleness has to be twice %s or more, or the metrics would come and go", flag.name)
+		}
+	}
+	return nil
+}
+
+// schedule returns the schedule of a source that is polled at an interval.
+func (o *scheduleOptions) schedule(interval time.Duration) exporter.Schedule {
+	return exporter.Schedule{Interval: interval, MaxStaleness: cmp.Or(o.maxStaleness, max(defaultStaleness, 3*interval))}
+}
