@@ -142,7 +142,7 @@ func TestDebianPackage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edited := strings.NewReplacer("http://127.0.0.1:8081/hub/api", h.api, `/token"`, `/token --web.listen-address `+address+`"`).Replace(string(settings))
+	edited := strings.Replace(string(settings), "http://127.0.0.1:8081\n", h.api+"\nGROUPS_EXPORTER_WEB_LISTEN_ADDRESS="+address+"\n", 1)
 	d.write("/etc/default/groups-exporter", edited)
 	d.do("systemctl enable --now groups-exporter")
 	metrics("what the hub knows", `jupyterhub_user_group_info{.*usergroup="bio",username="ada"`)
@@ -173,7 +173,7 @@ func TestDebianPackage(t *testing.T) {
 	metrics("metrics after an upgrade", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
 
 	// What systemd can't mend it doesn't try again.
-	d.write("/etc/default/groups-exporter", `ARGS="--nonsense"`)
+	d.write("/etc/default/groups-exporter", `GROUPS_EXPORTER_REFRESH_INTERVAL=soon`)
 	d.do("systemctl restart groups-exporter")
 	d.process.until("the service fails", 10*time.Second, func() error {
 		if state, _ := d.try("systemctl show --property=ActiveState,ExecMainStatus,NRestarts groups-exporter"); state != "NRestarts=0\nExecMainStatus=2\nActiveState=failed" {

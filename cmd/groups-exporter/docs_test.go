@@ -70,7 +70,9 @@ func variablesRead(t *testing.T, root string) []string {
 				}
 				literal, ok := call.Args[0].(*ast.BasicLit)
 				if !ok {
-					t.Errorf("%s: the name of a variable that isn't a constant", name)
+					if filepath.Base(name) != "environment.go" { // whose names are those of serve's flags
+						t.Errorf("%s: the name of a variable that isn't a constant", name)
+					}
 					return true
 				}
 				variable, err := strconv.Unquote(literal.Value)

@@ -103,7 +103,11 @@ func completeFromHub(cmd *cobra.Command, getenv func(string) string, o *hubOptio
 	complete := func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
 		defer cancel()
-		if err := o.complete(getenv); err != nil {
+		err := setFlags(cmd.Flags(), flagsOfServe(cmd), getenv)
+		if err == nil {
+			err = o.complete(getenv)
+		}
+		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		snapshot, _, err := o.snapshot(ctx)

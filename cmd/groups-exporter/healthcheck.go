@@ -1,43 +1,52 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/remote"
+	"github.com/groups-exporter/groups-exporter/internal/webconfig"
 )
 
 type healthcheckOptions struct {
 	url     string
 	timeout time.Duration
-	tls     *serviceTLS // our certificate, nil for none
+	tls     *serviceTLS // of the exporter, and our own certificate; nil for none
 }
 
 func (o *healthcheckOptions) addFlags(cmd *cobra.Command) {
 	o.timeout = 5 * time.Second
-	cmd.Flags().StringVar(&o.url, "url", "", "`URL` of the exporter's /-/healthy or /-/ready (else at the port of $JUPYTERHUB_SERVICE_URL, else \"http://127.0.0.1"+defaultListenAddress+"/-/healthy\")")
+	cmd.Flags().StringVar(&o.url, "url", "", "`URL` of the exporter's /-/healthy or /-/ready (else at the address of $GROUPS_EXPORTER_WEB_LISTEN_ADDRESS or $JUPYTERHUB_SERVICE_URL, else \"http://127.0.0.1"+defaultListenAddress+"/-/healthy\")")
 	cmd.Flags().Var(duration{&o.timeout}, "timeout", "how long the answer may take")
 }
 
 func (o *healthcheckOptions) complete(ctx context.Context, getenv func(string) string) error {
 	if o.url == "" {
-		address := cmp.Or(serviceAddress(getenv("JUPYTERHUB_SERVICE_URL")), defaultListenAddress)
-		host, port, _ := net.SplitHostPort(address) // serviceAddress has seen to the port
+		// Where and how serve listens in the same environment.
+		web := webOptions{
+			listenAddress: getenv("GROUPS_EXPORTER_WEB_LISTEN_ADDRESS"), configFile: getenv("GROUPS_EXPORTER_WEB_CONFIG_FILE"),
+			telemetryPath: defaultTelemetryPath,
+		}
+		if err := web.complete(getenv); err != nil {
+			return err
+		}
+		host, port, _ := net.SplitHostPort(web.listenAddress) // complete has checked both
+		number, _ := net.LookupPort("tcp", port)
 		if len(localAddresses(ctx, host)) == 0 {
 			host = "127.0.0.1"
 		}
 		scheme := "http://"
-		if o.tls = serviceTLSOf(getenv); o.tls != nil {
+		if o.tls = web.tls; o.tls != nil || web.demands(webconfig.TLS) {
 			scheme = "https://"
 		}
-		o.url = scheme + net.JoinHostPort(host, port) + "/-/healthy"
+		o.url = scheme + net.JoinHostPort(host, strconv.Itoa(number)) + "/-/healthy"
 	}
 	if _, err := remote.ParseURL(o.url); err != nil {
 		return usagef("--url is no address: %w", err)

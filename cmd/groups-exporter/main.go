@@ -47,25 +47,26 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends us at once
-	code := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
 // run is the program: what it is given is all that it sees of the world, but for
 // files and the network. It returns the exit code.
-func run(ctx context.Context, args []string, getenv func(string) string, in io.Reader, out, errOut io.Writer) int {
+func run(ctx context.Context, args []string, getenv func(string) string, environ []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRootCommand(getenv)
 	// Once a command runs, what is wrong is no longer the command line.
 	started := false
 	stopHearing := func() {}
 	defer func() { stopHearing() }()
-	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		started = true
 		if cmd.Name() != serveName { // which reloads on SIGHUP; others end, as their terminal does
 			ctx, stopHearing = signal.NotifyContext(ctx, syscall.SIGHUP)
 			cmd.SetContext(ctx)
 		}
+		return useEnvironment(cmd, getenv, environ)
 	}
 	root.SetArgs(spreadAllowedGroups(args))
 	root.SetIn(in)
@@ -85,7 +86,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, in io.R
 	case err == nil:
 		return exitOK
 	case !started || errors.As(err, &usage):
-		say(errOut, err.Error(), usageHint(root, command, args))
+		say(errOut, err.Error(), cmp.Or(variableHint(command.Flags(), err), usageHint(root, command, args)))
 		return exitUsage
 	default:
 		say(errOut, err.Error(), hint(err))

@@ -48,8 +48,16 @@ func normalizeFlag(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 }
 
 func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
-	flags := cmd.Flags()
-	flags.Func("port", "", func(text string) error {
+	// add adds a hidden flag that says the same as one of serve's own. So the environment can't set that one.
+	add := func(name, own string, set func(string) error) {
+		flags := cmd.Flags()
+		flags.Func(name, "", func(text string) error {
+			flags.Lookup(own).Changed = flags.Changed(own) || text != ""
+			return set(text)
+		})
+		flags.Lookup(name).Hidden = true
+	}
+	add("port", "web.listen-address", func(text string) error {
 		port, err := strconv.ParseUint(text, 10, 16)
 		if err != nil {
 			return errors.New("it must be a port")
@@ -57,7 +65,7 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 		o.web.listenAddress = fmt.Sprintf(":%d", port)
 		return nil
 	})
-	flags.Func("double-count", "", func(text string) error {
+	add("double-count", "multi-group", func(text string) error {
 		switch strings.ToLower(text) {
 		case "true":
 			o.hub.rules.MultiGroup = membership.Both
@@ -68,18 +76,15 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 		}
 		return nil
 	})
-	flags.Func("hub-api-token", "", func(text string) error {
+	add("hub-api-token", "hub-token-file", func(text string) error {
 		p.tokenOnLine = true
 		o.hub.token = hub.NewToken(text)
 		return nil
 	})
-	flags.StringVar(&p.prometheusHost, "prometheus-host", "", "")
-	flags.StringVar(&p.prometheusPort, "prometheus-port", "", "")
-	flags.Var(duration{&p.usageInterval}, "update-metrics-interval", "")
-	flags.Var(duration{&p.homeDirInterval}, "update-dirsize-interval", "")
-	for _, name := range []string{"port", "double-count", "hub-api-token", "prometheus-host", "prometheus-port", "update-metrics-interval", "update-dirsize-interval"} {
-		flags.Lookup(name).Hidden = true
-	}
+	add("prometheus-host", "prometheus-url", func(text string) error { p.prometheusHost = text; return nil })
+	add("prometheus-port", "prometheus-url", func(text string) error { p.prometheusPort = text; return nil })
+	add("update-metrics-interval", "usage-interval", duration{&p.usageInterval}.Set)
+	add("update-dirsize-interval", "usage-home-dir-interval", duration{&p.homeDirInterval}.Set)
 }
 
 // complete fills in what serve's own flags leave open.

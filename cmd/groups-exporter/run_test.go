@@ -72,7 +72,7 @@ func TestEveryCommandNoticesThatItsOutputFails(t *testing.T) {
 			{syscall.ENOSPC, exitWorld, "groups-exporter: write /dev/stdout: no space left on device\n"},
 		} {
 			var errOut bytes.Buffer
-			code := run(t.Context(), args, environment, strings.NewReader("ada\n"), failingOutput{c.err}, &errOut)
+			code := run(t.Context(), args, environment, nil, strings.NewReader("ada\n"), failingOutput{c.err}, &errOut)
 			if code != c.code || errOut.String() != c.want {
 				t.Errorf("%q, %v: exit code %d, error %q", args, c.err, code, &errOut)
 			}
@@ -102,7 +102,7 @@ func TestAStuckPipeCanBeInterrupted(t *testing.T) {
 		pipe := stuckPipe{make(chan struct{})}
 		go func() { <-pipe.entered; cancel() }()
 		var errOut bytes.Buffer
-		code := run(ctx, command, environment, strings.NewReader(""), pipe, &errOut)
+		code := run(ctx, command, environment, nil, strings.NewReader(""), pipe, &errOut)
 		if code != exitWorld || errOut.String() != "groups-exporter: interrupted\n" {
 			t.Errorf("%s: exit code %d, error %q", command, code, &errOut)
 		}
@@ -134,7 +134,8 @@ func TestSpreadAllowedGroups(t *testing.T) {
 	}
 }
 
-// What is not said by a flag comes from the environment, then from the defaults.
+// A flag is stronger than its own variable, that is stronger than the hub's variables, and those are stronger than
+// the defaults.
 func TestServeOptions(t *testing.T) {
 	for _, c := range []struct {
 		what, args, environment string
@@ -176,6 +177,23 @@ func TestServeOptions(t *testing.T) {
 		{"ours are stronger", "--prometheus-url https://p/x --usage-interval 30s --prometheus_host h --update_metrics_interval 15", "", func(o serveOptions) bool {
 			return o.usage.prometheus.address == "https://p/x" && o.schedules.usage == 30*time.Second && o.schedules.homeDirs == time.Hour
 		}},
+		{"variables of flags are stronger than the hub's", "", "GROUPS_EXPORTER_WEB_LISTEN_ADDRESS=:1 GROUPS_EXPORTER_WEB_ROUTE_PREFIX=/p GROUPS_EXPORTER_NAMESPACE=n GROUPS_EXPORTER_HUB_URL=http://h GROUPS_EXPORTER_METRICS_PREFIX=p " +
+			"JUPYTERHUB_SERVICE_URL=http://h:2 JUPYTERHUB_SERVICE_PREFIX=/q NAMESPACE=m JUPYTERHUB_METRICS_PREFIX=q", func(o serveOptions) bool {
+			return o.web.listenAddress == ":1" && o.web.routePrefix == "/p" && o.hub.namespace == "n" && o.hub.api.Host == "h" && o.publish.prefix.value == "p" && o.web.auth == authHub
+		}},
+		{"flags are stronger than their variables, whatever those say", "--refresh-interval 1m --namespace n --allow-group a --with share --web.enable-pprof=false --max-series 7",
+			"GROUPS_EXPORTER_REFRESH_INTERVAL=soon GROUPS_EXPORTER_NAMESPACE=m GROUPS_EXPORTER_ALLOW_GROUP=b GROUPS_EXPORTER_WITH=activity GROUPS_EXPORTER_WEB_ENABLE_PPROF=true GROUPS_EXPORTER_MAX_SERIES=x", func(o serveOptions) bool {
+				return o.interval == time.Minute && o.hub.namespace == "n" && slices.Equal(o.hub.rules.Allow, []string{"a"}) && slices.Equal(o.publish.with, []extra{withShare}) && !o.web.pprof && o.publish.maxSeries == 7
+			}},
+		{"so are the Python exporter's", "--port 9 --double_count true --hub_api_token t2 --prometheus_host h --prometheus_port 80 --update_metrics_interval 15 --update_dirsize_interval 7200 --allowed_groups=a --update_info_interval 60",
+			"GROUPS_EXPORTER_WEB_LISTEN_ADDRESS=:1 GROUPS_EXPORTER_MULTI_GROUP=each GROUPS_EXPORTER_HUB_TOKEN_FILE=/nonexistent GROUPS_EXPORTER_PROMETHEUS_URL=http://p GROUPS_EXPORTER_USAGE_INTERVAL=30s GROUPS_EXPORTER_USAGE_HOME_DIR_INTERVAL=3h GROUPS_EXPORTER_ALLOW_GROUP=b GROUPS_EXPORTER_REFRESH_INTERVAL=2m", func(o serveOptions) bool {
+				return o.web.listenAddress == ":9" && o.hub.rules.MultiGroup == membership.Both && o.hub.token.Reveal() == "t2" && o.usage.prometheus.address == "http://h:80" &&
+					o.usage.interval == 15*time.Second && o.usage.homeDirInterval == 2*time.Hour && slices.Equal(o.hub.rules.Allow, []string{"a"}) && o.interval == time.Minute
+			}},
+		{"but not where its chart renders them unset", "--prometheus_host= --prometheus_port=", "GROUPS_EXPORTER_PROMETHEUS_URL=http://p", func(o serveOptions) bool { return o.usage.prometheus.address == "http://p" }},
+		{"the Python exporter's have no variables", "", "GROUPS_EXPORTER_PORT=tcp://10.0.0.1:8100 GROUPS_EXPORTER_HUB_API_TOKEN=t2 GROUPS_EXPORTER_PROMETHEUS_PORT=tcp://10.0.0.1:9090 GROUPS_EXPORTER_PROMETHEUS_HOST=h GROUPS_EXPORTER_DOUBLE_COUNT=true", func(o serveOptions) bool {
+			return o.web.listenAddress == ":8100" && o.hub.token.Reveal() == "t" && o.usage.client == nil && o.hub.rules.MultiGroup == membership.Each
+		}},
 		{"the token's flag of the Python exporter", "--hub_api_token t2", "", func(o serveOptions) bool { return o.hub.token.Reveal() == "t2" && o.python.tokenOnLine }},
 	} {
 		t.Run(c.what, func(t *testing.T) {
@@ -191,7 +209,11 @@ func TestServeOptions(t *testing.T) {
 			if err := cmd.ParseFlags(strings.Fields(c.args)); err != nil {
 				t.Fatal(err)
 			}
-			if err := o.complete(func(name string) string { return environment[name] }); err != nil {
+			getenv := func(name string) string { return environment[name] }
+			if err := setFlags(cmd.Flags(), cmd.Flags(), getenv); err != nil {
+				t.Fatal(err)
+			}
+			if err := o.complete(getenv); err != nil {
 				t.Fatal(err)
 			}
 			if !c.want(o) {

@@ -129,6 +129,9 @@ publishes memory, CPU, the requests for both, and the size of home directories
 by group. Where the Prometheus can load rules, 'groups-exporter rules' is the
 better way.
 
+A flag that isn't given is taken from the environment, if it is set there:
+GROUPS_EXPORTER_WEB_LISTEN_ADDRESS sets --web.listen-address, and so on.
+
 ` + exitCodes + `
 A stop by SIGINT or SIGTERM is 0.`,
 		Example: `  # try it without a hub

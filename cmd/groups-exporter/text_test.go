@@ -53,7 +53,7 @@ func hostileHub(t *testing.T) func(string) string {
 func stdoutOf(t *testing.T, environment func(string) string, args ...string) string {
 	t.Helper()
 	var out, errOut bytes.Buffer
-	if code := run(t.Context(), args, environment, strings.NewReader(""), &out, &errOut); code != exitOK {
+	if code := run(t.Context(), args, environment, nil, strings.NewReader(""), &out, &errOut); code != exitOK {
 		t.Fatalf("%q: exit code %d, error %q", args, code, &errOut)
 	}
 	return out.String()
@@ -86,7 +86,7 @@ func TestWhatIsPrintedIsVisible(t *testing.T) {
 			}
 		}
 		var errOut bytes.Buffer
-		if code := run(t.Context(), []string{"groups", name}, environment, nil, io.Discard, &errOut); code != exitUsage {
+		if code := run(t.Context(), []string{"groups", name}, environment, nil, nil, io.Discard, &errOut); code != exitUsage {
 			t.Errorf("groups %q: exit code %d", name, code)
 		}
 		if r, wrong := wrongIn(errOut.String()); wrong {
