@@ -135,7 +135,8 @@ func TestRulesPageShowsRules(t *testing.T) {
 	}
 }
 
-// The series of the pages' example: Ada runs two servers, Bob one. A second exporter tells the same.
+// The series of the pages' example: Ada runs two servers, Bob one, and what they use is what they request and store. A second
+// exporter tells the same.
 const pageSeries = `
 - {series: 'container_memory_working_set_bytes{name="a",namespace="prod",pod="jupyter-ada"}', values: '100x5'}
 - {series: 'container_memory_working_set_bytes{name="b",namespace="prod",pod="jupyter-ada--gpu"}', values: '20x5'}
@@ -143,8 +144,13 @@ const pageSeries = `
 - {series: 'kube_pod_annotations{namespace="prod",pod="jupyter-ada",annotation_hub_jupyter_org_username="ada",uid="1"}', values: '1x5'}
 - {series: 'kube_pod_annotations{namespace="prod",pod="jupyter-ada--gpu",annotation_hub_jupyter_org_username="ada",uid="2"}', values: '1x5'}
 - {series: 'kube_pod_annotations{namespace="prod",pod="jupyter-bob",annotation_hub_jupyter_org_username="bob",uid="3"}', values: '1x5'}
-- {series: 'jupyterhub_user_group_info{instance="x",namespace="prod",usergroup="bio",username="bob"}', values: '1x5'}
-- {series: 'jupyterhub_user_group_info{instance="y",namespace="prod",usergroup="bio",username="bob"}', values: '1x5'}`
+- {series: 'jupyterhub_user_group_info{instance="x",namespace="prod",usergroup="bio",username="bob",username_escaped="bob",username_safe="bob"}', values: '1x5'}
+- {series: 'jupyterhub_user_group_info{instance="y",namespace="prod",usergroup="bio",username="bob",username_escaped="bob",username_safe="bob"}', values: '1x5'}
+- {series: 'kube_pod_container_resource_requests{namespace="prod",pod="jupyter-ada",container="notebook",resource="memory"}', values: '100x5'}
+- {series: 'kube_pod_container_resource_requests{namespace="prod",pod="jupyter-ada--gpu",container="notebook",resource="memory"}', values: '20x5'}
+- {series: 'kube_pod_container_resource_requests{namespace="prod",pod="jupyter-bob",container="notebook",resource="memory"}', values: '7x5'}
+- {series: 'dirsize_total_size_bytes{namespace="prod",directory="ada"}', values: '120x5'}
+- {series: 'dirsize_total_size_bytes{namespace="prod",directory="bob"}', values: '7x5'}`
 
 // A user in several groups: one query works where all of them have one series, the other always. Prometheus refuses
 // the first in the words that the page quotes.
@@ -206,7 +212,7 @@ func evaluate(t *testing.T, query string, groups []string, want map[string]int) 
 	series.WriteString(pageSeries)
 	for _, group := range groups {
 		for _, exporter := range []string{"x", "y"} {
-			fmt.Fprintf(&series, "\n- {series: 'jupyterhub_user_group_info{instance=%q,namespace=\"prod\",usergroup=%q,username=\"ada\"}', values: '1x5'}",
+			fmt.Fprintf(&series, "\n- {series: 'jupyterhub_user_group_info{instance=%q,namespace=\"prod\",usergroup=%q,username=\"ada\",username_escaped=\"ada\",username_safe=\"ada\"}', values: '1x5'}",
 				exporter, group)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 // else here, as hidden flags. normalizeFlag knows those that have another name only.
 type pythonOptions struct {
 	tokenOnLine bool
+	zeros       []string // the flags whose interval isn't more than 0
 	// Of the Prometheus that is asked for usage; there was no way not to ask one.
 	prometheusHost, prometheusPort string
 	usageInterval, homeDirInterval time.Duration
@@ -33,8 +35,10 @@ func normalizeFlag(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	switch name {
 	case "allowed-groups":
 		name = "allow-group"
-	case "update-info-interval":
-		name = "refresh-interval"
+	case "update-exporter-interval": // in its first release
+		name = "update-info-interval"
+	case "api-token":
+		name = "hub-api-token"
 	case "hub-service-prefix":
 		name = "web.route-prefix"
 	case "jupyterhub-namespace":
@@ -76,6 +80,14 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 		}
 		return nil
 	})
+	add("default-group", "multi-group", func(text string) error {
+		if text == "" {
+			return errors.New("it must be a name")
+		}
+		o.hub.rules.MultiGroup, o.hub.rules.MultipleName = membership.Multiple, text
+		cmd.Flags().Lookup("multiple-name").Changed = true
+		return nil
+	})
 	add("hub-api-token", "hub-token-file", func(text string) error {
 		p.tokenOnLine = true
 		o.hub.token = hub.NewToken(text)
@@ -83,8 +95,27 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 	})
 	add("prometheus-host", "prometheus-url", func(text string) error { p.prometheusHost = text; return nil })
 	add("prometheus-port", "prometheus-url", func(text string) error { p.prometheusPort = text; return nil })
-	add("update-metrics-interval", "usage-interval", duration{&p.usageInterval}.Set)
-	add("update-dirsize-interval", "usage-home-dir-interval", duration{&p.homeDirInterval}.Set)
+	for _, flag := range []struct {
+		name, ours string
+		interval   *time.Duration
+	}{
+		{"update-info-interval", "refresh-interval", &o.schedules.hub},
+		{"update-metrics-interval", "usage-interval", &p.usageInterval},
+		{"update-dirsize-interval", "usage-home-dir-interval", &p.homeDirInterval},
+	} {
+		add(flag.name, flag.ours, func(text string) error { return p.setInterval(flag.name, flag.interval, text) })
+	}
+}
+
+// setInterval sets an interval. The Python exporter also runs with 0 or less, but then it asks
+// the hub without a pause, and Prometheus refuses each query. Here the default applies.
+func (p *pythonOptions) setInterval(name string, interval *time.Duration, text string) error {
+	p.zeros = slices.DeleteFunc(p.zeros, func(zero string) bool { return zero == name })
+	if seconds, err := strconv.Atoi(text); err == nil && seconds <= 0 {
+		*interval, p.zeros = 0, append(p.zeros, name)
+		return nil
+	}
+	return duration{interval}.Set(text)
 }
 
 // complete fills in what serve's own flags leave open.
@@ -129,6 +160,9 @@ func (p *pythonOptions) warnings() []string {
 	}
 	if p.usageInterval+p.homeDirInterval > 0 {
 		warnings = append(warnings, "usage by group is not published: there is no --prometheus_host, and no --prometheus-url")
+	}
+	for _, name := range p.zeros {
+		warnings = append(warnings, "--"+strings.ReplaceAll(name, "-", "_")+" is not more than 0: the default applies")
 	}
 	return warnings
 }

@@ -183,16 +183,16 @@ func TestServeOptions(t *testing.T) {
 		}},
 		{"flags are stronger than their variables, whatever those say", "--refresh-interval 1m --namespace n --allow-group a --with share --web.enable-pprof=false --max-series 7",
 			"GROUPS_EXPORTER_REFRESH_INTERVAL=soon GROUPS_EXPORTER_NAMESPACE=m GROUPS_EXPORTER_ALLOW_GROUP=b GROUPS_EXPORTER_WITH=activity GROUPS_EXPORTER_WEB_ENABLE_PPROF=true GROUPS_EXPORTER_MAX_SERIES=x", func(o serveOptions) bool {
-				return o.interval == time.Minute && o.hub.namespace == "n" && slices.Equal(o.hub.rules.Allow, []string{"a"}) && slices.Equal(o.publish.with, []extra{withShare}) && !o.web.pprof && o.publish.maxSeries == 7
+				return o.schedules.hub == time.Minute && o.hub.namespace == "n" && slices.Equal(o.hub.rules.Allow, []string{"a"}) && slices.Equal(o.publish.with, []extra{withShare}) && !o.web.pprof && o.publish.maxSeries == 7
 			}},
 		{"so are the Python exporter's", "--port 9 --double_count true --hub_api_token t2 --prometheus_host h --prometheus_port 80 --update_metrics_interval 15 --update_dirsize_interval 7200 --allowed_groups=a --update_info_interval 60",
 			"GROUPS_EXPORTER_WEB_LISTEN_ADDRESS=:1 GROUPS_EXPORTER_MULTI_GROUP=each GROUPS_EXPORTER_HUB_TOKEN_FILE=/nonexistent GROUPS_EXPORTER_PROMETHEUS_URL=http://p GROUPS_EXPORTER_USAGE_INTERVAL=30s GROUPS_EXPORTER_USAGE_HOME_DIR_INTERVAL=3h GROUPS_EXPORTER_ALLOW_GROUP=b GROUPS_EXPORTER_REFRESH_INTERVAL=2m", func(o serveOptions) bool {
 				return o.web.listenAddress == ":9" && o.hub.rules.MultiGroup == membership.Both && o.hub.token.Reveal() == "t2" && o.usage.prometheus.address == "http://h:80" &&
-					o.usage.interval == 15*time.Second && o.usage.homeDirInterval == 2*time.Hour && slices.Equal(o.hub.rules.Allow, []string{"a"}) && o.interval == time.Minute
+					o.schedules.usage == 15*time.Second && o.schedules.homeDirs == 2*time.Hour && slices.Equal(o.hub.rules.Allow, []string{"a"}) && o.schedules.hub == time.Minute
 			}},
 		{"but not where its chart renders them unset", "--prometheus_host= --prometheus_port=", "GROUPS_EXPORTER_PROMETHEUS_URL=http://p", func(o serveOptions) bool { return o.usage.prometheus.address == "http://p" }},
 		{"the Python exporter's have no variables", "", "GROUPS_EXPORTER_PORT=tcp://10.0.0.1:8100 GROUPS_EXPORTER_HUB_API_TOKEN=t2 GROUPS_EXPORTER_PROMETHEUS_PORT=tcp://10.0.0.1:9090 GROUPS_EXPORTER_PROMETHEUS_HOST=h GROUPS_EXPORTER_DOUBLE_COUNT=true", func(o serveOptions) bool {
-			return o.web.listenAddress == ":8100" && o.hub.token.Reveal() == "t" && o.usage.client == nil && o.hub.rules.MultiGroup == membership.Each
+			return o.web.listenAddress == ":8100" && o.hub.token.Reveal() == "t" && o.usage.reader == nil && o.hub.rules.MultiGroup == membership.Each
 		}},
 		{"the token's flag of the Python exporter", "--hub_api_token t2", "", func(o serveOptions) bool { return o.hub.token.Reveal() == "t2" && o.python.tokenOnLine }},
 	} {

@@ -1,0 +1,58 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What other projects ask of the memberships, with each --multi-group: the table of the page for those who come from the
+// Python exporter. Ada is in two groups.
+func TestReaders(t *testing.T) {
+	t.Parallel()
+	const migratePage = "../docs/how-to/migrate.md"
+	page, err := os.ReadFile(migratePage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	each, multiple, both := []string{"bio", "chem"}, []string{"multiple"}, []string{"bio", "chem", "multiple"}
+	full := map[string]int{"bio": 127, "chem": 120}
+	without := map[string]int{"bio": 7}
+	inMultiple := map[string]int{"bio": 7, "multiple": 120}
+	inOther := map[string]int{"bio": 7, "other": 120}
+	const fails = "found duplicate series"
+	if !strings.Contains(string(page), "`"+fails) {
+		t.Errorf("%s doesn't quote %q", migratePage, fails)
+	}
+	for _, test := range []struct {
+		query                       string
+		each, multiple, both, other map[string]int // nil where the query fails
+	}{
+		{"grafana-dashboards-memory", full, without, full, inOther},
+		{"grafana-dashboards-home", full, without, full, inOther},
+		{"usage-quotas", nil, inMultiple, nil, inOther},
+		{"python-exporter", nil, inMultiple, nil, inOther},
+	} {
+		text, err := os.ReadFile(filepath.Join("testdata/readers", test.query+".promql"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		query := strings.NewReplacer("$hub_name", ".*", "$user_group", ".*").Replace(string(text))
+		for _, mode := range []struct {
+			name   string
+			groups []string
+			want   map[string]int
+		}{
+			{"each", each, test.each}, {"multiple", multiple, test.multiple}, {"both", both, test.both},
+			{"multiple --multiple-name other", []string{"other"}, test.other},
+		} {
+			output, err := evaluate(t, query, mode.groups, mode.want)
+			if failed := strings.Contains(output, fails); failed != (mode.want == nil) || mode.want != nil && err != nil {
+				t.Errorf("%s with --multi-group %s: %v\n%s", test.query, mode.name, err, output)
+			}
+		}
+	}
+}
