@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/hub"
+	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
@@ -46,7 +47,8 @@ func (o *checkOptions) addFlags(cmd *cobra.Command) {
 	completeWords(cmd, "output", words(outputs))
 	o.prometheus.addFlags(cmd, "check the series that usage is made of, in")
 	o.hub.addFlags(cmd)
-	// Taken, so that serve's arguments work here, but they don't matter.
+	// Taken, so that serve's arguments work here, but they only choose the groups whose long
+	// names are reported.
 	for _, name := range []string{"require-whole-hub", "multi-group", "allow-group", "deny-group", "none-name", "multiple-name"} {
 		if err := cmd.Flags().MarkHidden(name); err != nil {
 			panic(err) // it was just added
@@ -244,8 +246,14 @@ func (o *checkOptions) report(found *hub.Inspection) *hubReport {
 			r.Role.Scopes = append(r.Role.Scopes, can.Needs...)
 		}
 	}
-	r.Warnings = r.warn()
+	r.Warnings = append(r.warn(), o.lengthWarnings(found)...)
 	return r
+}
+
+// lengthWarnings name users and groups with label values that some Prometheus refuse, as far
+// as the first page shows them.
+func (o *checkOptions) lengthWarnings(found *hub.Inspection) []string {
+	return new(publishOptions).lengthNotices(membership.New(o.namespace, found.First, o.hub.rules))
 }
 
 // warn says what an operator should know although it may work.

@@ -112,7 +112,7 @@ func (o *publishOptions) lengthNotices(snapshot *membership.Snapshot) []string {
 	options, text := o.metrics(), "the series of %s %s are left out: a label value would be over %d bytes (--max-label-length)"
 	if options.MaxLabelLength == 0 {
 		options.MaxLabelLength = azureLimit - 1
-		text = "%s %s: a label value is over %d bytes. If Prometheus has a label_value_length_limit, like the 1023 of Azure's, it may store no series at all: --max-label-length leaves these out"
+		text = "%s %s: a label value is over %d bytes. If Prometheus has a label_value_length_limit, like the 1023 of Azure's, it may store no series at all: --max-label-length of serve and dump leaves these out"
 	}
 	users, groups := metrics.TooLong(options, snapshot)
 	var notices []string

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
@@ -20,6 +21,8 @@ type Inspection struct {
 	Users, Groups *int
 	// Alone is the number of users on the first page, if that shows that none of them is in a group.
 	Alone int
+	// First has the users on the first page and their groups. It is empty if the token may not list users.
+	First *membership.Listing
 }
 
 // Inspect finds out what the token may do, without reading whole lists. Any error is an *Error, or the
@@ -46,7 +49,10 @@ func (c *Client) Inspect(ctx context.Context) (*Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &Inspection{Version: found.Version, Kind: self.Kind, Name: self.Name, Scopes: self.Scopes}
+	i := &Inspection{
+		Version: found.Version, Kind: self.Kind, Name: self.Name, Scopes: self.Scopes,
+		First: &membership.Listing{},
+	}
 	if !i.HasPages() {
 		return i, nil
 	}
@@ -59,6 +65,9 @@ func (c *Client) Inspect(ctx context.Context) (*Inspection, error) {
 		i.Users, i.Alone = &users.Pagination.Total, len(users.Items)
 		if slices.ContainsFunc(users.Items, func(u item) bool { return !u.Groups.present || len(u.Groups.value) > 0 }) {
 			i.Alone = 0
+		}
+		for _, u := range users.Items {
+			i.First.Add(membership.User{Name: u.Name, Groups: u.Groups.value})
 		}
 		limit = 1 // only the number of groups matters, and a group comes with all its members
 	}

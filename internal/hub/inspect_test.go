@@ -8,9 +8,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/groups-exporter/groups-exporter/internal/fakehub"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
+	"github.com/groups-exporter/groups-exporter/internal/membership"
 )
 
 func inspect(t *testing.T, c *hub.Client) *hub.Inspection {
@@ -31,8 +33,12 @@ func TestInspectAsksFourThingsAtMost(t *testing.T) {
 		Scopes:    []string{"list:groups", "list:users", "read:groups:name", "read:users:groups", "read:users:name"},
 		PageLimit: 200, Users: new(3000), Groups: new(7),
 	}
-	if diff := cmp.Diff(want, i); diff != "" {
+	if diff := cmp.Diff(want, i, cmpopts.IgnoreFields(hub.Inspection{}, "First")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+	first := membership.New("", i.First, membership.Rules{})
+	if first.Len() != 200 || first.Memberships() != 200 || len(first.Groups()) != 7 {
+		t.Errorf("the first page has %d users, %d memberships and %d groups, want 200, 200 and 7", first.Len(), first.Memberships(), len(first.Groups()))
 	}
 	if i.Requests() != 17 {
 		t.Errorf("a refresh takes %d requests, want 17", i.Requests())
@@ -115,7 +121,7 @@ func TestInspectAnOldHub(t *testing.T) {
 		_, _ = w.Write([]byte(answer))
 		return true
 	}
-	if diff := cmp.Diff(&hub.Inspection{Version: "1.5.1", Kind: "service", Name: "exporter"}, inspect(t, start(t, fake))); diff != "" {
+	if diff := cmp.Diff(&hub.Inspection{Version: "1.5.1", Kind: "service", Name: "exporter"}, inspect(t, start(t, fake)), cmpopts.IgnoreFields(hub.Inspection{}, "First")); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"/hub/api/", "/hub/api/user"}, fake.Requests()); diff != "" {
