@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Values["hub"] = new(*fakehub.Hub)
+			env.Values["asked"] = make(chan struct{}, 1)
 			_, port, err := net.SplitHostPort(address)
 			env.Setenv("ADDR", address)
 			env.Setenv("PORT", port)
@@ -59,6 +60,8 @@ func TestScripts(t *testing.T) {
 			"grant":      grant,
 			"users":      changeUsers,
 			"away":       away,
+			"silent":     silent,
+			"asked":      asked,
 			"fetch":      fetch,
 			"many":       many,
 		},
@@ -225,6 +228,27 @@ func away(ts *testscript.TestScript, _ bool, args []string) {
 		return err == nil
 	}
 	serve(ts, h)
+}
+
+// silent starts a hub that never answers: silent.
+func silent(ts *testscript.TestScript, _ bool, _ []string) {
+	requested := ts.Value("asked").(chan struct{})
+	serve(ts, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case requested <- struct{}{}:
+		default:
+		}
+		<-r.Context().Done()
+	}))
+}
+
+// asked waits until the silent hub gets a request: asked.
+func asked(ts *testscript.TestScript, _ bool, _ []string) {
+	select {
+	case <-ts.Value("asked").(chan struct{}):
+	case <-time.After(time.Minute):
+		ts.Fatalf("no request to the silent hub in a minute")
+	}
 }
 
 // many writes a file of so many users: many N FILE.
