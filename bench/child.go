@@ -2,10 +2,10 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/ports"
 )
 
 // patience is how long anything may take: the Python exporter takes minutes.
@@ -126,9 +128,10 @@ func (c *child) resident() (now, peak int) {
 	return now, peak
 }
 
-// freeAddress is one that nothing listens on now.
-func freeAddress() string {
-	listener := must(net.Listen("tcp", "127.0.0.1:0"))
-	defer listener.Close()
-	return listener.Addr().String()
+// reserved is an address on which only a child listens, until the benchmark ends.
+func (b *bench) reserved() string {
+	address, release, err := ports.Reserve()
+	check(err)
+	context.AfterFunc(b.ctx, release)
+	return address
 }

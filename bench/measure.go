@@ -127,7 +127,7 @@ func (b *bench) role(r role) *child {
 
 // exporter starts the program, which asks the hub at once, and then when it is told to.
 func (b *bench) exporter(hub *child, args ...string) *child {
-	address := freeAddress()
+	address := b.reserved()
 	c := b.launch([]string{"JUPYTERHUB_API_TOKEN=" + token}, b.program, append([]string{"serve", "--hub-url", "http://" + hub.address,
 		"--namespace", namespace, "--web.listen-address", address, "--refresh-interval", "24h", "--max-staleness", "72h", "--web.enable-lifecycle"}, args...)...)
 	c.address = address
@@ -137,7 +137,7 @@ func (b *bench) exporter(hub *child, args ...string) *child {
 // pythonExporter starts the Python exporter, which asks the hub once, and no Prometheus.
 func (b *bench) pythonExporter(hub *child) *child {
 	const never = "1000000" // seconds
-	address := freeAddress()
+	address := b.reserved()
 	_, port, _ := strings.Cut(address, ":")
 	c := b.launch(nil, b.python, "-m", "jupyterhub_groups_exporter.app", "--port", port,
 		"--hub_url", "http://"+hub.address, "--hub_api_token", token, "--jupyterhub_namespace", namespace, "--log_level", "WARNING",

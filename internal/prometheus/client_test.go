@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/common/config"
 
+	"github.com/groups-exporter/groups-exporter/internal/ports"
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
@@ -142,7 +143,7 @@ func TestReadFails(t *testing.T) {
 		}, prometheus.Timeout, "doesn't answer in time"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			timeout := 10 * time.Second
+			timeout := time.Hour
 			if strings.HasPrefix(c.what, "stalled") {
 				timeout = 100 * time.Millisecond
 			}
@@ -165,15 +166,19 @@ func TestReadFails(t *testing.T) {
 }
 
 func TestReadOfNobody(t *testing.T) {
-	server := httptest.NewServer(http.NotFoundHandler())
-	server.Close()
-	_, err := reader(t, server.URL, time.Minute).Read(t.Context(), usage.Memory)
-	if want := "the Prometheus at " + server.URL + " can't be reached: connection refused"; err == nil || err.Error() != want {
+	address, release, err := ports.Reserve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	nobody := reader(t, "http://"+address, time.Hour)
+	_, err = nobody.Read(t.Context(), usage.Memory)
+	if want := "the Prometheus at http://" + address + " can't be reached: connection refused"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err = reader(t, server.URL, time.Minute).Read(ctx, usage.Memory); !errors.Is(err, context.Canceled) {
+	if _, err = nobody.Read(ctx, usage.Memory); !errors.Is(err, context.Canceled) {
 		t.Errorf("after a stop: %v", err)
 	}
 }
