@@ -67,7 +67,7 @@ func TestAnInterruptedWriteToASlowDiskLeavesNothing(t *testing.T) {
 		_, err := io.WriteString(w, "new")
 		cancel()
 		still := untouched()
-		for deadline := time.Now().Add(10 * time.Second); still != nil && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); still != nil && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			still = untouched()
 		}
 		if still != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/groups-exporter/groups-exporter/internal/fakehub"
+	"github.com/groups-exporter/groups-exporter/internal/ports"
 )
 
 // update makes the tests write what they would else compare with.
@@ -41,10 +42,11 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			// Nothing of the machine's own hub, namespace or colour.
 			env.Vars = append(env.Vars, "TOKEN=s3cret-token", "JUPYTERHUB_API_TOKEN=s3cret-token", "NAMESPACE=hub")
-			address, err := freeAddress()
+			address, release, err := ports.Reserve()
 			if err != nil {
 				return err
 			}
+			env.Defer(release)
 			env.Values["hub"] = new(*fakehub.Hub)
 			env.Values["asked"] = make(chan struct{}, 1)
 			_, port, err := net.SplitHostPort(address)
@@ -63,6 +65,7 @@ func TestScripts(t *testing.T) {
 			"silent":     silent,
 			"asked":      asked,
 			"fetch":      fetch,
+			"reach":      reach,
 			"many":       many,
 		},
 	})
@@ -264,9 +267,9 @@ func many(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
 }
 
-// fetch asks until an answer has the status, for some seconds, and keeps its
-// body: fetch [METHOD:]STATUS URL FILE [TEXT]. With TEXT it goes on until that is in
-// it, with !TEXT until it isn't. $AUTHORIZATION is sent along.
+// fetch asks until an answer has the status, and keeps its body: fetch
+// [METHOD:]STATUS URL FILE [TEXT]. With TEXT it goes on until that is in it, with
+// !TEXT until it isn't. $AUTHORIZATION is sent along.
 func fetch(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 3 {
 		ts.Fatalf("usage: fetch STATUS URL FILE [TEXT]")
@@ -275,23 +278,55 @@ func fetch(ts *testscript.TestScript, _ bool, args []string) {
 	if !ok {
 		method, want = http.MethodGet, args[0]
 	}
-	last := ""
-	for range 200 {
-		status, body, err := ask(method, args[1], ts.Getenv("AUTHORIZATION"))
-		switch {
-		case err != nil:
-			last = err.Error()
-		case strconv.Itoa(status) != want:
-			last = fmt.Sprint("status ", status)
-		case len(args) > 3 && strings.Contains(body, strings.TrimPrefix(args[3], "!")) == strings.HasPrefix(args[3], "!"):
-			last = fmt.Sprintf("not %q:\n%s", args[3], body)
-		default:
-			ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(body), 0o600))
+	askUntil(ts, method, want, args[1], args[2], func(body string) error {
+		if len(args) > 3 && strings.Contains(body, strings.TrimPrefix(args[3], "!")) == strings.HasPrefix(args[3], "!") {
+			return fmt.Errorf("not %q:\n%s", args[3], body)
+		}
+		return nil
+	})
+}
+
+// reach asks until a counter has reached a value, and keeps the page of metrics:
+// reach VALUE URL FILE SERIES.
+func reach(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 4 {
+		ts.Fatalf("usage: reach VALUE URL FILE SERIES")
+	}
+	want, err := strconv.ParseFloat(args[0], 64)
+	ts.Check(err)
+	askUntil(ts, http.MethodGet, "200", args[1], args[2], func(body string) error {
+		for line := range strings.Lines(body) {
+			if value, ok := strings.CutPrefix(line, args[3]+" "); ok {
+				if got, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err != nil || got < want {
+					return errors.Join(fmt.Errorf("%s is %v, not yet %v", args[3], got, want), err)
+				}
+				return nil
+			}
+		}
+		return fmt.Errorf("no %s:\n%s", args[3], body)
+	})
+}
+
+// askUntil asks until an answer has the status and is as it should be, and keeps its
+// body. It gives up after a minute: on a slow machine, much takes longer than it should.
+func askUntil(ts *testscript.TestScript, method, want, url, file string, check func(body string) error) {
+	var err error
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		var status int
+		var body string
+		status, body, err = ask(method, url, ts.Getenv("AUTHORIZATION"))
+		if err == nil && strconv.Itoa(status) != want {
+			err = fmt.Errorf("status %d", status)
+		}
+		if err == nil {
+			err = check(body)
+		}
+		if err == nil {
+			ts.Check(os.WriteFile(ts.MkAbs(file), []byte(body), 0o600))
 			return
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
-	ts.Fatalf("%s: %s", args[1], last)
+	ts.Fatalf("%s: %v", url, err)
 }
 
 func ask(method, url, authorization string) (int, string, error) {
@@ -308,13 +343,4 @@ func ask(method, url, authorization string) (int, string, error) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	return response.StatusCode, string(body), err
-}
-
-// freeAddress is an address of loopback on which nothing listens.
-func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
 }

@@ -62,7 +62,7 @@ func startParrot(t *testing.T, answer string, change func(string) string) (addre
 			}
 			go func() {
 				defer c.Close()
-				_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+				_ = c.SetDeadline(time.Now().Add(time.Minute))
 				request, err := http.ReadRequest(bufio.NewReader(c))
 				if err != nil {
 					return
@@ -111,7 +111,7 @@ func shownBy(t *testing.T, address string, format logFormat) []string {
 		return nil
 	}
 	o := serveOptions{
-		hub:       hubOptions{api: api, token: hub.NewToken(`"Hunter\exporter`), secrets: new(secrets), namespace: "n", timeout: 10 * time.Second},
+		hub:       hubOptions{api: api, token: hub.NewToken(`"Hunter\exporter`), secrets: new(secrets), namespace: "n", timeout: time.Minute},
 		schedules: scheduleOptions{hub: time.Hour},
 		publish:   publishOptions{maxSeries: 100, with: []extra{withActivity}},
 		log:       logOptions{format: format, level: logLevel{slog.LevelDebug}},

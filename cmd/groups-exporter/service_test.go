@@ -7,19 +7,19 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/groups-exporter/groups-exporter/internal/ports"
 )
 
 // Where the host of a service's URL is elsewhere, the exporter listens on all addresses: the hub's proxy reaches it by
 // that host, and the hub ends when the exporter exits.
 func TestListensWhereTheHubExpects(t *testing.T) {
-	port := func() string {
-		address, err := freeAddress()
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, port, _ := net.SplitHostPort(address)
-		return port
-	}()
+	address, release, err := ports.Reserve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	_, port, _ := net.SplitHostPort(address)
 	const all, none = "listens on all addresses", ""
 	for _, c := range []struct{ url, reached, log string }{
 		{"http://127.0.0.1:" + port, "127.0.0.1", none},
