@@ -2,7 +2,7 @@ package server_test
 
 import (
 	"bufio"
-	"context"
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -15,77 +15,24 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
-
-	"github.com/groups-exporter/groups-exporter/internal/server"
 )
-
-// start serves a handler on loopback until the test ends, and returns the address.
-func start(t *testing.T, handler http.Handler, webConfig string, log *slog.Logger) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	stopped := make(chan error, 1)
-	go func() {
-		stopped <- server.Serve(ctx, []net.Listener{listener}, handler, server.Security{ConfigFile: webConfig}, log)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-stopped; err != nil {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	return listener.Addr().String()
-}
-
-// lockedBuffer is a log that can be read while it is written.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *lockedBuffer) Write(line []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(line)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-// dialFrom connects from an address of loopback and sends a text.
-func dialFrom(t *testing.T, from, to, text string) net.Conn {
-	t.Helper()
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
-	c, err := dialer.DialContext(t.Context(), "tcp", to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	_, _ = io.WriteString(c, text) // it may be closed already
-	return c
-}
 
 // isOpen reports whether the other end holds a connection open.
 func isOpen(c net.Conn) bool {
-	_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-	_, err := io.Copy(io.Discard, c)
+	_ = c.SetReadDeadline(time.Now())
+	_, err := c.Read(make([]byte, 1))
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-const healthRequest = "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
-
+// answers reports whether a request for the health is answered.
 func answers(t *testing.T, c net.Conn) bool {
 	t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := io.WriteString(c, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		return false
+	}
 	response, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		return false
@@ -97,47 +44,51 @@ func answers(t *testing.T, c net.Conn) bool {
 // Whoever opens more connections than there may be loses their own, and keeps nobody out.
 func TestConnectionsAreLimited(t *testing.T) {
 	const most, many = 128, 400
-	var log lockedBuffer
-	address := start(t, newSite(t), "", slog.New(slog.NewTextHandler(&log, nil)))
-	prometheus := dialFrom(t, "127.0.0.2", address, healthRequest)
-	if !answers(t, prometheus) {
-		t.Fatal("no answer before the attack")
-	}
-	header := "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-Padding: "+strings.Repeat("x", 1000)+"\r\n", 15)
-	var before, during runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	var half []net.Conn
-	for range many {
-		half = append(half, dialFrom(t, "127.0.0.1", address, header))
-	}
-	if _, err := io.WriteString(prometheus, healthRequest); err != nil || !answers(t, prometheus) {
-		t.Error("a connection from another host was closed")
-	}
-	if !answers(t, dialFrom(t, "127.0.0.1", address, healthRequest)) {
-		t.Error("the host with unfinished requests gets no answer")
-	}
-	var open atomic.Int32
-	var running sync.WaitGroup
-	for _, c := range half {
-		running.Go(func() {
-			if isOpen(c) {
-				open.Add(1)
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		listener := newInMemory()
+		serve(t, listener, newSite(t), "", slog.New(slog.NewTextHandler(&log, nil)))
+		prometheus := listener.dial("192.0.2.1")
+		if !answers(t, prometheus) {
+			t.Fatal("no answer before the attack")
+		}
+		header := "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-Padding: "+strings.Repeat("x", 1000)+"\r\n", 15)
+		var before, during runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		var half []net.Conn
+		for range many {
+			c := listener.dial("192.0.2.2")
+			if _, err := io.WriteString(c, header); err != nil {
+				t.Fatal(err)
 			}
-		})
-	}
-	running.Wait()
-	if n := open.Load(); n == 0 || n >= most {
-		t.Errorf("%d of %d unfinished requests are open, want less than %d", n, many, most)
-	}
-	runtime.GC()
-	runtime.ReadMemStats(&during)
-	if grown := int64(during.HeapAlloc) - int64(before.HeapAlloc); grown > most*64<<10 {
-		t.Errorf("they take %d bytes", grown)
-	}
-	if text := log.String(); strings.Count(text, "too many open connections") != 1 {
-		t.Errorf("not logged once:\n%s", text)
-	}
+			half = append(half, c)
+		}
+		if !answers(t, prometheus) {
+			t.Error("a connection from another host was closed")
+		}
+		if !answers(t, listener.dial("192.0.2.2")) {
+			t.Error("the host with unfinished requests gets no answer")
+		}
+		synctest.Wait()
+		open := 0
+		for _, c := range half {
+			if isOpen(c) {
+				open++
+			}
+		}
+		if want := most - 2; open != want { // beside those that got answers
+			t.Errorf("%d of %d unfinished requests are open, want %d", open, many, want)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&during)
+		if grown := int64(during.HeapAlloc) - int64(before.HeapAlloc); grown > most*64<<10 {
+			t.Errorf("they take %d bytes", grown)
+		}
+		if text := log.String(); strings.Count(text, "too many open connections") != 1 {
+			t.Errorf("not logged once:\n%s", text)
+		}
+	})
 }
 
 func TestALongHeaderIsRefused(t *testing.T) {

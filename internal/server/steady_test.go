@@ -69,14 +69,16 @@ func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 }
 
 func TestEveryResponseHasADeadline(t *testing.T) {
-	s := newSite(t)
-	s.publish(t)
-	s.Pprof = true
-	for _, path := range []string{"/", "/metrics", "/-/healthy", "/-/ready", "/debug/pprof/goroutine", "/nothing"} {
-		client := newSlowClient(0)
-		s.ServeHTTP(client, httptest.NewRequest(http.MethodGet, path, nil))
-		if left := time.Until(client.deadline); left <= 0 || left > 5*time.Second {
-			t.Errorf("%s: %v to read", path, left)
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		s.publish(t)
+		s.Pprof = true
+		for _, path := range []string{"/", "/metrics", "/-/healthy", "/-/ready", "/debug/pprof/goroutine", "/nothing"} {
+			client := newSlowClient(0)
+			s.ServeHTTP(client, httptest.NewRequest(http.MethodGet, path, nil))
+			if left := time.Until(client.deadline); left <= 0 || left > 5*time.Second {
+				t.Errorf("%s: %v to read", path, left)
+			}
 		}
-	}
+	})
 }
