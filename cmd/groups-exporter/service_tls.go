@@ -20,14 +20,15 @@ type serviceTLS struct {
 }
 
 // serviceTLSOf returns the serviceTLS from the hub's environment, or nil if the service's URL
-// isn't an https URL or the service has no certificate.
+// isn't an https URL or the service has no certificate. Port 0 is what a hub puts into the URL of a
+// service that it doesn't connect to.
 func serviceTLSOf(getenv func(string) string) *serviceTLS {
 	u, err := url.Parse(getenv("JUPYTERHUB_SERVICE_URL"))
 	s := &serviceTLS{
 		certFile: getenv("JUPYTERHUB_SSL_CERTFILE"), keyFile: getenv("JUPYTERHUB_SSL_KEYFILE"),
 		caFile: getenv("JUPYTERHUB_SSL_CLIENT_CA"),
 	}
-	if err != nil || u.Scheme != "https" || s.certFile == "" || s.keyFile == "" {
+	if err != nil || u.Scheme != "https" || u.Port() == "0" || s.certFile == "" || s.keyFile == "" {
 		return nil
 	}
 	return s

@@ -74,6 +74,11 @@ func (a *authority) pair() (certificate, key []byte) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
+// pem returns the authority's own certificate as PEM.
+func (a *authority) pem() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.root.Raw})
+}
+
 // client returns a client that trusts the authority, with a certificate of it if shows.
 func (a *authority) client(shows bool) *http.Client {
 	a.t.Helper()
@@ -103,8 +108,7 @@ func TestServesTheHubsCertificate(t *testing.T) {
 	}
 	install := func(a *authority) (certFile, keyFile, caFile string) {
 		certificate, key := a.pair()
-		return write("cert.pem", certificate), write("key.pem", key),
-			write("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.root.Raw}))
+		return write("cert.pem", certificate), write("key.pem", key), write("ca.pem", a.pem())
 	}
 	first, second := newAuthority(t), newAuthority(t)
 	certFile, keyFile, caFile := install(first)
@@ -173,7 +177,7 @@ func TestServesTheHubsCertificate(t *testing.T) {
 	certificate, key := newAuthority(t).pair()
 	write("cert.pem", certificate)
 	write("key.pem", key)
-	write("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: second.root.Raw}))
+	write("ca.pem", second.pem())
 	environment["JUPYTERHUB_SERVICE_URL"] = "https://" + addresses[0]
 	check := healthcheckOptions{timeout: time.Minute}
 	if err := check.complete(t.Context(), func(name string) string { return environment[name] }); err != nil {
@@ -217,6 +221,7 @@ func TestServesTLSOnlyWhereTheHubExpectsIt(t *testing.T) {
 		{"an https address", "https://127.0.0.1:1", "cert.pem", "", true, ""},
 		{"an http address, whatever else the hub encrypts", "http://127.0.0.1:1", "cert.pem", "", false, ""},
 		{"no address", "", "cert.pem", "", false, ""},
+		{"no address, as a hub writes it", "https://127.0.0.1:0/", "cert.pem", "", false, ""},
 		{"no certificate: TLS ends elsewhere", "https://127.0.0.1:1", "", "", false, ""},
 		{"TLS of one's own", "https://127.0.0.1:1", "cert.pem", "tls.yml", false, ""},
 		{"passwords, and no TLS", "https://127.0.0.1:1", "cert.pem", "passwords.yml", false, "--web.config.file has no TLS"},
