@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -141,6 +143,80 @@ func TestAServiceWithInternalSSL(t *testing.T) {
 					t.Errorf("%q in the log of the hub and its service\n%s", bad, h.process.tail())
 				}
 			}
+		})
+	}
+}
+
+// A hub with internal_ssl that makes new authorities is read with them, and nothing has to be restarted but the hub.
+func TestRotatedAuthorities(t *testing.T) {
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			h := prepareHub(t, version, "/", people(),
+				// It hands out what the hub gives its services.
+				service{name: "keeper", scopes: reader.scopes, command: []string{"sh", "-c", "env >its.new && mv its.new its.env; exec sleep 100000"}},
+			)
+			certificates := filepath.Join(h.dir, "internal-ssl")
+			h.configure("JupyterHub", "internal_ssl", true)
+			h.configure("JupyterHub", "internal_certs_location", certificates)
+			h.configure("ConfigurableHTTPProxy", "api_url", fmt.Sprintf("https://127.0.0.1:%d", freePort(t)))
+			h.start()
+			var text []byte
+			h.process.until("the service has its environment", time.Minute, func() (err error) {
+				text, err = os.ReadFile(filepath.Join(h.dir, "its.env"))
+				return err
+			})
+			var env []string
+			authorities := ""
+			for line := range strings.Lines(string(text)) {
+				if strings.HasPrefix(line, "JUPYTERHUB_") {
+					env = append(env, strings.TrimSpace(line))
+				}
+				if name, ok := strings.CutPrefix(line, "JUPYTERHUB_SSL_CLIENT_CA="); ok {
+					authorities = strings.TrimSpace(name)
+				}
+			}
+			read := func() string {
+				t.Helper()
+				content, err := os.ReadFile(authorities)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(content)
+			}
+			first := read()
+			exporter, address := serve(t, environment(env...), "--refresh-interval=1s")
+			up := func(value string) func() error {
+				return func() error {
+					metrics, err := get(address + "/metrics")
+					if err == nil && !strings.Contains(metrics, "\ngroups_exporter_hub_up{namespace=\"default\"} "+value+"\n") {
+						err = errors.New("groups_exporter_hub_up isn't " + value)
+					}
+					return err
+				}
+			}
+			exporter.until("the hub is read", time.Minute, up("1"))
+
+			h.stop()
+			if err := os.Rename(certificates, certificates+".old"); err != nil {
+				t.Fatal(err)
+			}
+			exporter.until("the hub is away", time.Minute, up("0"))
+			exporter.until("the files are missed", time.Minute, func() error {
+				if !strings.Contains(exporter.output(), "the certificates for the hub can't be read again") {
+					return errors.New("not in the log")
+				}
+				return nil
+			})
+			h.start()
+			if read() == first {
+				t.Fatal("the hub has the same authorities as before")
+			}
+			exporter.until("the hub is read again", time.Minute, up("1"))
+			if !strings.Contains(exporter.output(), "the certificates for the hub can be read again") {
+				t.Errorf("the log doesn't say that the files are back\n%s", exporter.tail())
+			}
+			h.stop()
 		})
 	}
 }

@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,7 +39,7 @@ type hubOptions struct {
 	// What complete makes of them.
 	api   *url.URL
 	token hub.Token // of the environment, or of the command line
-	tls   *tls.Config
+	tls   *hubTLS   // nil trusts the system's authorities, and shows no certificate
 
 	secrets *secrets // gets each token that is read
 }
@@ -236,28 +234,9 @@ func (o *hubOptions) completeTLS(getenv func(string) string) error {
 	if o.caFile == "" && o.certFile == "" {
 		return nil
 	}
-	o.tls = &tls.Config{MinVersion: tls.VersionTLS12}
-	if o.caFile != "" {
-		pem, err := os.ReadFile(o.caFile)
-		if err != nil {
-			return fmt.Errorf("the hub's authorities can't be read: %w", err)
-		}
-		o.tls.RootCAs = x509.NewCertPool()
-		if !o.tls.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("there is no certificate in %s", o.caFile)
-		}
-	}
-	if o.certFile != "" {
-		if _, err := tls.LoadX509KeyPair(o.certFile, o.keyFile); err != nil {
-			return fmt.Errorf("the certificate for the hub can't be used: %w", err)
-		}
-		// Anew for each connection: it is replaced before it expires.
-		o.tls.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(o.certFile, o.keyFile)
-			return &pair, err
-		}
-	}
-	return nil
+	var err error
+	o.tls, err = newHubTLS(o.caFile, o.certFile, o.keyFile)
+	return err
 }
 
 // client returns the options of a client for the hub.
@@ -267,7 +246,11 @@ func (o *hubOptions) client() hub.Options {
 		o.secrets.add(token)
 		return token, err
 	}
-	return hub.Options{API: o.api, Token: readToken, Timeout: o.timeout, TLS: o.tls, UserAgent: userAgent(), RequireWhole: o.whole}
+	options := hub.Options{API: o.api, Token: readToken, Timeout: o.timeout, UserAgent: userAgent(), RequireWhole: o.whole}
+	if o.tls != nil {
+		options.TLS = o.tls.config
+	}
+	return options
 }
 
 // snapshot reads the hub's memberships once. The result is the hub's whole answer.

@@ -157,6 +157,9 @@ A stop by SIGINT or SIGTERM is 0.`,
 func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	o.hub.secrets = new(secrets)
 	log := o.log.logger(errOut, o.hub.secrets.redact)
+	if o.hub.tls != nil {
+		o.hub.tls.logTo(log)
+	}
 	listeners, err := o.web.listen(ctx, log)
 	if err != nil {
 		return err

@@ -117,6 +117,8 @@ func usageErrorHint(err *prometheus.Error) string {
 	switch {
 	case isUntrusted(err):
 		return "tls_config in --prometheus.config.file names the authority that signed its certificate (ca_file)"
+	case err.Reason == prometheus.Connect && strings.HasPrefix(err.Problem, "unable to "): // the client's words for a file
+		return "--prometheus.config.file names that file"
 	case err.Proxy != "":
 		return proxyHint(err.Proxy)
 	case err.Status == http.StatusUnauthorized, err.Status == http.StatusForbidden:

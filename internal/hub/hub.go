@@ -50,9 +50,11 @@ func (t Token) Reveal() string {
 type Options struct {
 	API *url.URL // of the REST API, as APIURL returns it
 	// Token is called for each listing, and again if the hub refuses the token, which may be rotated.
-	Token     func() (Token, error)
-	Timeout   time.Duration  // of one request, with the body of its answer
-	TLS       *tls.Config    // for https; nil trusts the system's certificate authorities
+	Token   func() (Token, error)
+	Timeout time.Duration // of one request, with the body of its answer
+	// TLS is called for each request, and returns the configuration for https. If it isn't the one of the
+	// request before, connections are opened anew. A nil TLS trusts the system's certificate authorities.
+	TLS       func() *tls.Config
 	UserAgent string         // the client's name for the hub
 	OnAnswer  func(code int) // called for every request, with 0 if there is no answer; may be nil
 	// RequireWhole makes it an error if the token's scopes cover a part of the hub only, or can't be read.
@@ -141,14 +143,7 @@ func APIURL(address string) (*url.URL, error) {
 // New returns a client that has not made a request yet.
 func New(o Options) *Client {
 	if o.Transport == nil {
-		o.Transport = &http.Transport{
-			Proxy:               http.ProxyFromEnvironment,
-			TLSClientConfig:     o.TLS,
-			TLSHandshakeTimeout: o.Timeout,
-			IdleConnTimeout:     90 * time.Second,
-			// A hub's headers are short; 64 KiB is room for any proxy's.
-			MaxResponseHeaderBytes: 64 << 10,
-		}
+		o.Transport = newTransport(o)
 	}
 	if o.OnAnswer == nil {
 		o.OnAnswer = func(int) {}
