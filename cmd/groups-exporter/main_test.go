@@ -66,6 +66,7 @@ func TestScripts(t *testing.T) {
 			"asked":      asked,
 			"fetch":      fetch,
 			"reach":      reach,
+			"prints":     prints,
 			"many":       many,
 		},
 	})
@@ -305,6 +306,21 @@ func reach(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		return fmt.Errorf("no %s:\n%s", args[3], body)
 	})
+}
+
+// prints runs a command until it prints what is in a file, for a minute: prints FILE
+// COMMAND [ARGUMENT...].
+func prints(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: prints FILE COMMAND [ARGUMENT...]")
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if ts.ReadFile("stdout") == ts.ReadFile(args[0]) {
+			return
+		}
+	}
+	ts.Fatalf("it doesn't print %s", args[0])
 }
 
 // askUntil asks until an answer has the status and is as it should be, and keeps its
