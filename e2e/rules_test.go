@@ -71,7 +71,8 @@ func TestRulesFlags(t *testing.T) {
 		has, not string // in each expression, and in none
 	}{
 		{"--only=recording", recorded, "", "groups_exporter_"},
-		{"--only=alerts", alert, "groups_exporter_", "jupyterhub_"},
+		{"--only=alerts", alert, "groups_exporter_", ""},
+		{"--only=alerts --metrics-prefix=lab", alert, "", "jupyterhub_user"},
 		{"--only=recording --namespace=prod", recorded, `namespace="prod"`, ""},
 		{"--only=alerts --namespace=prod", alert, `namespace="prod"`, ""},
 		{"--only=recording --metrics-prefix=lab", recorded, "", "jupyterhub_user"},

@@ -161,7 +161,7 @@ func (o *clusterOption) addFlag(cmd *cobra.Command) {
 func (o *clusterOption) check() error {
 	taken := []string{
 		metrics.LabelNamespace, metrics.LabelUsergroup, metrics.LabelUsername, metrics.LabelEscaped, metrics.LabelSafe, metrics.LabelLabel,
-		metrics.LabelReason, metrics.LabelResource, metrics.LabelSeries, promql.Owner, promql.Directory, "pod", "container", "uid", "id", "name", "phase",
+		metrics.LabelReason, metrics.LabelResource, metrics.LabelSeries, promql.Owner, promql.Directory, promql.PodsNamespace, "pod", "container", "uid", "id", "name", "phase",
 	}
 	seen := map[string]bool{}
 	for _, label := range o.labels {

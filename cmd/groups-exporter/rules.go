@@ -63,8 +63,8 @@ need serve --with share.
 
 The alerts fire when the exporter or the hub is down, when memberships or usage
 are too old, when refreshes fail, when the token lacks a scope, when the metrics
-are nearly too large for VictoriaMetrics, and when series are missing that usage
-is made of.
+are nearly too large for VictoriaMetrics, when series are missing that usage is
+made of, and when the pods are in another namespace than the exporter publishes.
 
 This asks no hub and no Prometheus.
 

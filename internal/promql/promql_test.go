@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 
@@ -95,6 +96,49 @@ func checkNode(t *testing.T, q promql.Queries, node parser.Node) {
 		if !slices.Contains(labels, label) {
 			t.Errorf("%s leaves out %s", node, label)
 		}
+	}
+}
+
+// Strays are looked for in all namespaces, but of the queried hubs' users and pods, and never in another cluster.
+func TestStrayPods(t *testing.T) {
+	q := promql.Queries{Hubs: []string{`namespace="prod"`}, Pods: "jupyter-.*", Prefix: "lab", Clusters: []string{"cluster", "region"}}
+	expr, err := parser.NewParser(parser.Options{}).ParseExpr(q.StrayPods())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		var on []string
+		switch n := node.(type) {
+		case *parser.VectorSelector:
+			got[n.String()] = true
+			return nil
+		case *parser.AggregateExpr:
+			on = n.Grouping
+		case *parser.BinaryExpr:
+			if n.VectorMatching == nil || !n.VectorMatching.On {
+				return nil
+			}
+			on = n.VectorMatching.MatchingLabels
+		default:
+			return nil
+		}
+		if !slices.Contains(on, "cluster") || !slices.Contains(on, "region") {
+			t.Errorf("%s leaves out the cluster", node)
+		}
+		return nil
+	})
+	want := map[string]bool{
+		`kube_pod_annotations{annotation_hub_jupyter_org_username!="",pod=~"jupyter-.*"}`: true,
+		`kube_pod_labels{label_hub_jupyter_org_username!="",pod=~"jupyter-.*"}`:           true,
+		`groups_exporter_hub_up`:                                                       true,
+		`lab_user_group_info{namespace="prod"}`:                                        true,
+		`kube_pod_status_phase{phase="Running"}`:                                       true,
+		`container_memory_working_set_bytes{pod!=""}`:                                  true,
+		`namespace_usergroup:container_memory_working_set_bytes:sum{namespace="prod"}`: true,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("selectors: -want +got:\n%s", diff)
 	}
 }
 

@@ -64,6 +64,9 @@ func Alerts(q promql.Queries) Group {
 			"Usage by group in {{ $labels.namespace }} is too low: {{ $labels.series }} is missing",
 			"Usage is made of this series, and Prometheus lacks it for some pods, or altogether. 'groups-exporter check --prometheus-url' says what to configure."),
 	}
+	alerts = append(alerts, alert("GroupsExporterNamespaceWrong", 15*time.Minute, "warning", q.StrayPods(),
+		"The exporter publishes the namespace {{ $labels.namespace }}, but the pods of its users are in {{ $labels."+promql.PodsNamespace+" }}",
+		"Usage is joined on the label namespace, so no group has any. Run groups-exporter with --namespace {{ $labels."+promql.PodsNamespace+" }}, or silence this alert if these are the pods of another hub with the same users."))
 	if len(q.Clusters) == 0 {
 		alerts = append(alerts, alert("GroupsExporterClustersMixed", 15*time.Minute, "warning", q.MixedClusters(),
 			"Usage by group in {{ $labels.namespace }} adds up {{ $value }} clusters",
