@@ -41,11 +41,13 @@ type checkOptions struct {
 
 func (o *checkOptions) addFlags(cmd *cobra.Command) {
 	o.output = outputText
-	addChoices(cmd, &o.with, "with", "check for what serve publishes with the same flag: activity needs two more scopes, the others none", extras()...)
+	addChoices(cmd, &o.with, "with", "also check the scopes for serve --with", extras()...)
 	outputs := []output{outputText, outputJSON}
-	cmd.Flags().VarP(choice[output]{&o.output, outputs}, "output", "o", "`form` of the output: "+strings.Join(words(outputs), ", "))
+	cmd.Flags().VarP(choice[output]{&o.output, outputs}, "output", "o", "format of the output")
 	completeWords(cmd, "output", words(outputs))
-	o.prometheus.addFlags(cmd, "check the series that usage is made of, in")
+	setHeading(cmd, mainHeading)
+	o.prometheus.addFlags(cmd)
+	setHeading(cmd, "Usage")
 	o.hub.addFlags(cmd)
 	// Taken, so that serve's arguments work here, but they only choose the groups whose long
 	// names are reported.
@@ -73,24 +75,21 @@ func newCheckCommand(getenv func(string) string) *cobra.Command {
 	var o checkOptions
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check the token's scopes, and the series that usage is made of",
-		Long: `Ask the hub what it is and what the token may do, in at most four small
-requests. Print what can be published, what the token lacks, and the smallest
-role for it: for jupyterhub_config.py, and for Zero to JupyterHub.
+		Short: "Check the token's scopes and the series in Prometheus",
+		Long: `Check that the token has the scopes it needs, in at most four small requests,
+and print the smallest role for it.
 
-With --prometheus-url, also print which of the series that usage is made of that
-Prometheus has had in the last day, and how to get those that are missing. This
-works without a hub.
+With --prometheus-url, also check that this Prometheus has the series that usage
+is computed from. This works without a hub.
 
-The exit code is 0 where all that is asked for can be published: who is in which
-group, and with --with activity also active users and running servers by group.
-A scope with a filter, like list:users!group=bio, doesn't do: it shows a part of
-the hub only.
+The exit code is 1 if something is missing that serve would need. A scope with a
+filter, like list:users!group=bio, counts as missing: it shows only part of the
+hub.
 
 ` + exitCodes,
 		Example: `  groups-exporter check --hub-url http://127.0.0.1:8081 --hub-token-file token
 
-  # before anything is installed: what does Prometheus know of the pods in prod?
+  # before installation: which series does Prometheus have for the pods in prod?
   groups-exporter check --prometheus-url http://127.0.0.1:9090 --namespace prod`,
 		Args: needsNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -28,8 +28,8 @@ type dashboardOptions struct {
 
 func (o *dashboardOptions) addFlags(cmd *cobra.Command) {
 	o.queries, o.attribution = recordedQueries, usage.Full
-	addChoice(cmd, &o.queries, "queries", "take usage from the recording rules that 'rules' prints, or from queries that need no rules", recordedQueries, plainQueries)
-	addChoice(cmd, &o.attribution, "usage-attribution", "a user in several groups counts in each in full, or by share (needs serve --with share)", usage.Full, usage.Share)
+	addChoice(cmd, &o.queries, "queries", "usage from recording rules, or without them", recordedQueries, plainQueries)
+	addChoice(cmd, &o.attribution, "usage-attribution", "how a user in several groups counts", usage.Full, usage.Share)
 	o.pods.addFlag(cmd)
 	o.clusters.addFlag(cmd)
 	addMultipleName(cmd, &o.multipleName)
@@ -53,13 +53,10 @@ func newDashboardCommand(getenv func(string) string) *cobra.Command {
 	var o dashboardOptions
 	cmd := &cobra.Command{
 		Use:   "dashboard",
-		Short: "Print a Grafana dashboard: groups, and what they use",
-		Long: `Print a dashboard for Grafana 11 or later, as JSON to import: members and active
-users by group; memory, CPU, the requests for memory, CPU and GPUs, and storage
-by group, now and over time; how many users are in several groups; how fresh all
-of it is. Data source, hub and group are variables.
-
-This asks no hub, no Prometheus and no Grafana.
+		Short: "Print a Grafana dashboard",
+		Long: `Print a dashboard for Grafana 11 or later, as JSON to import. It shows the
+members, activity and usage of each group. Data source, hub and group are
+variables. The command doesn't connect to anything.
 
 ` + exitCodes,
 		Example: `  groups-exporter dashboard > groups.json

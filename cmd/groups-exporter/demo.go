@@ -4,8 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/groups-exporter/groups-exporter/internal/fakehub"
@@ -16,48 +15,41 @@ const (
 	demoUsers  = 300
 	demoSeed   = 2026
 	demoToken  = "demo"
-	demoChange = time.Minute // how often something happens on the made-up hub
+	demoChange = time.Minute // how often the memberships of the sample hub change
 )
 
-// invite says where to look at the demo: to a person, or in JSON like every other line.
-func invite(errOut io.Writer, log *slog.Logger, format logFormat, address string) {
-	if format == jsonFormat {
-		log.Info("open this page to look", "url", address)
-		return
+// completeDemo configures the sample hub, which is in memory.
+func (o *hubOptions) completeDemo() error {
+	for _, given := range []string{o.address, o.tokenFile, o.caFile, o.certFile, o.keyFile, o.token.Reveal()} {
+		if given != "" {
+			return usagef("--demo has a hub of its own: it goes without --hub-url, a token and certificates")
+		}
 	}
-	say(errOut, "open "+address+" to look, press Ctrl-C to stop", "")
+	o.api = &url.URL{Scheme: "http", Host: "demo.invalid", Path: "/hub/api"}
+	o.token = hub.NewToken(demoToken)
+	o.sample = fakehub.NewDemo(demoSeed, demoUsers, demoToken, time.Now())
+	return nil
 }
 
-// startDemo starts a made-up hub on a port of loopback, until ctx ends, and
-// points the options to it.
-func startDemo(ctx context.Context, o *hubOptions, log *slog.Logger) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	o.api, err = hub.APIURL("http://" + listener.Addr().String())
-	if err != nil {
-		return err
-	}
-	o.token = hub.NewToken(demoToken)
-	demo := fakehub.NewDemo(demoSeed, demoUsers, demoToken, time.Now())
-	served := &http.Server{
-		Handler: demo, ReadHeaderTimeout: time.Second,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	go func() { _ = served.Serve(listener) }() // it ends with the Close below
-	go func() {
-		change := time.NewTicker(demoChange)
-		defer change.Stop()
-		for {
-			select {
-			case now := <-change.C:
-				log.Info("the made-up hub changed", "what", demo.Change(now))
-			case <-ctx.Done():
-				_ = served.Close()
-				return
-			}
+// changeDemo changes the sample hub from time to time, until ctx ends.
+func changeDemo(ctx context.Context, sample *fakehub.Demo, log *slog.Logger) {
+	change := time.NewTicker(demoChange)
+	defer change.Stop()
+	for {
+		select {
+		case now := <-change.C:
+			log.Info("the sample hub changed", "what", sample.Change(now))
+		case <-ctx.Done():
+			return
 		}
-	}()
-	return nil
+	}
+}
+
+// invite writes where to look at the demo. With JSON logs, it is a line of the log.
+func invite(errOut io.Writer, log *slog.Logger, format logFormat, address string) {
+	if format == jsonFormat {
+		log.Info("open this page in a browser", "url", address)
+		return
+	}
+	say(errOut, "open "+address+" in a browser, press Ctrl-C to stop", "")
 }

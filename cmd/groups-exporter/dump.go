@@ -31,7 +31,8 @@ type dumpOptions struct {
 func (o *dumpOptions) addFlags(cmd *cobra.Command) {
 	o.format = formatText
 	addChoice(cmd, &o.format, "format", "exposition format", formatText, formatOpenMetrics)
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this `file`, whole or not at all")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "replace this `file` in one step")
+	setHeading(cmd, mainHeading)
 	o.publish.addFlags(cmd)
 	o.usage.addFlags(cmd)
 	o.hub.addFlags(cmd)
@@ -55,21 +56,20 @@ func newDumpCommand(getenv func(string) string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dump",
 		Short: "Print the metrics once",
-		Long: `Ask the hub once and print the metrics about it on standard output: what serve
-publishes, without what serve says about itself. Nothing is printed unless all
-of it is good. With --prometheus-url, usage by group is among them.
+		Long: `Read the hub once and print its metrics: what serve exposes, without the
+exporter's own metrics. Nothing is printed unless everything could be read.
 
-With --output the file is replaced in one step, so that node_exporter's textfile
-collector never reads half of it. A new file can be read by everybody. An
-existing one keeps its owner, group and permissions, or isn't replaced.
+With --output, the file is replaced in one step, so the textfile collector of
+node_exporter never reads half of it. Everybody can read a new file. An existing
+file keeps its owner, group and permissions, or isn't replaced.
 
 ` + exitCodes,
 		Example: `  groups-exporter dump --hub-url http://127.0.0.1:8081 --hub-token-file token
 
-  # who is in the group bio-lab?
+  # members of the group bio-lab
   groups-exporter dump | grep 'usergroup="bio-lab"'
 
-  # for node_exporter's textfile collector
+  # for the textfile collector of node_exporter
   groups-exporter dump --output /var/lib/node_exporter/groups.prom`,
 		Args: needsNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

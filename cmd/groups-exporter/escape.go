@@ -32,11 +32,11 @@ type escapeOptions struct {
 
 func (o *escapeOptions) addFlags(cmd *cobra.Command) {
 	o.output = outputTable
-	addChoice(cmd, &o.scheme, "scheme", "print only this form, one a line", schemeEscape, schemeSafe, schemeLabel)
-	cmd.Flags().VarP(choice[output]{&o.output, escapeOutputs()}, "output", "o", "form of the output, without --scheme")
+	addChoice(cmd, &o.scheme, "scheme", "print only this form, one per line", schemeEscape, schemeSafe, schemeLabel)
+	cmd.Flags().VarP(choice[output]{&o.output, escapeOutputs()}, "output", "o", "format of the output")
 	completeWords(cmd, "output", words(escapeOutputs()))
-	cmd.Flags().BoolVarP(&o.null, "null", "0", false, "names on standard input end in NUL instead of a newline")
-	cmd.Flags().StringVar(&o.server, "server-name", "", "`name` of a named server, for its pod's name")
+	cmd.Flags().BoolVarP(&o.null, "null", "0", false, "names on standard input end with NUL")
+	cmd.Flags().StringVar(&o.server, "server-name", "", "`name` of a named server")
 }
 
 func escapeOutputs() []output {
@@ -61,22 +61,20 @@ func newEscapeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "escape [NAME...]",
 		Short: "Convert user names as kubespawner does",
-		Long: `Show what kubespawner makes of users' names. Names come from the arguments, or
-one a line from standard input; nothing of a line is trimmed but its end. No hub
-is asked. A name that isn't UTF-8 is reported and not converted, and the exit
-code is then 1; with --scheme its line is empty. An empty line is reported too,
-and has no form. A byte order mark before the first line is skipped.
+		Long: `Convert user names to the forms that kubespawner uses. Names come from the
+arguments, or from standard input, one per line. The hub isn't queried.
 
-  escape  {username} in kubespawner 6 and before, and with slug_scheme "escape"
+  escape  {username} in kubespawner 6, and later with slug_scheme "escape"
   safe    {username} in kubespawner 7
   label   the pod label hub.jupyter.org/username in kubespawner 7
 
---output wide adds {user_server} and the pod's name under both schemes.
+--output wide also shows {user_server} and the names of pods. A name that isn't
+UTF-8 is reported and not converted, and the exit code is 1.
 
 ` + exitCodes,
 		Example: `  groups-exporter escape ada@university.example
   groups-exporter escape --server-name gpu ada
-  groups-exporter escape --output json Ada_Lovelace | jq -r '.[].safe_pod_name'
+  groups-exporter escape --output json ada | jq -r '.[].safe_pod_name'
   cut -d, -f1 users.csv | groups-exporter escape --scheme escape
   groups-exporter escape -- --a-name-that-looks-like-a-flag`,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -127,12 +127,52 @@ func addManPages(t *testing.T, root *cobra.Command, files map[string][]byte) {
 		text := bytes.Replace(page.Bytes(), []byte(`"Jan 0001"`), []byte(`""`), 1)
 		text = option.ReplaceAll(text, []byte(".TP\n$1\n"))
 		text = bytes.ReplaceAll(text, []byte("=**\n"), []byte("\n")) // a flag without a value
+		text = addHeadings(text, cmd)
 		files["../../docs/man/"+strings.ReplaceAll(cmd.CommandPath(), " ", "-")+".1"] = text
 		for _, sub := range cmd.Commands() {
 			add(sub)
 		}
 	}
 	add(root)
+}
+
+// addHeadings adds to a man page what the help has: the commands by group, and the headings of flags. It also adds a
+// section about the environment, and keeps the lines of lists apart.
+func addHeadings(page []byte, cmd *cobra.Command) []byte {
+	text := string(page)
+	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+		name := `\fB--` + flag.Name + `\fP`
+		if flag.Shorthand != "" {
+			name = `\fB-` + flag.Shorthand + `\fP, ` + name
+		}
+		heading := ".SS " + strings.ToUpper(headingOf(flag)) + "\n"
+		if before, after, found := strings.Cut(text, ".TP\n"+name); found && headingOf(flag) != mainHeading && !strings.Contains(before, heading) {
+			text = before + heading + ".TP\n" + name + after
+		}
+	})
+	var sections strings.Builder
+	for _, group := range cmd.Groups() {
+		if sections.Len() == 0 {
+			sections.WriteString(".SH COMMANDS\n")
+		}
+		fmt.Fprintf(&sections, ".SS %s\n", strings.ToUpper(group.Title))
+		for _, sub := range cmd.Commands() {
+			if sub.GroupID == group.ID {
+				fmt.Fprintf(&sections, ".TP\n\\fB%s\\fP\n%s\n", sub.Name(), sub.Short)
+			}
+		}
+	}
+	if readsVariables(cmd.Flags()) {
+		sections.WriteString(".SH ENVIRONMENT\n" +
+			".TP\n\\fBGROUPS_EXPORTER_\\fP...\nThe flags of \\fBgroups-exporter serve\\fP: GROUPS_EXPORTER_HUB_URL sets --hub-url.\n" +
+			".TP\n\\fBJUPYTERHUB_API_URL\\fP, \\fBJUPYTERHUB_API_TOKEN\\fP, \\fBNAMESPACE\\fP\nThe hub's API, the token and the namespace, if no flag sets them.\n" +
+			".TP\n\\fBHTTPS_PROXY\\fP, \\fBHTTP_PROXY\\fP, \\fBNO_PROXY\\fP\nProxies for the hub and for Prometheus.\n")
+	}
+	if before, after, found := strings.Cut(text, ".SH EXAMPLE"); found {
+		text = before + sections.String() + ".SH EXAMPLE" + after
+	}
+	// In a list, each line begins with two spaces. The converter has cut those of the first line.
+	return regexp.MustCompile(`(?m)^([a-z]+  .*\n(?:  [a-z]+  .*\n)+)`).ReplaceAll([]byte(text), []byte(".nf\n  $1.fi\n"))
 }
 
 // unquoted is a flag's value that cobra puts no quotes around.

@@ -37,11 +37,12 @@ type groupsOptions struct {
 
 func (o *groupsOptions) addFlags(cmd *cobra.Command) {
 	o.by, o.output = byGroup, outputTable
-	addChoice(cmd, &o.by, "by", "what a row is", byGroup, byUser)
-	cmd.Flags().StringArrayVar(&o.groups, "group", nil, "show only groups of this `name` or glob (repeatable)")
-	cmd.Flags().StringArrayVar(&o.users, "user", nil, "show only users of this `name` or glob (repeatable)")
-	cmd.Flags().VarP(choice[output]{&o.output, groupsOutputs()}, "output", "o", "`form` of the output: "+strings.Join(words(groupsOutputs()), ", "))
+	addChoice(cmd, &o.by, "by", "what each row shows", byGroup, byUser)
+	cmd.Flags().StringArrayVar(&o.groups, "group", nil, "show only these groups (`glob`, repeatable)")
+	cmd.Flags().StringArrayVar(&o.users, "user", nil, "show only these users (`glob`, repeatable)")
+	cmd.Flags().VarP(choice[output]{&o.output, groupsOutputs()}, "output", "o", "format of the output")
 	completeWords(cmd, "output", words(groupsOutputs()))
+	setHeading(cmd, mainHeading)
 	o.hub.addFlags(cmd)
 }
 
@@ -53,18 +54,16 @@ func newGroupsCommand(getenv func(string) string) *cobra.Command {
 	var o groupsOptions
 	cmd := &cobra.Command{
 		Use:   "groups",
-		Short: "Show who is in which group",
-		Long: `Ask the hub once and show its memberships: a row for each group, or for each
-user. Users in no group are in "none", as in the metrics.
+		Short: "Show group memberships",
+		Long: `Read the hub once and show its memberships, with a row for each group or user.
+Arguments are groups to show. Users in no group are in "none".
 
-On a terminal the table fits its width, and "+3" stands for names that had no
-room; --output wide shows them all, with each user's forms in Kubernetes where a
-row is a user. In a pipe nothing is cut. csv and tsv have a line for each
-membership, and one without a user for a group without members.
+On a terminal the table fits its width, and "+3" stands for three more names.
+--output wide shows them all. csv and tsv have a line for each membership.
 
 ` + exitCodes,
 		Example: `  groups-exporter groups
-  groups-exporter groups --group 'course-*' --output wide
+  groups-exporter groups 'course-*' --output wide
   groups-exporter groups --by user --user 'ada*'
   groups-exporter groups --output csv > memberships.csv`,
 		Args: needsNoArgs,

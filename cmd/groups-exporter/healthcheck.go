@@ -23,8 +23,8 @@ type healthcheckOptions struct {
 
 func (o *healthcheckOptions) addFlags(cmd *cobra.Command) {
 	o.timeout = 5 * time.Second
-	cmd.Flags().StringVar(&o.url, "url", "", "`URL` of the exporter's /-/healthy or /-/ready (else at the address of $GROUPS_EXPORTER_WEB_LISTEN_ADDRESS or $JUPYTERHUB_SERVICE_URL, else \"http://127.0.0.1"+defaultListenAddress+"/-/healthy\")")
-	cmd.Flags().Var(duration{&o.timeout}, "timeout", "how long the answer may take")
+	cmd.Flags().StringVar(&o.url, "url", "", "`URL` of /-/healthy or /-/ready (default \"http://127.0.0.1"+defaultListenAddress+"/-/healthy\")")
+	cmd.Flags().Var(duration{&o.timeout}, "timeout", "limit for the request")
 }
 
 func (o *healthcheckOptions) complete(ctx context.Context, getenv func(string) string) error {
@@ -58,12 +58,12 @@ func newHealthcheckCommand(getenv func(string) string) *cobra.Command {
 	var o healthcheckOptions
 	cmd := &cobra.Command{
 		Use:   "healthcheck",
-		Short: "Tell whether an exporter on this machine is well",
-		Long: `Ask an exporter whether it is well, for the health check of a container in which
-there is no other program: nothing is printed where it is. The certificate of an
-https address is not looked at, since it is on the same machine.
+		Short: "Check that an exporter is running",
+		Long: `Ask a running exporter for its health, for the health check of a container.
+Nothing is printed if it is healthy. The certificate of an https address isn't
+verified, because the exporter is on the same machine.
 
-Exit codes: 0 it is well, 1 it isn't, 2 the command line was wrong.`,
+Exit codes: 0 healthy, 1 not healthy, 2 invalid command line.`,
 		Example: `  groups-exporter healthcheck
   groups-exporter healthcheck --url http://127.0.0.1:8100/-/ready`,
 		Args: needsNoArgs,

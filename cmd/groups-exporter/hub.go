@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/groups-exporter/groups-exporter/internal/fakehub"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 )
@@ -26,6 +27,7 @@ const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespac
 // hubOptions are the flags of whatever asks a hub: which one, as whom, and the
 // rules for what it says.
 type hubOptions struct {
+	demo      bool
 	address   string
 	tokenFile string
 	caFile    string
@@ -37,9 +39,10 @@ type hubOptions struct {
 	whole     bool // an error if the token's scopes cover a part of the hub only
 
 	// What complete makes of them.
-	api   *url.URL
-	token hub.Token // of the environment, or of the command line
-	tls   *hubTLS   // nil trusts the system's authorities, and shows no certificate
+	sample *fakehub.Demo // the hub of --demo, otherwise nil
+	api    *url.URL
+	token  hub.Token // of the environment, or of the command line
+	tls    *hubTLS   // nil trusts the system's authorities, and shows no certificate
 
 	secrets *secrets // gets each token that is read
 }
@@ -49,24 +52,32 @@ func (o *hubOptions) addFlags(cmd *cobra.Command) {
 	o.rules.MultiGroup = membership.Each
 	o.rules.NoneName, o.rules.MultipleName = membership.DefaultNoneName, membership.DefaultMultipleName
 	flags := cmd.Flags()
-	flags.StringVar(&o.address, "hub-url", "", "`URL` of the hub's API, or of the hub itself; proxies as in $HTTPS_PROXY, $NO_PROXY (else $JUPYTERHUB_API_URL, else $HUB_SERVICE_HOST and $HUB_SERVICE_PORT)")
-	flags.StringVar(&o.tokenFile, "hub-token-file", "", "`file` with the API token (else the token is in $JUPYTERHUB_API_TOKEN)")
-	flags.StringVar(&o.caFile, "hub-ca-file", "", "`file` with the authorities to trust for the hub's certificate, PEM (else $JUPYTERHUB_SSL_CLIENT_CA, as a hub with internal_ssl has it)")
-	flags.StringVar(&o.certFile, "hub-cert-file", "", "`file` with the certificate to show to the hub, PEM (else $JUPYTERHUB_SSL_CERTFILE)")
-	flags.StringVar(&o.keyFile, "hub-key-file", "", "`file` with that certificate's key, PEM (else $JUPYTERHUB_SSL_KEYFILE)")
-	flags.Var(duration{&o.timeout}, "hub-timeout", "how long one answer of the hub may take, and a tenth of what all may take together")
-	flags.BoolVar(&o.whole, "require-whole-hub", false, "fail if the token's scopes cover a part of the hub only, like list:users!group=bio (otherwise warn)")
-	flags.StringVar(&o.namespace, "namespace", "", "value of the label namespace (else $NAMESPACE, else the pod's own, else \"default\")")
-	addChoice(cmd, &o.rules.MultiGroup, "multi-group", "what a user in several groups gets: a series for each, one for \"multiple\", or both", membership.Each, membership.Multiple, membership.Both)
-	flags.StringArrayVar(&o.rules.Allow, "allow-group", nil, "export only groups of this `name`, or glob with * and ? (repeatable)")
-	flags.StringArrayVar(&o.rules.Deny, "deny-group", nil, "never export groups of this `name` or glob (repeatable)")
-	flags.StringVar(&o.rules.NoneName, "none-name", o.rules.NoneName, "`name` of the pseudo-group for users in no group")
-	flags.StringVar(&o.rules.MultipleName, "multiple-name", o.rules.MultipleName, "`name` of the pseudo-group for users in several groups")
+	flags.BoolVar(&o.demo, "demo", false, "use a built-in sample hub")
+	setHeading(cmd, mainHeading)
+	flags.StringVar(&o.address, "hub-url", "", "`URL` of the hub or its API [$JUPYTERHUB_API_URL]")
+	flags.StringVar(&o.tokenFile, "hub-token-file", "", "`file` with the token [$JUPYTERHUB_API_TOKEN]")
+	flags.StringVar(&o.caFile, "hub-ca-file", "", "PEM `file` with the authorities to trust")
+	flags.StringVar(&o.certFile, "hub-cert-file", "", "PEM `file` with the client certificate")
+	flags.StringVar(&o.keyFile, "hub-key-file", "", "PEM `file` with its key")
+	flags.Var(duration{&o.timeout}, "hub-timeout", "limit for one request")
+	flags.BoolVar(&o.whole, "require-whole-hub", false, "fail if the token sees only part of the hub")
+	flags.StringVar(&o.namespace, "namespace", "", "value of the label `namespace` [$NAMESPACE]")
+	setHeading(cmd, "Hub")
+	addChoice(cmd, &o.rules.MultiGroup, "multi-group", "series of a user in several groups", membership.Each, membership.Multiple, membership.Both)
+	flags.StringArrayVar(&o.rules.Allow, "allow-group", nil, "export only these groups (`glob`, repeatable)")
+	flags.StringArrayVar(&o.rules.Deny, "deny-group", nil, "never export these groups (`glob`, repeatable)")
+	flags.StringVar(&o.rules.NoneName, "none-name", o.rules.NoneName, "group `name` for users in no group")
+	flags.StringVar(&o.rules.MultipleName, "multiple-name", o.rules.MultipleName, "group `name` for users in several groups")
+	setHeading(cmd, "Groups")
 }
 
 // complete fills in from the environment what the flags leave open, and reads
 // the files that they name.
 func (o *hubOptions) complete(getenv func(string) string) error {
+	if o.demo {
+		o.namespace = cmp.Or(o.namespace, "demo")
+		return cmp.Or(o.completeDemo(), o.checkRules())
+	}
 	if err := o.completeAddress(getenv); err != nil {
 		return err
 	}
@@ -89,7 +100,7 @@ func (o *hubOptions) knownNamespace(getenv func(string) string) string {
 
 // isKnown reports whether a flag or the environment names a hub.
 func (o *hubOptions) isKnown(getenv func(string) string) bool {
-	return cmp.Or(o.address, getenv("JUPYTERHUB_API_URL"), getenv("HUB_SERVICE_HOST")) != ""
+	return o.demo || cmp.Or(o.address, getenv("JUPYTERHUB_API_URL"), getenv("HUB_SERVICE_HOST")) != ""
 }
 
 // checkRules says what can't be published.
@@ -249,6 +260,9 @@ func (o *hubOptions) client() hub.Options {
 	options := hub.Options{API: o.api, Token: readToken, Timeout: o.timeout, UserAgent: userAgent(), RequireWhole: o.whole}
 	if o.tls != nil {
 		options.TLS = o.tls.config
+	}
+	if o.sample != nil {
+		options.Transport = o.sample
 	}
 	return options
 }

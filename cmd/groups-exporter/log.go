@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -28,6 +29,7 @@ func (o *logOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().Var(&o.level, "log.level", "lowest level to log")
 	completeWords(cmd, "log.level", []string{"debug", "info", "warn", "error"})
 	addChoice(cmd, &o.format, "log.format", "format of the log", logfmtFormat, jsonFormat)
+	setHeading(cmd, "Logging")
 }
 
 // logger returns a logger that writes to w. Every text in a line goes through redact first.
@@ -36,18 +38,35 @@ func (o *logOptions) logger(w io.Writer, redact func(string) string) *slog.Logge
 		if kind := a.Value.Kind(); kind != slog.KindString && kind != slog.KindAny {
 			return a
 		}
-		text := a.Value.String()
-		// The configuration for the web is read again and again by a library, which logs
-		// what is wrong in YAML's words: they quote it between backticks.
-		if a.Key == "err" && strings.Contains(text, "`") {
-			text = hideValues(text)
-		}
-		return slog.String(a.Key, redact(text))
+		return slog.String(a.Key, redact(a.Value.String()))
 	}}
 	if o.format == jsonFormat {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// toolkitHandler handles the log of exporter-toolkit. It drops messages below warnings, since the
+// exporter logs the same itself. It hides what errors quote, because the toolkit rereads its
+// configuration file, which may contain passwords, and errors of YAML quote it.
+type toolkitHandler struct{ slog.Handler }
+
+// Enabled reports whether messages of a level are logged.
+func (h toolkitHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
+}
+
+// Handle logs a message.
+func (h toolkitHandler) Handle(ctx context.Context, r slog.Record) error {
+	safe := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "err" {
+			a = slog.String(a.Key, hideValues(a.Value.String()))
+		}
+		safe.AddAttrs(a)
+		return true
+	})
+	return h.Handler.Handle(ctx, safe)
 }
 
 // logLevel is a flag. It takes the Python exporter's words too, in any case.

@@ -29,8 +29,8 @@ const (
 	exitUsage = 2
 )
 
-const exitCodes = `Exit codes: 0 done, 1 something outside failed (no hub, no permission, no disk),
-2 the command line was wrong.`
+const exitCodes = `Exit codes: 0 success, 1 failure (such as a hub that is down), 2 invalid command
+line.`
 
 func main() {
 	if os.Getenv("GOGC") == "" {
@@ -128,25 +128,25 @@ func (e *usageError) Error() string { return e.err.Error() }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
+// otherCommands is the group of commands that aren't about hubs.
+const otherCommands = "Other"
+
 func newRootCommand(getenv func(string) string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "groups-exporter",
-		Short: "Who is in which group of a JupyterHub, for Prometheus",
-		Long: `groups-exporter reads the users and groups of a JupyterHub through its REST API
-and publishes who is in which group as Prometheus metrics, so that memory, CPU
-and storage can be told by group.
+		Short: "Expose the group memberships of a JupyterHub to Prometheus",
+		Long: `Expose the group memberships of a JupyterHub to Prometheus, so that memory, CPU,
+GPUs and storage can be attributed to groups.
 
 ` + exitCodes,
-		Example: `  # try it without a hub: open http://localhost:8100/ then
+		Example: `  # try it without a hub
+  groups-exporter groups --demo
   groups-exporter serve --demo
 
-  # run it beside a hub
+  # run it next to a hub
   export JUPYTERHUB_API_URL=http://127.0.0.1:8081 JUPYTERHUB_API_TOKEN=...
-  groups-exporter serve
-
-  # look once
-  groups-exporter groups
-  groups-exporter dump | grep ada`,
+  groups-exporter check
+  groups-exporter serve`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		// The hint names what is close, in our words.
@@ -155,18 +155,24 @@ and storage can be told by group.
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetGlobalNormalizationFunc(normalizeFlag)
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "FlagUsages ", "FlagUsagesWrapped 80 "))
-	root.AddCommand(
-		newServeCommand(getenv),
-		newDumpCommand(getenv),
-		newGroupsCommand(getenv),
-		newCheckCommand(getenv),
-		newEscapeCommand(),
-		newRulesCommand(getenv),
-		newDashboardCommand(getenv),
-		newHealthcheckCommand(getenv),
-		newVersionCommand(),
-	)
+	root.SetUsageFunc(writeUsage)
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Run", []*cobra.Command{newServeCommand(getenv), newCheckCommand(getenv), newHealthcheckCommand(getenv)}},
+		{"Look up", []*cobra.Command{newGroupsCommand(getenv), newDumpCommand(getenv), newEscapeCommand()}},
+		{"Prometheus and Grafana", []*cobra.Command{newRulesCommand(getenv), newDashboardCommand(getenv)}},
+		{otherCommands, []*cobra.Command{newVersionCommand()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, command := range group.commands {
+			command.GroupID = group.title
+			root.AddCommand(command)
+		}
+	}
+	root.SetHelpCommandGroupID(otherCommands)
+	root.SetCompletionCommandGroupID(otherCommands)
 	for _, command := range root.Commands() {
 		command.Flags().SortFlags = false // a command's own come first
 	}

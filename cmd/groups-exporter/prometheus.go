@@ -31,12 +31,12 @@ type prometheusOptions struct {
 	pods       podsOption
 }
 
-func (o *prometheusOptions) addFlags(cmd *cobra.Command, purpose string) {
+func (o *prometheusOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&o.address, "prometheus-url", "", purpose+" the Prometheus at this `URL`")
-	flags.StringVar(&o.configFile, "prometheus.config.file", "", "`file` with TLS, credentials and proxy for it, in Prometheus' own format (else proxies as in $HTTPS_PROXY, $NO_PROXY)")
-	flags.Var(duration{&o.timeout}, "prometheus-timeout", "how long one of its answers may take (default "+defaultPrometheusTimeout.String()+")")
-	flags.StringArrayVar(&o.matchers, "prometheus-matcher", nil, "query only series that match, like 'cluster=\"east\"' in a store of several clusters (repeatable `matcher`)")
+	flags.StringVar(&o.address, "prometheus-url", "", "`URL` of the Prometheus to query")
+	flags.StringVar(&o.configFile, "prometheus.config.file", "", "`file` with TLS, credentials and proxy")
+	flags.Var(duration{&o.timeout}, "prometheus-timeout", "limit for one query (default "+defaultPrometheusTimeout.String()+")")
+	flags.StringArrayVar(&o.matchers, "prometheus-matcher", nil, "query only series that match (repeatable `matcher`)")
 	o.pods.addFlag(cmd)
 }
 
@@ -140,7 +140,7 @@ func hideValues(text string) string {
 type podsOption struct{ value string }
 
 func (o *podsOption) addFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.value, "pods", "", "count only pods whose whole name matches this `regexp` (else all pods with the annotation or label hub.jupyter.org/username)")
+	cmd.Flags().StringVar(&o.value, "pods", "", "count only pods whose whole name matches `regexp`")
 }
 
 func (o *podsOption) check() error {
@@ -154,7 +154,7 @@ func (o *podsOption) check() error {
 type clusterOption struct{ labels []string }
 
 func (o *clusterOption) addFlag(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&o.labels, "cluster-label", nil, "`label` that identifies a cluster in a store of several, like Thanos or Mimir: queries join on it too, and results have it (repeatable)")
+	cmd.Flags().StringArrayVar(&o.labels, "cluster-label", nil, "`label` that identifies a cluster (repeatable)")
 }
 
 // check reports labels that can't identify a cluster, or that the queries have already.

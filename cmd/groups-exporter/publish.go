@@ -36,7 +36,7 @@ const (
 type prefixOption struct{ value string }
 
 func (o *prefixOption) addFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.value, "metrics-prefix", "", "`prefix` of the hub's metrics (else $JUPYTERHUB_METRICS_PREFIX, else \"jupyterhub\")")
+	cmd.Flags().StringVar(&o.value, "metrics-prefix", "", "`prefix` of metrics (default \"jupyterhub\")")
 }
 
 func (o *prefixOption) complete(getenv func(string) string) error {
@@ -59,10 +59,11 @@ type publishOptions struct {
 func (o *publishOptions) addFlags(cmd *cobra.Command) {
 	o.usernames = includeUsernames
 	o.prefix.addFlag(cmd)
-	addChoices(cmd, &o.with, "with", "publish more: a series for each user, each membership's share of the user, or activity and servers by group", extras()...)
-	cmd.Flags().IntVar(&o.maxSeries, "max-series", 1_000_000, "publish nothing new where it would be more series than `N`")
-	cmd.Flags().IntVar(&o.maxLabel, "max-label-length", 0, "leave out users and groups of whom a label value would be longer than `N` bytes, for a Prometheus with label_value_length_limit (default any length)")
-	addChoice(cmd, &o.usernames, "usernames", "omit leaves out users' names: no metrics by user, and usage summed by group", includeUsernames, omitUsernames)
+	addChoices(cmd, &o.with, "with", "publish additional metrics", extras()...)
+	cmd.Flags().IntVar(&o.maxSeries, "max-series", 1_000_000, "publish no more than `N` series")
+	cmd.Flags().IntVar(&o.maxLabel, "max-label-length", 0, "leave out names with labels over `N` bytes")
+	addChoice(cmd, &o.usernames, "usernames", "publish user names, or only groups", includeUsernames, omitUsernames)
+	setHeading(cmd, "Metrics")
 }
 
 func (o *publishOptions) complete(getenv func(string) string) error {

@@ -31,9 +31,9 @@ type rulesOptions struct {
 }
 
 func (o *rulesOptions) addFlags(cmd *cobra.Command) {
-	addChoice(cmd, &o.only, "only", "print only rules of this kind (else both)", recordingRules, alertRules)
-	cmd.Flags().StringVar(&o.namespace, "namespace", "", "only of the hub with this `name` in the label namespace (else of all)")
-	cmd.Flags().Var(duration{&o.interval}, "interval", "how often the rules are evaluated (else as Prometheus is configured)")
+	addChoice(cmd, &o.only, "only", "print only recording rules or only alerts", recordingRules, alertRules)
+	cmd.Flags().StringVar(&o.namespace, "namespace", "", "only for the hub with this label `namespace`")
+	cmd.Flags().Var(duration{&o.interval}, "interval", "evaluation interval (default Prometheus' own)")
 	o.pods.addFlag(cmd)
 	o.clusters.addFlag(cmd)
 	addMultipleName(cmd, &o.multipleName)
@@ -54,19 +54,14 @@ func newRulesCommand(getenv func(string) string) *cobra.Command {
 	var o rulesOptions
 	cmd := &cobra.Command{
 		Use:   "rules",
-		Short: "Print Prometheus rules: usage by group, and alerts",
-		Long: `Print a rule file for Prometheus. It records memory, CPU, the requests for
-memory, CPU and GPUs, and the size of home directories, by user and by group.
-By group it records each in full, so that a user in several groups counts in
-each, and by share, so that the sum over the groups is the whole. The shares
-need serve --with share.
+		Short: "Print recording rules and alerts",
+		Long: `Print a rule file for Prometheus. It records the usage of each user and group:
+memory, CPU, requests for memory, CPU and GPUs, and home directories. Usage by
+group is recorded in full, where users in several groups count in each, and by
+share, where the sum over all groups is the total. Shares need serve --with
+share. The alerts cover the exporter, the hub, and missing or stale series.
 
-The alerts fire when the exporter or the hub is down, when memberships or usage
-are too old, when refreshes fail, when the token lacks a scope, when the metrics
-are nearly too large for VictoriaMetrics, when series are missing that usage is
-made of, and when the pods are in another namespace than the exporter publishes.
-
-This asks no hub and no Prometheus.
+The command doesn't connect to anything.
 
 ` + exitCodes,
 		Example: `  groups-exporter rules > /etc/prometheus/groups.yml
@@ -103,5 +98,5 @@ func runRules(out io.Writer, o rulesOptions) error {
 
 // addMultipleName adds the flag of serve to a command that writes queries.
 func addMultipleName(cmd *cobra.Command, name *string) {
-	cmd.Flags().StringVar(name, "multiple-name", membership.DefaultMultipleName, "`name` that serve gives to the pseudo-group for users in several groups")
+	cmd.Flags().StringVar(name, "multiple-name", membership.DefaultMultipleName, "`name` that serve has for --multiple-name")
 }

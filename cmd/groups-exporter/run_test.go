@@ -307,15 +307,23 @@ func TestNoSecretIsFormatted(t *testing.T) {
 	}
 }
 
-// A library logs what is wrong in a configuration in YAML's words, which quote it.
-func TestTheLogHidesWhatIsQuoted(t *testing.T) {
+// exporter-toolkit logs what is wrong in its configuration in the words of YAML, which quote it. Quotes in other
+// errors stay.
+func TestTheLogOfTheToolkitHidesQuotes(t *testing.T) {
 	for _, format := range []logFormat{logfmtFormat, jsonFormat} {
 		var log bytes.Buffer
 		logger := (&logOptions{format: format}).logger(&log, new(secrets).redact)
-		logger.Error("unable to parse", "err", "line 2: cannot unmarshal !!str `a hunter2` into map")
-		logger.Error("unable to parse", "err", errors.New("line 2: `hunter3`"))
-		if strings.Contains(log.String(), "hunter") || strings.Count(log.String(), "a value") != 2 {
-			t.Errorf("%s: %s", format, &log)
+		toolkit := slog.New(toolkitHandler{logger.Handler()})
+		toolkit.Info("TLS is disabled.")
+		toolkit.Error("unable to parse", "err", "line 2: cannot unmarshal !!str `a hunter2` into map")
+		toolkit.Error("unable to parse", "err", errors.New("line 2: `hunter3`"))
+		if text := log.String(); strings.Contains(text, "hunter") || strings.Contains(text, "TLS") || strings.Count(text, "a value") != 2 {
+			t.Errorf("%s: %s", format, text)
+		}
+		log.Reset()
+		logger.Error("refresh failed", "err", errors.New("the hub answered 302 Found to http://x/`y`"))
+		if !strings.Contains(log.String(), "http://x/`y`") {
+			t.Errorf("%s: an address is cut: %s", format, &log)
 		}
 	}
 }

@@ -29,10 +29,11 @@ const (
 
 func (o *scheduleOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.Var(duration{&o.hub}, "refresh-interval", "how often the hub is asked, a tenth more or less; a refresh may take as long (default 5m; 15s with --demo)")
-	flags.Var(duration{&o.maxStaleness}, "max-staleness", "how long the last good answer is published when asking fails (default 1h, or three intervals if that is more)")
-	flags.Var(duration{&o.usage}, "usage-interval", "how often Prometheus is queried for the usage of pods (default 1m)")
-	flags.Var(duration{&o.homeDirs}, "usage-home-dir-interval", "how often Prometheus is queried for the sizes of home directories (default 1h)")
+	flags.Var(duration{&o.hub}, "refresh-interval", "time between refreshes from the hub (default 5m)")
+	flags.Var(duration{&o.maxStaleness}, "max-staleness", "how long to publish an old answer (default 1h)")
+	flags.Var(duration{&o.usage}, "usage-interval", "time between queries for pods (default 1m)")
+	flags.Var(duration{&o.homeDirs}, "usage-home-dir-interval", "time between queries for homes (default 1h)")
+	setHeading(cmd, "Polling")
 }
 
 // complete fills in the defaults. It refuses the flags for usage if no Prometheus is queried.

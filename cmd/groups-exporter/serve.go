@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -27,34 +26,26 @@ type serveOptions struct {
 	log       logOptions
 	python    pythonOptions
 	web       webOptions
-	demo      bool
 }
 
 func (o *serveOptions) addFlags(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.BoolVar(&o.demo, "demo", false, "run with a built-in sample hub, to try it out: needs no real one")
-	o.web.addFlags(cmd)
-	o.schedules.addFlags(cmd)
-	o.log.addFlags(cmd)
-	o.publish.addFlags(cmd)
-	o.usage.addFlags(cmd)
 	o.hub.addFlags(cmd)
+	o.publish.addFlags(cmd)
+	o.schedules.addFlags(cmd)
+	o.usage.addFlags(cmd)
+	o.web.addFlags(cmd)
+	o.log.addFlags(cmd)
 	o.python.addFlags(cmd, o)
 }
 
 func (o *serveOptions) complete(getenv func(string) string) error {
-	if o.demo {
-		if cmp.Or(o.hub.address, o.hub.tokenFile, o.hub.caFile, o.hub.certFile, o.hub.keyFile, o.hub.token.Reveal()) != "" {
-			return usagef("--demo has a hub of its own: it goes without --hub-url, a token and certificates")
-		}
-	}
 	if err := o.web.complete(getenv); err != nil {
 		return err
 	}
 	if err := o.publish.complete(getenv); err != nil {
 		return err
 	}
-	if err := o.completeHub(getenv); err != nil {
+	if err := o.hub.complete(getenv); err != nil {
 		return err
 	}
 	if err := o.publish.checkNamespace(o.hub.namespace); err != nil {
@@ -64,15 +55,7 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 	if err := o.usage.complete(o.hub.namespace); err != nil {
 		return err
 	}
-	return o.schedules.complete(o.demo, o.usage.reader != nil)
-}
-
-func (o *serveOptions) completeHub(getenv func(string) string) error {
-	if o.demo {
-		o.hub.namespace = cmp.Or(o.hub.namespace, "demo")
-		return o.hub.checkRules()
-	}
-	return o.hub.complete(getenv)
+	return o.schedules.complete(o.hub.demo, o.usage.reader != nil)
 }
 
 // exporter returns an exporter that has not polled anything yet.
@@ -118,29 +101,24 @@ func newServeCommand(getenv func(string) string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   serveName,
 		Short: "Run the exporter",
-		Long: `Ask the hub again and again who is in which group, and serve the answer to
-Prometheus. It listens at once, also while the hub is away: until the first good
-answer the metrics are about the exporter alone, and /-/ready says 503.
+		Long: `Poll JupyterHub for group memberships and expose them to Prometheus. With
+--prometheus-url, also query Prometheus and expose the usage of each group.
 
-When the hub fails, the last good answer stays until it is too old.
+The server starts listening at once, even while the hub is down. If the hub
+fails, the last good answer stays published until it is too old.
 
-With --prometheus-url it also asks a Prometheus what the users use, and
-publishes memory, CPU, the requests for both, and the size of home directories
-by group. Where the Prometheus can load rules, 'groups-exporter rules' is the
-better way.
+Each flag can be set by an environment variable: --hub-url by
+GROUPS_EXPORTER_HUB_URL, --web.listen-address by
+GROUPS_EXPORTER_WEB_LISTEN_ADDRESS.
 
-A flag that isn't given is taken from the environment, if it is set there:
-GROUPS_EXPORTER_WEB_LISTEN_ADDRESS sets --web.listen-address, and so on.
-
-` + exitCodes + `
-A stop by SIGINT or SIGTERM is 0.`,
+` + exitCodes,
 		Example: `  # try it without a hub
   groups-exporter serve --demo
 
-  # beside a hub
+  # run it next to a hub
   groups-exporter serve --hub-url http://127.0.0.1:8081 --hub-token-file token
 
-  # only courses, and users in several of them in one series
+  # export only courses, and one series for users in several of them
   groups-exporter serve --allow-group 'course-*' --multi-group multiple`,
 		Args: needsNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -166,10 +144,8 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if o.demo {
-		if err := startDemo(ctx, &o.hub, log); err != nil {
-			return err
-		}
+	if o.hub.sample != nil {
+		go changeDemo(ctx, o.hub.sample, log)
 	}
 
 	e := o.exporter(log)
@@ -180,15 +156,15 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	}()
 	stopHearing := reloadOnHangup(e.RefreshNow)
 	defer stopHearing()
-	log.Info("serving", "metrics", o.web.telemetryPath, "prefix", o.web.routePrefix, "auth", o.web.auth, "because", o.web.authReason)
-	log.Info("asking", "hub", o.hub.api.String(), "namespace", o.hub.namespace, "every", o.schedules.hub.String())
+	o.web.logListening(listeners, log)
+	log.Info("polling the hub", "url", o.hub.api.String(), "namespace", o.hub.namespace, "interval", o.schedules.hub.String())
 	if o.usage.reader != nil {
-		log.Info("asking", "prometheus", o.usage.prometheus.address, "attribution", o.usage.attribution, "every", o.schedules.usage.String(), "home_dirs_every", o.schedules.homeDirs.String())
+		log.Info("querying Prometheus", "url", o.usage.prometheus.address, "attribution", o.usage.attribution, "interval", o.schedules.usage.String(), "home_dir_interval", o.schedules.homeDirs.String())
 	}
 	for _, warning := range o.python.warnings() {
 		log.Warn(warning)
 	}
-	if o.demo {
+	if o.hub.sample != nil {
 		invite(errOut, log, o.log.format, browserAddress(listeners[0].Addr()))
 	}
 	err = server.Serve(ctx, listeners, o.handler(e, log), o.web.security(log), log)

@@ -23,8 +23,9 @@ type usageOptions struct {
 }
 
 func (o *usageOptions) addFlags(cmd *cobra.Command) {
-	o.prometheus.addFlags(cmd, "publish usage by group too, from")
-	addChoice(cmd, &o.attribution, "usage-attribution", "a user in several groups counts in each in full (the default), or by share, so that sums over groups are the whole", usage.Full, usage.Share)
+	o.prometheus.addFlags(cmd)
+	addChoice(cmd, &o.attribution, "usage-attribution", "how a user in several groups counts (default full)", usage.Full, usage.Share)
+	setHeading(cmd, "Usage")
 }
 
 // complete makes the reader for the pods of a namespace.

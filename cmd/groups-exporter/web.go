@@ -61,15 +61,16 @@ type webOptions struct {
 
 func (o *webOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&o.listenAddress, "web.listen-address", "", "`address` to listen on (else that of $JUPYTERHUB_SERVICE_URL, else \""+defaultListenAddress+"\")")
-	flags.BoolVar(&o.systemdSocket, "web.systemd-socket", false, "listen on the sockets that systemd passes instead")
+	flags.StringVar(&o.listenAddress, "web.listen-address", "", "`address` to listen on (default \""+defaultListenAddress+"\")")
+	flags.BoolVar(&o.systemdSocket, "web.systemd-socket", false, "listen on the sockets from systemd")
 	flags.StringVar(&o.telemetryPath, "web.telemetry-path", defaultTelemetryPath, "`path` of the metrics")
-	flags.StringVar(&o.routePrefix, "web.route-prefix", "", "`path` where the metrics are too, for the hub's proxy (else $JUPYTERHUB_SERVICE_PREFIX, else \""+defaultRoutePrefix+"\")")
-	flags.StringVar(&o.configFile, "web.config.file", "", "`file` with TLS, client certificates and basic auth, in the format of Prometheus' exporters")
-	flags.BoolVar(&o.lifecycle, "web.enable-lifecycle", false, "refresh at once on POST /-/reload")
-	flags.BoolVar(&o.pprof, "web.enable-pprof", false, "serve Go's profiles below /debug/pprof/")
-	addChoice(cmd, &o.auth, "auth", "who may read: whoever reaches the port, or who shows a token of the hub (default hub as a hub's service with a url, else none)", authNone, authHub)
-	flags.StringArrayVar(&o.authScopes, "auth-scope", nil, "with --auth hub, let in tokens with this `scope` too (repeatable)")
+	flags.StringVar(&o.routePrefix, "web.route-prefix", "", "second `path` of the metrics, for the hub's proxy (default \""+defaultRoutePrefix+"\")")
+	flags.StringVar(&o.configFile, "web.config.file", "", "`file` with TLS and basic auth (exporter-toolkit)")
+	flags.BoolVar(&o.lifecycle, "web.enable-lifecycle", false, "refresh on POST /-/reload")
+	flags.BoolVar(&o.pprof, "web.enable-pprof", false, "serve Go profiles at /debug/pprof/")
+	addChoice(cmd, &o.auth, "auth", "who may read: anyone, or callers with a token of the hub (default hub for a hub service with a URL, otherwise none)", authNone, authHub)
+	flags.StringArrayVar(&o.authScopes, "auth-scope", nil, "additional `scope` that lets a token in (repeatable)")
+	setHeading(cmd, "Web")
 }
 
 func (o *webOptions) complete(getenv func(string) string) error {
@@ -103,15 +104,15 @@ func (o *webOptions) complete(getenv func(string) string) error {
 	passwords := o.demands(webconfig.Password)
 	switch {
 	case o.auth != "":
-		o.authReason = "--auth says so"
+		o.authReason = "set by --auth"
 	case passwords:
-		o.auth, o.authReason = authNone, "--web.config.file asks for passwords"
+		o.auth, o.authReason = authNone, "--web.config.file requires passwords"
 	case isPublic(serviceURL):
-		o.auth, o.authReason = authHub, "the hub's proxy lets anybody reach a service with a url"
+		o.auth, o.authReason = authHub, "running as a hub service with a URL, which anyone can reach"
 	case o.demands(webconfig.VerifiedCertificate):
-		o.auth, o.authReason = authNone, "--web.config.file asks for certificates"
+		o.auth, o.authReason = authNone, "--web.config.file requires client certificates"
 	default:
-		o.auth, o.authReason = authNone, "no service of the hub with a url"
+		o.auth, o.authReason = authNone, "not running as a hub service with a URL"
 	}
 	if o.auth == authHub && passwords {
 		return usagef("--auth hub and basic_auth_users in --web.config.file both need the header Authorization: choose one")
@@ -207,12 +208,26 @@ func (o *webOptions) listenAddresses(ctx context.Context, log *slog.Logger) []st
 	return addresses
 }
 
+// logListening logs where and how the exporter listens, and warns if that is open to anyone.
+func (o *webOptions) logListening(listeners []net.Listener, log *slog.Logger) {
+	secure := o.tls != nil || o.demands(webconfig.TLS)
+	local := true
+	for _, l := range listeners {
+		log.Info("listening", "address", l.Addr().String(), "tls", secure, "path", o.telemetryPath, "prefix", o.routePrefix, "auth", o.auth, "reason", o.authReason)
+		address, ok := l.Addr().(*net.TCPAddr)
+		local = local && (!ok || address.IP.IsLoopback())
+	}
+	if o.auth == authNone && !local && !o.demands(webconfig.Password) && !o.demands(webconfig.VerifiedCertificate) {
+		log.Warn("anyone who can connect to this address can read the group memberships: restrict access with --auth hub, --web.config.file or a firewall")
+	}
+}
+
 // security returns how connections are secured.
 func (o *webOptions) security(log *slog.Logger) server.Security {
 	if o.tls != nil {
 		return server.Security{TLS: o.tls.config(log)}
 	}
-	return server.Security{ConfigFile: o.configFile}
+	return server.Security{ConfigFile: o.configFile, Log: slog.New(toolkitHandler{log.Handler()})}
 }
 
 // check returns a function that checks callers, or nil if everybody may read. The grace is how

@@ -6,8 +6,10 @@
 package fakehub
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -152,6 +154,27 @@ func (u User) matches(filter string) bool {
 	}
 	return filter == "user="+u.Name
 }
+
+// RoundTrip answers a request without a network. It never fails.
+func (h *Hub) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer := recorder{header: http.Header{}, status: http.StatusOK}
+	h.ServeHTTP(&answer, r)
+	return &http.Response{
+		Status: http.StatusText(answer.status), StatusCode: answer.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: answer.header, Body: io.NopCloser(&answer.body), ContentLength: int64(answer.body.Len()), Request: r,
+	}, nil
+}
+
+// recorder is a ResponseWriter that keeps the answer.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorder) Header() http.Header         { return r.header }
+func (r *recorder) WriteHeader(status int)      { r.status = status }
+func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
 
 // ServeHTTP answers as a hub does.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -209,6 +209,8 @@ type Security struct {
 	ConfigFile string
 	// TLS has a GetConfigForClient or a certificate.
 	TLS *tls.Config
+	// Log is the log of exporter-toolkit, which reads ConfigFile.
+	Log *slog.Logger
 }
 
 // Serve answers on the listeners until ctx ends, then lets open requests finish for
@@ -241,7 +243,7 @@ func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, 
 		}
 		stopped <- err
 	}()
-	err := serve(server, limit(listeners, log), security, log)
+	err := serve(server, limit(listeners, log), security)
 	if !errors.Is(err, http.ErrServerClosed) {
 		cancel()
 		return errors.Join(err, <-stopped) // the other listeners stop with it
@@ -250,14 +252,13 @@ func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, 
 }
 
 // serve answers on the listeners until one of them fails or the server is shut down.
-func serve(server *http.Server, listeners []net.Listener, security Security, log *slog.Logger) error {
+func serve(server *http.Server, listeners []net.Listener, security Security) error {
 	if security.TLS == nil {
-		return web.ServeMultiple(listeners, server, &web.FlagConfig{WebConfigFile: &security.ConfigFile}, log)
+		return web.ServeMultiple(listeners, server, &web.FlagConfig{WebConfigFile: &security.ConfigFile}, security.Log)
 	}
 	server.TLSConfig = security.TLS
 	ended := make(chan error, len(listeners))
 	for _, l := range listeners {
-		log.Info("Listening on", "address", l.Addr().String(), "tls", true)
 		go func() { ended <- server.ServeTLS(l, "", "") }()
 	}
 	return <-ended

@@ -309,7 +309,7 @@ func TestServeStopsAfterOpenRequests(t *testing.T) {
 		})
 		stopped := make(chan error, 1)
 		go func() {
-			stopped <- server.Serve(ctx, []net.Listener{listener}, handler, server.Security{}, slog.New(slog.DiscardHandler))
+			stopped <- server.Serve(ctx, []net.Listener{listener}, handler, server.Security{Log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler))
 		}()
 		c := listener.dial("192.0.2.1")
 		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
@@ -349,7 +349,7 @@ func TestAClientThatNeverReads(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	go func() {
-		stopped <- server.Serve(ctx, []net.Listener{listener}, &s.Handler, server.Security{}, slog.New(slog.DiscardHandler))
+		stopped <- server.Serve(ctx, []net.Listener{listener}, &s.Handler, server.Security{Log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler))
 	}()
 	deaf, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
@@ -386,7 +386,7 @@ func TestServeSaysWhatFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener.Close()
-	if err := server.Serve(t.Context(), []net.Listener{listener}, http.NotFoundHandler(), server.Security{}, slog.New(slog.DiscardHandler)); err == nil {
+	if err := server.Serve(t.Context(), []net.Listener{listener}, http.NotFoundHandler(), server.Security{Log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a closed listener is no error")
 	}
 }

@@ -17,7 +17,7 @@ func serve(t *testing.T, listener net.Listener, handler http.Handler, webConfig 
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
 	go func() {
-		stopped <- server.Serve(ctx, []net.Listener{listener}, handler, server.Security{ConfigFile: webConfig}, log)
+		stopped <- server.Serve(ctx, []net.Listener{listener}, handler, server.Security{ConfigFile: webConfig, Log: log}, log)
 	}()
 	t.Cleanup(func() {
 		cancel()

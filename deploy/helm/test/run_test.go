@@ -415,7 +415,7 @@ func (r *running) until(t *testing.T, probe *corev1.Probe) {
 }
 
 func (r *running) probe(probe *corev1.Probe) error {
-	listening := regexp.MustCompile(`Listening on.*address"?[=:]"?(127\.0\.0\.1:\d+)`).FindStringSubmatch(r.log.String())
+	listening := regexp.MustCompile(`listening.*address"?[=:]"?(127\.0\.0\.1:\d+)`).FindStringSubmatch(r.log.String())
 	if listening == nil {
 		return errors.New("it doesn't listen yet")
 	}
