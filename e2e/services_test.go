@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -46,6 +47,20 @@ func TestServices(t *testing.T) {
 			), program, "serve")
 			h.start()
 
+			// What an administrator requests on the hub's Token page, and everybody else.
+			h.change("PATCH", "/users/user-001", map[string]any{"admin": true})
+			personal := map[string]string{}
+			for _, name := range []string{"user-001", "user-002"} {
+				status, answer := h.ask(owner, "POST", "/users/"+name+"/tokens", map[string]any{})
+				var made struct {
+					Token string `json:"token"`
+				}
+				if err := json.Unmarshal(answer, &made); err != nil || made.Token == "" {
+					t.Fatalf("a token of %s: %d %s", name, status, answer)
+				}
+				personal[name] = made.Token
+			}
+
 			for name, exporter := range map[string]*process{"groups-exporter": h.process, "external": external} {
 				for _, path := range []string{"", "metrics"} {
 					address := h.public + "services/" + name + "/" + path
@@ -58,6 +73,7 @@ func TestServices(t *testing.T) {
 					})
 					for caller, want := range map[string]int{
 						"": 401, "nobody's": 401, token("other"): 403, token(name): 403, token("metrics"): 200, token(owner): 200,
+						personal["user-001"]: 200, personal["user-002"]: 403,
 					} {
 						_, err := getAs(caller, address)
 						if got := statusOf(err); got != want {

@@ -62,7 +62,7 @@ type Refusal struct {
 func (r *Refusal) Error() string {
 	switch r.Reason {
 	case NoToken:
-		return "no JupyterHub token: show one in the header Authorization, as Bearer"
+		return "no JupyterHub token: send one in the header 'Authorization: Bearer TOKEN'. There is no login for browsers: make a token on the hub's Token page, and use it with curl"
 	case BadToken:
 		return "the hub doesn't know the token"
 	case NoScope:
