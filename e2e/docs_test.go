@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -25,6 +26,7 @@ import (
 // What tells the test that it is in the sandbox, and where to find things.
 const (
 	sandboxPage     = "E2E_DOCS_PAGE"
+	sandboxWay      = "E2E_DOCS_WAY"
 	sandboxCheckout = "E2E_DOCS_CHECKOUT"
 
 	prometheusConfig = "/etc/prometheus/prometheus.yml"
@@ -35,7 +37,8 @@ func installing() []string { return []string{"README.md", "CONTRIBUTING.md", "do
 
 // TestDocs does what each page says, in order, as root of a machine that the page may change: with
 // its own mounts, network and processes, where a hub and a Prometheus are at their usual ports. The
-// test binary runs itself in there, once for each page.
+// test binary runs itself in there, once for each page. Where a page has several ways, of which a
+// reader takes one, each starts on a clean machine.
 func TestDocs(t *testing.T) {
 	all, err := pages.All("..")
 	if err != nil {
@@ -43,7 +46,7 @@ func TestDocs(t *testing.T) {
 	}
 	if name := os.Getenv(sandboxPage); name != "" {
 		i := slices.IndexFunc(all, func(page *pages.Page) bool { return page.Name == name })
-		readInSandbox(t, all[i])
+		readInSandbox(t, all[i], os.Getenv(sandboxWay))
 		return
 	}
 	checkout := filepath.Join(t.TempDir(), "groups-exporter")
@@ -52,34 +55,41 @@ func TestDocs(t *testing.T) {
 	env := append(os.Environ(), "GOPROXY=off", "GOFLAGS=-buildvcs=false",
 		"GOCACHE="+output(t, "..", "go", "env", "GOCACHE"), "GOMODCACHE="+output(t, "..", "go", "env", "GOMODCACHE"))
 	for _, page := range all {
-		if !page.Executed() || !slices.ContainsFunc(page.Blocks, func(b pages.Block) bool {
-			return b.NotRun == "" && slices.Contains([]string{"sh", "python", "yaml", "ini"}, b.Info)
-		}) {
+		if !page.Executed() {
 			continue
 		}
-		for _, version := range versions {
-			if version != versions[0] && !slices.ContainsFunc(page.Blocks, func(b pages.Block) bool { return b.Info == "python" }) {
-				continue // it is the hub's configuration that may differ
+		for way, walk := range page.Walks() {
+			if !slices.ContainsFunc(walk, func(b pages.Block) bool {
+				return b.Way == way && b.NotRun == "" && slices.Contains([]string{"sh", "python", "yaml", "ini"}, b.Info)
+			}) {
+				continue
 			}
-			t.Run(page.Name+"/"+version, func(t *testing.T) {
-				t.Parallel()
-				own := filepath.Join(t.TempDir(), "groups-exporter")
-				output(t, "..", "git", "clone", "--quiet", checkout, own)
-				args := []string{"--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"}
-				if os.Getuid() != 0 {
-					args = append(args, "--user", "--map-root-user")
+			for _, version := range versions {
+				if version != versions[0] && !configuresHub(walk) {
+					continue // it is the hub's configuration that may differ
 				}
-				cmd := exec.CommandContext(t.Context(), "unshare", append(args, os.Args[0], "-test.run=^TestDocs$", "-test.v")...)
-				cmd.Env = append(slices.Clone(env), sandboxPage+"="+page.Name, sandboxCheckout+"="+own, "E2E_HUBS="+version, "TMPDIR="+t.TempDir())
-				if text, err := cmd.CombinedOutput(); err != nil || testing.Verbose() {
-					t.Logf("%s", text)
-					if err != nil {
-						t.Error(err)
+				t.Run(path.Join(page.Name, way, version), func(t *testing.T) {
+					t.Parallel()
+					own := filepath.Join(t.TempDir(), "groups-exporter")
+					output(t, "..", "git", "clone", "--quiet", checkout, own)
+					cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
+						os.Args[0], "-test.run=^TestDocs$", "-test.v")
+					cmd.Env = append(slices.Clone(env), sandboxPage+"="+page.Name, sandboxWay+"="+way, sandboxCheckout+"="+own, "E2E_HUBS="+version, "TMPDIR="+t.TempDir())
+					if text, err := cmd.CombinedOutput(); err != nil || testing.Verbose() {
+						t.Logf("%s", text)
+						if err != nil {
+							t.Error(err)
+						}
 					}
-				}
-			})
+				})
+			}
 		}
 	}
+}
+
+// configuresHub reports whether some of the blocks are a hub's configuration.
+func configuresHub(walk []pages.Block) bool {
+	return slices.ContainsFunc(walk, func(b pages.Block) bool { return b.Info == "python" })
 }
 
 // output runs a command that has to succeed.
@@ -100,10 +110,11 @@ func readers() []user {
 	return []user{{Name: "ada@uni.example", Groups: []string{"bio-lab", "chem"}}, {Name: "bob", Groups: []string{"bio-lab"}}, {Name: "dan"}}
 }
 
-// pageReader does all that a page says.
+// pageReader does all that a page says to those who take one of its ways.
 type pageReader struct {
 	t     *testing.T
 	page  *pages.Page
+	walk  []pages.Block
 	dir   string   // a checkout
 	env   []string // of the shell
 	state string   // file with what one block leaves to the next
@@ -117,16 +128,16 @@ type pageReader struct {
 	codes      []int          // with which of these that then ends
 }
 
-func readInSandbox(t *testing.T, page *pages.Page) {
+func readInSandbox(t *testing.T, page *pages.Page, way string) {
 	home := t.TempDir()
-	r := &pageReader{t: t, page: page, dir: os.Getenv(sandboxCheckout), state: filepath.Join(home, ".state")}
+	r := &pageReader{t: t, page: page, walk: page.Walks()[way], dir: os.Getenv(sandboxCheckout), state: filepath.Join(home, ".state")}
 	r.furnish()
 	r.env = []string{
 		"HOME=" + home, "PATH=/usr/local/bin:" + os.Getenv("PATH"), "LANG=C.UTF-8",
 		"GOCACHE=" + os.Getenv("GOCACHE"), "GOMODCACHE=" + os.Getenv("GOMODCACHE"), "GOPROXY=off", "GOFLAGS=" + os.Getenv("GOFLAGS"),
 	}
 	r.prepareHub()
-	if hasInfo := func(b pages.Block) bool { return b.Info == "python" }; !slices.ContainsFunc(page.Blocks, hasInfo) && !slices.Contains(installing(), page.Name) {
+	if !configuresHub(r.walk) && !slices.Contains(installing(), page.Name) {
 		r.giveHub()
 	}
 	r.givePrometheus()
@@ -136,7 +147,7 @@ func readInSandbox(t *testing.T, page *pages.Page) {
 	if page.Name == "docs/how-to/textfile.md" {
 		launch(t, "/", r.env, "prometheus-node-exporter", "--collector.textfile.directory=/var/lib/prometheus/node-exporter")
 	}
-	for _, b := range page.Blocks {
+	for _, b := range r.walk {
 		r.read(b)
 		if t.Failed() {
 			break // what follows rests on it
@@ -244,15 +255,19 @@ func (r *pageReader) ready(p *process, address string) {
 	})
 }
 
-// givePrometheus starts one with an empty configuration, for the pages that have something for it.
+// givePrometheus starts one with an empty configuration, for the pages that have something for it. Another one that runs
+// on the machine is no reader's concern.
 func (r *pageReader) givePrometheus() {
 	r.t.Helper()
-	if !slices.ContainsFunc(r.page.Blocks, func(b pages.Block) bool {
+	if !slices.ContainsFunc(r.walk, func(b pages.Block) bool {
 		return strings.Contains(b.Text, "/etc/prometheus") || strings.Contains(b.Text, "//prometheus:")
 	}) {
 		return
 	}
 	r.write(prometheusConfig, "scrape_configs: []\n")
+	other := filepath.Join(r.t.TempDir(), "prometheus.yml")
+	r.write(other, "scrape_configs: []\n")
+	launch(r.t, r.t.TempDir(), r.env, "prometheus", "--config.file="+other, "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:9091")
 	r.prometheus = launch(r.t, r.t.TempDir(), r.env, "prometheus", "--config.file="+prometheusConfig, "--storage.tsdb.path=data")
 	r.prometheus.until("Prometheus is ready", time.Minute, func() error {
 		_, err := get("http://127.0.0.1:9090/-/ready")
@@ -336,6 +351,9 @@ func (r *pageReader) serve(b pages.Block) {
 	if strings.Contains(b.Text, "go run") {
 		// As Ctrl-C does. go itself then ends with 1, or with what it ran if that is quicker.
 		r.signal, r.codes = syscall.SIGINT, []int{0, 1}
+	}
+	if strings.Contains(b.Text, "runuser") {
+		r.codes = []int{128 + int(syscall.SIGTERM)} // its own end, whatever that of what it ran
 	}
 	// The trap makes the shell wait for its command, and pass on its exit code.
 	r.serving = launch(r.t, r.dir, r.env, "bash", "-c", "trap : TERM INT\n"+r.script(b))

@@ -16,6 +16,7 @@ import (
 	"github.com/yuin/goldmark"
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
+	extensions "github.com/yuin/goldmark/extension/ast"
 	"github.com/yuin/goldmark/text"
 )
 
@@ -35,6 +36,8 @@ type Block struct {
 	File   string // where a reader puts it, or ""
 	// Comment is what stands directly before the block in <!-- -->.
 	Comment string
+	// Way is the way of the page that the block belongs to, or "" before the first one.
+	Way string
 }
 
 // A Link is what a link or an image points to.
@@ -49,8 +52,25 @@ type Page struct {
 	Blocks  []Block
 	Links   []Link
 	Anchors []string // of its headings, as GitHub makes them
+	// Ways are the sections of which a reader follows one and leaves out the others, as anchors. A page
+	// lists them in a table whose first column is headed "way". What comes after a way, up to the next
+	// one, belongs to it.
+	Ways []string
 	// Unfenced are the lines of blocks of code without a fence, which have no language.
 	Unfenced []int
+}
+
+// Walks returns the blocks that a reader comes by, in order, by way. A page without ways has one walk,
+// and its way is "".
+func (p *Page) Walks() map[string][]Block {
+	if len(p.Ways) == 0 {
+		return map[string][]Block{"": p.Blocks}
+	}
+	walks := map[string][]Block{}
+	for _, way := range p.Ways {
+		walks[way] = slices.DeleteFunc(slices.Clone(p.Blocks), func(b Block) bool { return b.Way != "" && b.Way != way })
+	}
+	return walks
 }
 
 // All reads the Markdown files below a root, but for hidden folders.
@@ -82,6 +102,7 @@ func All(root string) ([]*Page, error) {
 // Parse reads a page.
 func Parse(name string, content []byte) *Page {
 	page := &Page{Name: name}
+	way := ""
 	root := goldmark.New(goldmark.WithExtensions(extension.GFM)).Parser().Parse(text.NewReader(content))
 	lineOf := func(offset int) int { return 1 + strings.Count(string(content[:offset]), "\n") }
 	// The walk itself has no errors of its own.
@@ -91,11 +112,19 @@ func Parse(name string, content []byte) *Page {
 		}
 		switch node := node.(type) {
 		case *ast.FencedCodeBlock:
-			page.Blocks = append(page.Blocks, block(node, content, lineOf))
+			b := block(node, content, lineOf)
+			b.Way = way
+			page.Blocks = append(page.Blocks, b)
 		case *ast.CodeBlock:
 			page.Unfenced = append(page.Unfenced, lineOf(node.Lines().At(0).Start))
 		case *ast.Heading:
-			page.Anchors = append(page.Anchors, unique(slug(plain(node, content)), page.Anchors))
+			anchor := unique(slug(plain(node, content)), page.Anchors)
+			page.Anchors = append(page.Anchors, anchor)
+			if slices.Contains(page.Ways, anchor) {
+				way = anchor
+			}
+		case *extensions.Table:
+			page.Ways = append(page.Ways, waysIn(node, content)...)
 		case *ast.Link:
 			page.Links = append(page.Links, Link{Target: string(node.Destination)})
 		case *ast.Image:
@@ -106,6 +135,25 @@ func Parse(name string, content []byte) *Page {
 		return ast.WalkContinue, nil
 	})
 	return page
+}
+
+// waysIn returns the anchors on the page itself that the first column of a table of ways links to.
+func waysIn(table *extensions.Table, content []byte) []string {
+	if plain(table.FirstChild().FirstChild(), content) != "way" {
+		return nil
+	}
+	var ways []string
+	for row := table.FirstChild().NextSibling(); row != nil; row = row.NextSibling() {
+		_ = ast.Walk(row.FirstChild(), func(node ast.Node, entering bool) (ast.WalkStatus, error) {
+			if link, ok := node.(*ast.Link); ok && entering {
+				if anchor, here := strings.CutPrefix(string(link.Destination), "#"); here {
+					ways = append(ways, anchor)
+				}
+			}
+			return ast.WalkContinue, nil
+		})
+	}
+	return ways
 }
 
 func block(node *ast.FencedCodeBlock, content []byte, lineOf func(int) int) Block {

@@ -107,3 +107,33 @@ func TestBlocks(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+// Of the ways that a page lists, a reader takes one: what comes before them, and all up to the next way.
+func TestWalks(t *testing.T) {
+	block := func(name string) string { return "\n```text\n" + name + "\n```\n" }
+	page := Parse("a.md", []byte("# A\n"+block("first")+`
+| way | for |
+| --- | --- |
+| [elsewhere](b.md), [one](#one-way) | x |
+| [another](#another) | [not a way](#rest) |
+
+| thing | where |
+| --- | --- |
+| [rest](#rest) | x |
+
+## One *way*
+`+block("one")+"\n### Details\n"+block("details")+"\n## Another\n"+block("another")+"\n## Rest\n"+block("rest")))
+	got := map[string][]string{}
+	for way, walk := range page.Walks() {
+		for _, b := range walk {
+			got[way] = append(got[way], strings.TrimSpace(b.Text))
+		}
+	}
+	want := map[string][]string{"one-way": {"first", "one", "details"}, "another": {"first", "another", "rest"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if walks := Parse("b.md", []byte(block("all"))).Walks(); len(walks) != 1 || len(walks[""]) != 1 {
+		t.Errorf("without ways: %v", walks)
+	}
+}
