@@ -16,15 +16,15 @@ func TestRulesOverTime(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		scrape time.Duration
-		// How much of the real CPU is recorded, by the length of a session. A short one loses a bit: nothing scrapes
-		// what a container does at its end.
+		// How much of the real CPU is recorded, by the length of a session. A short one loses a part: nothing scrapes
+		// what a container does at its beginning and its end, and one scrape in a range is no increase yet.
 		cpu map[time.Duration]float64
 	}{
 		{15 * time.Second, map[time.Duration]float64{
-			3 * time.Minute: 0.99, 10 * time.Minute: 0.995, 30 * time.Minute: 0.995, time.Hour: 0.995, 4 * time.Hour: 0.995,
+			3 * time.Minute: 0.98, 10 * time.Minute: 0.995, 30 * time.Minute: 0.995, time.Hour: 0.995, 4 * time.Hour: 0.995,
 		}},
 		{time.Minute, map[time.Duration]float64{
-			3 * time.Minute: 0.96, 10 * time.Minute: 0.985, 30 * time.Minute: 0.995, time.Hour: 0.995, 4 * time.Hour: 0.995,
+			3 * time.Minute: 0.84, 10 * time.Minute: 0.95, 30 * time.Minute: 0.98, time.Hour: 0.99, 4 * time.Hour: 0.995,
 		}},
 	} {
 		t.Run(test.scrape.String(), func(t *testing.T) {
@@ -51,12 +51,20 @@ const (
 	lastSession  = 5 * time.Hour
 )
 
-// addSessions adds sessions of a length, each with a user of its own. They begin at moments between two scrapes: the last
-// scrape sees more or less of a session.
+// The rules are evaluated at whole minutes, and scrapes take place a third of their interval later, so that the two never
+// coincide. In reality they rarely do. If they did, a range would have one sample more in Prometheus 2 than in 3.
+const (
+	evaluation = time.Minute
+	steps      = 3 // of a promtool series, from one scrape to the next
+)
+
+// addSessions adds sessions of a length, each with a user of its own. They begin at moments between two evaluations, and
+// between two scrapes: the last of each sees more or less of a session.
 func (o *overTime) addSessions(length time.Duration, least float64) {
 	const phases = 4
 	for phase := range phases {
-		o.addSession(length, phase, firstSession+time.Duration(2*phase+1)*o.scrape/(2*phases))
+		const quarter = evaluation / phases
+		o.addSession(length, phase, firstSession+time.Duration(phase)*quarter+time.Duration(2*phase+1)*quarter/(2*phases))
 	}
 	minutes := length.Minutes() * phases
 	name := fmt.Sprintf("%.0f", length.Minutes())
@@ -71,7 +79,6 @@ func (o *overTime) addSessions(length time.Duration, least float64) {
 		{"namespace_usergroup:%s{usergroup=\"all" + name + "\"}", "share_", 0.5},
 		{"namespace_usergroup:%s{usergroup=~\"(before|after)" + name + "\"}", "share_", 0.5},
 	} {
-		// The rules are evaluated once a minute.
 		o.expect(fmt.Sprintf(by.level, fmt.Sprintf(memory, by.sum)), by.part*minutes*100, 0.99, 1.01)
 		o.expect(fmt.Sprintf(by.level, fmt.Sprintf(cpu, by.sum)), by.part*minutes, least, 1.01)
 	}
@@ -99,22 +106,26 @@ func (o *overTime) addSession(length time.Duration, phase int, begin time.Durati
 	end := begin + length
 	first, gone := o.scrapeAt(begin), o.scrapeAt(end)
 	middle := o.scrapeAt(begin + length/2)
-	cpu := func(share float64) string {
-		return fmt.Sprintf("%g+%gx%d", share*(time.Duration(first)*o.scrape-begin).Seconds(), share*o.scrape.Seconds(), gone-first-1)
+	cpu := func(share float64) func(time.Duration) float64 {
+		return func(moment time.Duration) float64 { return share * (moment - begin).Seconds() }
 	}
 	// cAdvisor's series have timestamps of their own, unless Prometheus ignores them: then their end is marked.
-	cadvisorEnd := []string{"", " stale"}[phase%2]
-	add := func(metric, labels string, from int, values, end string) {
-		fmt.Fprintf(&o.series, "\n  - {series: '%s{%s}', values: '_x%d %s%s'}", metric, labels, from, values, end)
+	cadvisorEnd := []string{"", "stale"}[phase%2]
+	add := func(metric, labels string, value func(time.Duration) float64, from, to int, end string) {
+		fmt.Fprintf(&o.series, "\n  - {series: '%s{%s}', values: '_x%d ", metric, labels, from*steps+1)
+		for scrape := from; scrape < to; scrape++ {
+			fmt.Fprintf(&o.series, "%g _x%d ", value(o.moment(scrape)), steps-1)
+		}
+		o.series.WriteString(end + "'}")
 	}
-	one := func(metric, labels, value string, from, to int, end string) {
-		add(metric, labels, from, fmt.Sprintf("%sx%d", value, to-from-1), end)
+	one := func(metric, labels string, value float64, from, to int, end string) {
+		add(metric, labels, func(time.Duration) float64 { return value }, from, to, end)
 	}
-	one("kube_pod_annotations", pod+fmt.Sprintf(",uid=%q,annotation_hub_jupyter_org_username=%[1]q", user), "1", first, gone, " stale")
-	one("container_memory_working_set_bytes", pod+`,container="notebook",name="c",id="/`+user+`/c"`, "100", first, gone, cadvisorEnd)
-	one("container_memory_working_set_bytes", pod+`,id="/`+user+`"`, "110", first, gone, cadvisorEnd)
-	add("container_cpu_usage_seconds_total", pod+`,container="notebook",name="c",id="/`+user+`/c"`, first, cpu(1), cadvisorEnd)
-	add("container_cpu_usage_seconds_total", pod+`,id="/`+user+`"`, first, cpu(1.1), cadvisorEnd)
+	one("kube_pod_annotations", pod+fmt.Sprintf(",uid=%q,annotation_hub_jupyter_org_username=%[1]q", user), 1, first, gone, "stale")
+	one("container_memory_working_set_bytes", pod+`,container="notebook",name="c",id="/`+user+`/c"`, 100, first, gone, cadvisorEnd)
+	one("container_memory_working_set_bytes", pod+`,id="/`+user+`"`, 110, first, gone, cadvisorEnd)
+	add("container_cpu_usage_seconds_total", pod+`,container="notebook",name="c",id="/`+user+`/c"`, cpu(1), first, gone, cadvisorEnd)
+	add("container_cpu_usage_seconds_total", pod+`,id="/`+user+`"`, cpu(1.1), first, gone, cadvisorEnd)
 
 	last := int(lastSession / o.scrape)
 	for _, m := range []struct {
@@ -122,22 +133,27 @@ func (o *overTime) addSession(length time.Duration, phase int, begin time.Durati
 		from, to int
 	}{{"all", 1, last}, {"before", 1, middle}, {"after", middle, last}} {
 		labels := fmt.Sprintf(`namespace="prod",usergroup="%s%.0f",username=%q`, m.group, length.Minutes(), user)
-		one("jupyterhub_user_group_info", labels, "1", m.from, m.to, " stale")
-		one("jupyterhub_user_group_share", labels, "0.5", m.from, m.to, " stale")
+		one("jupyterhub_user_group_info", labels, 1, m.from, m.to, "stale")
+		one("jupyterhub_user_group_share", labels, 0.5, m.from, m.to, "stale")
 	}
 }
 
 // scrapeAt returns the number of the first scrape at or after a moment.
 func (o *overTime) scrapeAt(moment time.Duration) int {
-	return int((moment + o.scrape - 1) / o.scrape)
+	return int((moment - o.moment(0) + o.scrape - 1) / o.scrape)
+}
+
+// moment returns when a scrape takes place.
+func (o *overTime) moment(scrape int) time.Duration {
+	return time.Duration(scrape)*o.scrape + o.scrape/steps
 }
 
 func (o *overTime) test() string {
 	return fmt.Sprintf(`rule_files: [rules.yml]
-evaluation_interval: 1m
+evaluation_interval: %s
 tests:
 - interval: %s
   input_series:%s
   promql_expr_test:%s
-`, o.scrape, &o.series, &o.exprs)
+`, evaluation, o.scrape/steps, &o.series, &o.exprs)
 }

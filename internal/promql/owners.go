@@ -23,8 +23,10 @@ const (
 )
 
 // lookback is how long a pod keeps its owner after its end. The rate of its CPU over five
-// minutes continues for as long.
-const lookback = "[5m]"
+// minutes continues for almost as long. The lookback is twice that, because owners are
+// recorded and scraped at other moments than CPU, and Prometheus 3 leaves out a sample at
+// the very beginning of a range: "[5m]" has the owners of the last four minutes only.
+const lookback = "[10m]"
 
 // PodOwners returns the selectors of the series that name the owner of a pod.
 func (q Queries) PodOwners(matchers ...string) (annotations, labels string) {
