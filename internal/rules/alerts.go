@@ -36,8 +36,9 @@ func Alerts(q promql.Queries) Group {
 			"The memberships of {{ $labels.namespace }} are {{ $value | humanizeDuration }} old",
 			"No refresh has succeeded for more than three intervals: who joined or left a group since then is counted where they were."),
 		alert("GroupsExporterRefreshesFailing", 15*time.Minute, "warning",
-			// Of one exporter: two that ask the same hub fail together.
-			fmt.Sprintf("max by (%s) (sum without (reason) (increase(%s[1h]))) > 10", hub, q.OfHubs(metrics.RefreshFailures)),
+			// Of one exporter: two that ask the same hub fail together. The increase is
+			// extrapolated, so it is a bit more than what was counted.
+			fmt.Sprintf("round(max by (%s) (sum without (reason) (increase(%s[1h])))) > 10", hub, q.OfHubs(metrics.RefreshFailures)),
 			"{{ $value | humanize }} refreshes from the hub of {{ $labels.namespace }} failed in the last hour",
 			"Some may have succeeded in between. The exporter's log says why, and so does "+metrics.RefreshFailures+" by reason."),
 		alert("GroupsExporterTokenLacksScope", 0, "warning",
