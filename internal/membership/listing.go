@@ -6,32 +6,28 @@ import (
 	"time"
 )
 
-// User is one user as a hub lists it. The order of Groups never matters.
+// User is a user as a hub lists it. The order of Groups doesn't matter.
 type User struct {
 	Name   string
 	Groups []string
-	// LastActivity is the zero time for a user who was never seen.
+	// LastActivity is the zero time for a user who was never active.
 	LastActivity time.Time
-	// RunningServers counts the servers that are up, not those being started.
+	// RunningServers counts the servers that are ready, and not those that are starting.
 	RunningServers int
 }
 
-// Listing is all that a hub told at one moment. It is filled user by user and
-// holds them closely: a hub of 100,000 users repeats the names of few groups.
+// Listing is everything that a hub listed at one time. It is filled user by user, and compact: the users of a hub
+// share the names of few groups.
 type Listing struct {
-	// At is when the hub was asked.
-	At time.Time
-	// HasActivity and HasServers tell whether every user came with its last
-	// activity and its servers, or the token may not read them.
+	At time.Time // when the listing began
+	// HasActivity and HasServers report whether the token may read the last activity and the servers of all users.
 	HasActivity, HasServers bool
 
-	users []user
-	// members are the users' groups: those of a user are members[from:to],
-	// indices into groups.
-	members []uint32
+	users   []user
+	members []uint32 // the groups of a user are members[from:to], which are indices of groups
 	groups  []string
-	index   map[string]uint32
-	names   int // the length of all names
+	index   map[string]uint32 // of groups
+	names   int               // the length of all names
 }
 
 type user struct {
@@ -41,7 +37,7 @@ type user struct {
 	runningServers int32
 }
 
-// NewListing returns a listing with these users.
+// NewListing returns a listing of users.
 func NewListing(at time.Time, users ...User) *Listing {
 	l := &Listing{At: at}
 	for _, u := range users {
@@ -59,8 +55,7 @@ func (l *Listing) Size() int {
 // GroupSize returns the approximate memory of a group in a listing, in bytes.
 func GroupSize(name string) int { return 80 + len(name) }
 
-// Add adds a user, and the user's groups. Nothing of it is kept but strings. Of users with the same name
-// the first one counts.
+// Add adds a user and the user's groups. If several users have the same name, the first one counts.
 func (l *Listing) Add(u User) {
 	from := uint32(len(l.members))
 	for _, name := range u.Groups {
@@ -74,7 +69,7 @@ func (l *Listing) Add(u User) {
 	l.users = append(l.users, added)
 }
 
-// AddGroups adds groups that may have no member.
+// AddGroups adds groups, which may have no members.
 func (l *Listing) AddGroups(names ...string) {
 	for _, name := range names {
 		l.group(name)
@@ -94,7 +89,7 @@ func (l *Listing) group(name string) uint32 {
 	return i
 }
 
-// sort brings users, groups and each user's groups into order, each once.
+// sort sorts users, groups and each user's groups, and removes duplicates.
 func (l *Listing) sort() {
 	slices.Sort(l.groups)
 	moved := make([]uint32, len(l.groups)) // from the old index to the new
@@ -110,8 +105,7 @@ func (l *Listing) sort() {
 		slices.Sort(mine)
 		l.users[i].to = u.from + uint32(len(slices.Compact(mine)))
 	}
-	// Of users with the same name who was added first comes first, by their groups: a
-	// stable sort takes twice as long.
+	// Groups tell who was added first. A stable sort takes twice as long.
 	slices.SortFunc(l.users, func(a, b user) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to))
 	})

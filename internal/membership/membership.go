@@ -1,6 +1,5 @@
-// Package membership decides who belongs where: it turns what a hub tells
-// about its users into an immutable Snapshot, by the operator's rules. It asks
-// nothing, logs nothing and has no clock: the same input gives the same Snapshot.
+// Package membership applies the operator's Rules to the Listing of a hub. The result is an immutable Snapshot of the
+// group memberships. The same input always produces the same Snapshot.
 package membership
 
 import (
@@ -10,9 +9,8 @@ import (
 	"time"
 )
 
-// Snapshot is the answer to "who is in which group", at one moment, after the
-// rules. It never changes. The series, the tables and the counts all ask it, so
-// they can't disagree.
+// Snapshot holds the group memberships of a hub at one time, after the rules. It never changes. Series, tables and
+// counts all come from it, so they agree.
 type Snapshot struct {
 	namespace   string
 	listing     Listing
@@ -22,32 +20,28 @@ type Snapshot struct {
 	memberships int
 	ambiguous   []string
 	emptyName   string // of the hub's group without a name, "" if that isn't exported
-	// multipleAt is where the pseudo-group stands among the groups, and
-	// multipleIsGroup whether the group there has the same name.
+	// multipleAt is the index at which the pseudo-group for users in several groups belongs, and multipleIsGroup
+	// reports whether the hub's group at that index has the same name.
 	multipleAt      uint32
 	multipleIsGroup bool
 }
 
-// Group is an exported group, or one of the pseudo-groups for users in none and
-// in several.
+// Group is an exported group, or a pseudo-group for users in no group or in several.
 type Group struct {
-	Name string
-	// Members counts the users who are published in this group.
-	Members int
-	// RunningServers counts their servers.
-	RunningServers int
+	Name           string
+	Members        int
+	RunningServers int // of its members
 }
 
-// Row is one membership: a user published in a group. A user has at least one.
+// Row is a membership: a user published in a group. Each user has at least one.
 type Row struct {
 	User, Group string
-	// Share is 1/n for a user in n groups: a user's shares add up to 1. It is 0
-	// for the pseudo-group "multiple" where it stands beside the real ones.
+	// Share is 1/n for a user in n groups, so a user's shares add up to 1. It is 0 for the pseudo-group "multiple" if
+	// the user also has rows for the real groups.
 	Share float64
 }
 
-// New applies the rules to a hub's listing, which belongs to the snapshot from then on: nothing may be
-// added to it.
+// New returns the snapshot of a hub's listing. The caller must not use the listing afterwards.
 func New(namespace string, listing *Listing, rules Rules) *Snapshot {
 	listing.sort()
 	s := &Snapshot{namespace: namespace, listing: *listing, rules: rules.withDefaults()}
@@ -72,8 +66,8 @@ func New(namespace string, listing *Listing, rules Rules) *Snapshot {
 	return s
 }
 
-// nameEmpty gives a unique name to the group without a name, which a hub may have, because
-// an empty label counts as a missing one in Prometheus.
+// nameEmpty gives a unique name to the group without a name, which a hub may have. Prometheus takes an empty label for
+// a missing one.
 func (s *Snapshot) nameEmpty() {
 	names := s.listing.groups // sorted
 	if len(names) == 0 || names[0] != "" {
@@ -87,7 +81,7 @@ func (s *Snapshot) nameEmpty() {
 	s.listing.groups[0] = s.emptyName
 }
 
-// count fills in what is counted over all rows.
+// count counts memberships, and the members and servers of each group.
 func (s *Snapshot) count() {
 	counts := map[string]*Group{}
 	of := func(name string) *Group {
@@ -114,8 +108,7 @@ func (s *Snapshot) count() {
 	slices.SortFunc(s.groups, func(a, b Group) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// each yields every membership by user and then by group: this is where the rules
-// decide.
+// each yields every membership, sorted by user and then by group. All rules for memberships are applied here.
 func (s *Snapshot) each(yield func(u *user, group string, share float64) bool) {
 	l := &s.listing
 	for i := range l.users {
@@ -159,22 +152,22 @@ func (s *Snapshot) each(yield func(u *user, group string, share float64) bool) {
 	}
 }
 
-// Namespace says which hub this is of.
+// Namespace returns the namespace of the hub.
 func (s *Snapshot) Namespace() string { return s.namespace }
 
-// HasActivity tells whether it is known when users were last active.
+// HasActivity reports whether the last activity of users is known.
 func (s *Snapshot) HasActivity() bool { return s.listing.HasActivity }
 
-// HasServers tells whether it is known which servers run.
+// HasServers reports whether the running servers are known.
 func (s *Snapshot) HasServers() bool { return s.listing.HasServers }
 
-// Len is the number of users.
+// Len returns the number of users.
 func (s *Snapshot) Len() int { return len(s.listing.users) }
 
-// Memberships is the number of rows.
+// Memberships returns the number of rows.
 func (s *Snapshot) Memberships() int { return s.memberships }
 
-// Users yields the users' names in order.
+// Users yields the names of all users, sorted.
 func (s *Snapshot) Users() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for i := range s.listing.users {
@@ -185,22 +178,21 @@ func (s *Snapshot) Users() iter.Seq[string] {
 	}
 }
 
-// Rows yields every membership, by user and then by group.
+// Rows yields every membership, sorted by user and then by group.
 func (s *Snapshot) Rows() iter.Seq[Row] {
 	return func(yield func(Row) bool) {
 		s.each(func(u *user, group string, share float64) bool { return yield(Row{u.name, group, share}) })
 	}
 }
 
-// Groups returns the exported groups by name, empty ones included, and those
-// pseudo-groups that somebody is in.
+// Groups returns the exported groups and the pseudo-groups with members, sorted by name.
 func (s *Snapshot) Groups() []Group { return slices.Clone(s.groups) }
 
 // HasGroups reports whether any group of the hub is exported.
 func (s *Snapshot) HasGroups() bool { return slices.Contains(s.exported, true) }
 
-// Active counts, by group, the users who were seen in the given time before the
-// hub was asked. A group without any is not in it.
+// Active returns the number of users in each group who were active within a duration before the listing. Groups
+// without such users are missing.
 func (s *Snapshot) Active(within time.Duration) map[string]int {
 	active := map[string]int{}
 	since := s.listing.At.Add(-within).Unix()
@@ -213,10 +205,8 @@ func (s *Snapshot) Active(within time.Duration) map[string]int {
 	return active
 }
 
-// Ambiguous names the pseudo-groups in use that the hub also has as real groups:
-// the two can't be told apart in what is published.
+// Ambiguous returns the names of pseudo-groups that are also names of the hub's groups.
 func (s *Snapshot) Ambiguous() []string { return slices.Clone(s.ambiguous) }
 
-// EmptyName returns the name under which the hub's group without a name is published, or
-// "" if there is none.
+// EmptyName returns the published name of the hub's group without a name, or "" if there is none.
 func (s *Snapshot) EmptyName() string { return s.emptyName }

@@ -261,7 +261,6 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 	for _, rules := range []membership.Rules{
-		{MultiGroup: "some"},
 		{NoneName: "x", MultipleName: "x"},
 		{NoneName: membership.DefaultMultipleName},
 	} {

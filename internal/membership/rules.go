@@ -3,49 +3,45 @@ package membership
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 )
 
-// MultiGroup says what a user in two or more groups gets.
+// MultiGroup says in which groups a user in two or more groups is published.
 type MultiGroup string
 
 // The values of MultiGroup.
 const (
-	Each     MultiGroup = "each"     // one row a group
-	Multiple MultiGroup = "multiple" // one row, in the pseudo-group
-	Both     MultiGroup = "both"     // one row a group, and the pseudo-group beside them
+	Each     MultiGroup = "each"     // in each of them
+	Multiple MultiGroup = "multiple" // in the pseudo-group only
+	Both     MultiGroup = "both"     // in each of them and in the pseudo-group
 )
 
-// The pseudo-groups' names where the rules give no others.
+// The default names of the pseudo-groups.
 const (
 	DefaultNoneName     = "none"
 	DefaultMultipleName = "multiple"
 )
 
-// EmptyName is the name under which a group without a name is published. If it is taken,
-// there are more parentheses around it.
+// EmptyName is the published name of a group without a name. If it is taken, more parentheses are put around it.
 const EmptyName = "(empty)"
 
-// Rules are the operator's: which groups are exported, and how a user in none
-// or in several is published. The zero value exports all, one row a group.
+// Rules say which groups are exported, and how users in no group or in several are published. The zero value exports
+// all groups, and users in each of theirs.
 type Rules struct {
-	MultiGroup MultiGroup // Each where empty
-	// Allow and Deny are patterns of group names, as Globs takes them. A group is
-	// exported if Allow is empty or matches it, and Deny doesn't.
+	MultiGroup MultiGroup // Each if empty
+	// Allow and Deny are patterns of group names, as in Globs. A group is exported if Allow is empty or matches it, and
+	// Deny doesn't match it.
 	Allow, Deny []string
-	// NoneName and MultipleName rename the pseudo-groups.
+	// NoneName and MultipleName are the names of the pseudo-groups for users in no group and in several. The defaults
+	// are DefaultNoneName and DefaultMultipleName.
 	NoneName, MultipleName string
 }
 
-// Validate says what is wrong with the rules.
+// Validate returns an error if the rules contradict each other.
 func (r Rules) Validate() error {
 	r = r.withDefaults()
-	if !slices.Contains([]MultiGroup{Each, Multiple, Both}, r.MultiGroup) {
-		return fmt.Errorf("%q is none of %s, %s, %s", r.MultiGroup, Each, Multiple, Both)
-	}
 	if r.NoneName == r.MultipleName {
 		return errors.New("users in no group and users in several can't share the name " + r.NoneName)
 	}
@@ -68,8 +64,7 @@ func (r Rules) PseudoNames() []string {
 	return []string{r.NoneName, r.MultipleName}
 }
 
-// filter returns a function that reports whether a group is exported, by the names that it
-// goes by.
+// filter returns a function that reports whether a group with any of these names is exported.
 func (r Rules) filter() func(names ...string) bool {
 	allow, deny := Globs(r.Allow), Globs(r.Deny)
 	return func(names ...string) bool {
@@ -77,9 +72,8 @@ func (r Rules) filter() func(names ...string) bool {
 	}
 }
 
-// Globs returns a function that tells whether a name matches any of the
-// patterns: exact names, or globs in which * stands for any characters, slashes
-// too, and ? for one.
+// Globs returns a function that reports whether a name matches any of the patterns. A pattern is an exact name, or a
+// glob in which * matches any characters, including slashes, and ? matches one.
 func Globs(patterns []string) func(name string) bool {
 	exact := map[string]bool{}
 	var globs []*regexp.Regexp
