@@ -352,9 +352,6 @@ func (r *pageReader) serve(b pages.Block) {
 		// As Ctrl-C does. go itself then ends with 1, or with what it ran if that is quicker.
 		r.signal, r.codes = syscall.SIGINT, []int{0, 1}
 	}
-	if strings.Contains(b.Text, "runuser") {
-		r.codes = []int{128 + int(syscall.SIGTERM)} // its own end, whatever that of what it ran
-	}
 	// The trap makes the shell wait for its command, and pass on its exit code.
 	r.serving = launch(r.t, r.dir, r.env, "bash", "-c", "trap : TERM INT\n"+r.script(b))
 	r.t.Cleanup(r.stopServing)
