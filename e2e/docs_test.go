@@ -64,17 +64,23 @@ func TestDocs(t *testing.T) {
 			}) {
 				continue
 			}
-			for _, version := range versions {
-				if version != versions[0] && !configuresHub(walk) {
-					continue // it is the hub's configuration that may differ
-				}
-				t.Run(path.Join(page.Name, way, version), func(t *testing.T) {
+			hubs, prometheuses := versions[:1], prometheusVersions[:1]
+			if configuresHub(walk) {
+				hubs = versions // its configuration may differ
+			}
+			if needsPrometheus(walk) {
+				prometheuses = prometheusVersions
+			}
+			for i := range max(len(hubs), len(prometheuses)) { // each of both, and not each with each
+				hub, prometheus := hubs[i%len(hubs)], prometheuses[i%len(prometheuses)]
+				t.Run(path.Join(page.Name, way, hub, "Prometheus "+prometheus), func(t *testing.T) {
 					t.Parallel()
 					own := filepath.Join(t.TempDir(), "groups-exporter")
 					output(t, "..", "git", "clone", "--quiet", checkout, own)
 					cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
 						os.Args[0], "-test.run=^TestDocs$", "-test.v")
-					cmd.Env = append(slices.Clone(env), sandboxPage+"="+page.Name, sandboxWay+"="+way, sandboxCheckout+"="+own, "E2E_HUBS="+version, "TMPDIR="+t.TempDir())
+					cmd.Env = append(slices.Clone(env), sandboxPage+"="+page.Name, sandboxWay+"="+way, sandboxCheckout+"="+own,
+						"E2E_HUBS="+hub, "E2E_PROMETHEUS_VERSIONS="+prometheus, "TMPDIR="+t.TempDir())
 					if text, err := cmd.CombinedOutput(); err != nil || testing.Verbose() {
 						t.Logf("%s", text)
 						if err != nil {
@@ -133,7 +139,7 @@ func readInSandbox(t *testing.T, page *pages.Page, way string) {
 	r := &pageReader{t: t, page: page, walk: page.Walks()[way], dir: os.Getenv(sandboxCheckout), state: filepath.Join(home, ".state")}
 	r.furnish()
 	r.env = []string{
-		"HOME=" + home, "PATH=/usr/local/bin:" + os.Getenv("PATH"), "LANG=C.UTF-8",
+		"HOME=" + home, "PATH=/usr/local/bin:" + prometheusPrefix + prometheusVersions[0] + ":" + os.Getenv("PATH"), "LANG=C.UTF-8",
 		"GOCACHE=" + os.Getenv("GOCACHE"), "GOMODCACHE=" + os.Getenv("GOMODCACHE"), "GOPROXY=off", "GOFLAGS=" + os.Getenv("GOFLAGS"),
 	}
 	r.prepareHub()
@@ -255,20 +261,26 @@ func (r *pageReader) ready(p *process, address string) {
 	})
 }
 
-// givePrometheus starts one with an empty configuration, for the pages that have something for it. Another one that runs
-// on the machine is no reader's concern.
+// needsPrometheus reports whether some of the blocks are for a Prometheus.
+func needsPrometheus(walk []pages.Block) bool {
+	return slices.ContainsFunc(walk, func(b pages.Block) bool {
+		return strings.Contains(b.Text, "/etc/prometheus") || strings.Contains(b.Text, "//prometheus:")
+	})
+}
+
+// givePrometheus starts a Prometheus with an empty configuration, for the pages that need one, and beside it another one,
+// which the pages must leave alone.
 func (r *pageReader) givePrometheus() {
 	r.t.Helper()
-	if !slices.ContainsFunc(r.walk, func(b pages.Block) bool {
-		return strings.Contains(b.Text, "/etc/prometheus") || strings.Contains(b.Text, "//prometheus:")
-	}) {
+	if !needsPrometheus(r.walk) {
 		return
 	}
+	program := prometheusPrefix + prometheusVersions[0] + "/prometheus"
 	r.write(prometheusConfig, "scrape_configs: []\n")
 	other := filepath.Join(r.t.TempDir(), "prometheus.yml")
 	r.write(other, "scrape_configs: []\n")
-	launch(r.t, r.t.TempDir(), r.env, "prometheus", "--config.file="+other, "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:9091")
-	r.prometheus = launch(r.t, r.t.TempDir(), r.env, "prometheus", "--config.file="+prometheusConfig, "--storage.tsdb.path=data")
+	launch(r.t, r.t.TempDir(), r.env, program, "--config.file="+other, "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:9091")
+	r.prometheus = launch(r.t, r.t.TempDir(), r.env, program, "--config.file="+prometheusConfig, "--storage.tsdb.path=data")
 	r.prometheus.until("Prometheus is ready", time.Minute, func() error {
 		_, err := get("http://127.0.0.1:9090/-/ready")
 		return err

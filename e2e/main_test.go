@@ -22,10 +22,13 @@ var (
 	kubespawner = os.Getenv("E2E_KUBESPAWNER")
 	ruamelYAML  = os.Getenv("E2E_RUAMEL_YAML")
 	proxy       = os.Getenv("E2E_PROXY")
+
+	prometheusVersions = strings.Fields(os.Getenv("E2E_PROMETHEUS_VERSIONS"))
+	prometheusPrefix   = os.Getenv("E2E_PROMETHEUS_PREFIX")
 )
 
 func TestMain(m *testing.M) {
-	if len(versions) == 0 {
+	if len(versions) == 0 || len(prometheusVersions) == 0 {
 		fmt.Fprintln(os.Stderr, "these tests are started by e2e/run, which installs what they need")
 		os.Exit(1)
 	}

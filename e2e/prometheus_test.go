@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A real Prometheus takes in every label value as the hub has it.
+// Each version of Prometheus takes in every label value as the hub has it.
 func TestPrometheus(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
@@ -41,13 +41,23 @@ func scrapedByPrometheus(t *testing.T, version string) {
 	dumped := succeed(t, env, append([]string{"dump"}, with...)...)
 
 	for name, exposition := range map[string]string{"serve": scraped, "dump": dumped} {
-		check := exec.Command("promtool", "check", "metrics")
-		check.Stdin = strings.NewReader(exposition)
-		if output, err := check.CombinedOutput(); err != nil {
-			t.Errorf("promtool on %s: %v\n%s", name, err, output)
+		for _, version := range prometheusVersions {
+			check := exec.Command(prometheusPrefix+version+"/promtool", "check", "metrics")
+			check.Stdin = strings.NewReader(exposition)
+			if output, err := check.CombinedOutput(); err != nil {
+				t.Errorf("%s on %s: %v\n%s", check, name, err, output)
+			}
 		}
 	}
+	for _, version := range prometheusVersions {
+		t.Run("Prometheus "+version, func(t *testing.T) {
+			scrapes(t, version, target, dumped)
+		})
+	}
+}
 
+// scrapes checks that a Prometheus which scrapes the target has the memberships of the exposition.
+func scrapes(t *testing.T, version, target, exposition string) {
 	dir := t.TempDir()
 	config := fmt.Sprintf("scrape_configs: [{job_name: groups, scrape_interval: 1s, static_configs: [{targets: [%q]}]}]\n",
 		strings.TrimPrefix(target, "http://"))
@@ -55,9 +65,9 @@ func scrapedByPrometheus(t *testing.T, version string) {
 		t.Fatal(err)
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	prometheus := launch(t, dir, os.Environ(), "prometheus", "--web.listen-address="+address,
+	prometheus := launch(t, dir, os.Environ(), prometheusPrefix+version+"/prometheus", "--web.listen-address="+address,
 		"--config.file=prometheus.yml", "--storage.tsdb.path=data")
-	families, err := parse(dumped)
+	families, err := parse(exposition)
 	if err != nil {
 		t.Fatal(err)
 	}

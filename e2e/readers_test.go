@@ -49,9 +49,11 @@ func TestReaders(t *testing.T) {
 			{"each", each, test.each}, {"multiple", multiple, test.multiple}, {"both", both, test.both},
 			{"multiple --multiple-name other", []string{"other"}, test.other},
 		} {
-			output, err := evaluate(t, query, mode.groups, mode.want)
-			if failed := strings.Contains(output, fails); failed != (mode.want == nil) || mode.want != nil && err != nil {
-				t.Errorf("%s with --multi-group %s: %v\n%s", test.query, mode.name, err, output)
+			for _, version := range prometheusVersions {
+				output, err := evaluate(t, version, query, mode.groups, mode.want)
+				if failed := strings.Contains(output, fails); failed != (mode.want == nil) || mode.want != nil && err != nil {
+					t.Errorf("%s with --multi-group %s, Prometheus %s: %v\n%s", test.query, mode.name, version, err, output)
+				}
 			}
 		}
 	}

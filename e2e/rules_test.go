@@ -156,7 +156,15 @@ const pageSeries = `
 // A user in several groups: one query works where all of them have one series, the other always. Prometheus refuses
 // the first in the words that the page quotes.
 func TestRulesPageJoins(t *testing.T) {
-	t.Parallel()
+	for _, version := range prometheusVersions {
+		t.Run("Prometheus "+version, func(t *testing.T) {
+			t.Parallel()
+			pageJoins(t, version)
+		})
+	}
+}
+
+func pageJoins(t *testing.T, version string) {
 	page, err := os.ReadFile(joinsPage)
 	if err != nil {
 		t.Fatal(err)
@@ -189,12 +197,12 @@ func TestRulesPageJoins(t *testing.T) {
 		{"group_right with multiple", right, []string{"multiple"}, inMultiple},
 		{"group_right with each", right, each, inEach},
 	} {
-		if output, err := evaluate(t, test.query, test.groups, test.want); err != nil {
+		if output, err := evaluate(t, version, test.query, test.groups, test.want); err != nil {
 			t.Errorf("%s: %v\n%s", test.name, err, output)
 		}
 	}
 
-	output, err := evaluate(t, left, each, inEach)
+	output, err := evaluate(t, version, left, each, inEach)
 	if err == nil {
 		t.Error("group_left with each works")
 	}
@@ -207,7 +215,7 @@ func TestRulesPageJoins(t *testing.T) {
 }
 
 // evaluate has promtool evaluate a query where Ada is in the groups.
-func evaluate(t *testing.T, query string, groups []string, want map[string]int) (string, error) {
+func evaluate(t *testing.T, version, query string, groups []string, want map[string]int) (string, error) {
 	t.Helper()
 	var series, samples strings.Builder
 	series.WriteString(pageSeries)
@@ -231,7 +239,7 @@ tests:
     exp_samples:%s
 `, indent(series.String(), 2), strings.TrimSpace(indent(query, 6)), indent(samples.String(), 4))
 	dir := write(t, map[string]string{"test.yml": test})
-	output, err := exec.Command("promtool", "test", "rules", filepath.Join(dir, "test.yml")).CombinedOutput()
+	output, err := exec.Command(prometheusPrefix+version+"/promtool", "test", "rules", filepath.Join(dir, "test.yml")).CombinedOutput()
 	return string(output), err
 }
 
@@ -299,10 +307,13 @@ func write(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// promtool has to find nothing wrong.
+// promtool runs promtool of each version of Prometheus. It has to find nothing wrong.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
-	if output, err := exec.Command("promtool", args...).CombinedOutput(); err != nil {
-		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, output)
+	for _, version := range prometheusVersions {
+		check := exec.Command(prometheusPrefix+version+"/promtool", args...)
+		if output, err := check.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", check, err, output)
+		}
 	}
 }

@@ -19,12 +19,20 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// Usage by group, from pods and directories to sums: what real hubs and a real Prometheus tell is what the table of
+// Usage by group, from pods and directories to sums: what real hubs and each version of Prometheus tell is what the table of
 // namespaces says, in each of the ways to ask.
 func TestUsage(t *testing.T) {
-	t.Parallel()
+	for _, version := range prometheusVersions {
+		t.Run("Prometheus "+version, func(t *testing.T) {
+			t.Parallel()
+			usage(t, version)
+		})
+	}
+}
+
+func usage(t *testing.T, version string) {
 	// In the first Prometheus, users in several groups have a series for each, in the second one for "multiple".
-	first, second := &prometheus{url: freeAddress(t)}, &prometheus{url: freeAddress(t)}
+	first, second := &prometheus{version: version, url: freeAddress(t)}, &prometheus{version: version, url: freeAddress(t)}
 	var exporters []exporter
 	var inFirst, inSecond []string
 	all := service{name: "all", scopes: []string{"list:users", "read:users:groups", "read:users:activity", "read:servers", "list:groups"}}
@@ -276,7 +284,8 @@ func prometheusAway(t *testing.T, e exporter) {
 // A Prometheus with the rules, which scrapes some exporters and a Kubernetes.
 type prometheus struct {
 	*process
-	url string
+	version string
+	url     string
 }
 
 func (p *prometheus) start(t *testing.T, exporters []string) {
@@ -299,7 +308,7 @@ scrape_configs:
 			t.Fatal(err)
 		}
 	}
-	p.process = launch(t, dir, os.Environ(), "prometheus", "--web.listen-address="+targets(p.url),
+	p.process = launch(t, dir, os.Environ(), prometheusPrefix+p.version+"/prometheus", "--web.listen-address="+targets(p.url),
 		"--config.file=prometheus.yml", "--storage.tsdb.path=data")
 }
 
