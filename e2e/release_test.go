@@ -82,7 +82,7 @@ func build(dir string, checkout ...string) (release, error) {
 		return release{}, err
 	}
 	return release{strings.TrimSpace(string(commit)), filepath.Join(dir, "dist")},
-		tool(dir, "goreleaser", "release", "--snapshot", "--clean", "--skip=docker,sign")
+		tool(dir, "make", "snapshot")
 }
 
 // tool runs a command in a folder. Its error has what the command printed.
