@@ -14,11 +14,12 @@ build: ## compile the program
 test: ## run the quick tests, without a hub or a network
 	go test ./...
 
-lint: ## check code and shell scripts
+lint: ## check code, workflows and shell scripts
 	go vet ./...
 	go vet -tags e2e ./e2e/...
 	$(golangci_lint_run)
 	cd deploy/helm/test && go vet ./... && $(golangci_lint_run)
+	go run github.com/rhysd/actionlint/cmd/actionlint@v$(actionlint)
 	shellcheck -x .ci/run e2e/run deploy/package/*.sh
 
 generate: ## make reference, man pages, completions and the chart's files anew

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 )
 
 // A release as goreleaser makes it, without what needs a network: images, signatures, uploads.
@@ -241,6 +243,45 @@ func checkBillOfMaterials(t *testing.T, path string, info *buildinfo.BuildInfo) 
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s: -in the binary +in the bill\n%s", path, diff)
+	}
+}
+
+// The workflow of a release sets the variables that goreleaser's configuration reads, and a token of GitHub.
+func TestReleaseWorkflow(t *testing.T) {
+	t.Parallel()
+	config, err := os.ReadFile("../.goreleaser.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"GITHUB_TOKEN"}
+	for _, match := range regexp.MustCompile(`\.Env\.(\w+)`).FindAllStringSubmatch(string(config), -1) {
+		want = append(want, match[1])
+	}
+	text, err := os.ReadFile("../.github/workflows/release.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var workflow struct {
+		Jobs map[string]struct {
+			Steps []struct {
+				Run string
+				Env map[string]string
+			}
+		}
+	}
+	if err := yaml.Unmarshal(text, &workflow); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, step := range workflow.Jobs["release"].Steps {
+		if step.Run == "goreleaser release" {
+			got = slices.Collect(maps.Keys(step.Env))
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(slices.Compact(want), got); diff != "" {
+		t.Errorf("-goreleaser's +the workflow's\n%s", diff)
 	}
 }
 
