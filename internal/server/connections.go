@@ -33,8 +33,8 @@ type connection struct {
 	among *connections
 }
 
-// add adds a connection. If there are now too many, it returns the one to close: the oldest of the host that has the
-// most connections. So a client that opens many connections loses its own.
+// add adds a connection. If there are now too many, it removes one and returns it, to be closed: the oldest of the host
+// that has the most connections. So a client that opens many connections loses its own.
 func (c *connections) add(added *connection) (surplus *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,21 +51,35 @@ func (c *connections) add(added *connection) (surplus *connection) {
 			surplus = o
 		}
 	}
+	c.remove(surplus) // now, so that another listener doesn't choose it too
 	return surplus
+}
+
+// remove removes a connection, if it is there. The caller holds the lock.
+func (c *connections) remove(removed *connection) {
+	c.open = slices.DeleteFunc(c.open, func(o *connection) bool { return o == removed })
 }
 
 // Close closes the connection and removes it from the set.
 func (c *connection) Close() error {
 	c.among.mu.Lock()
-	c.among.open = slices.DeleteFunc(c.among.open, func(o *connection) bool { return o == c })
+	c.among.remove(c)
 	c.among.mu.Unlock()
 	return c.Conn.Close()
 }
 
+// client returns the client's address. On a Unix socket it has none, and the socket's path is returned.
+func (c *connection) client() string {
+	if !c.host.IsValid() {
+		return c.LocalAddr().String()
+	}
+	return c.RemoteAddr().String()
+}
+
 // CloseWrite lets net/http deliver a refusal to a client that is still sending.
 func (c *connection) CloseWrite() error {
-	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		return tcp.CloseWrite()
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok { // TCP, or a Unix socket
+		return half.CloseWrite()
 	}
 	return nil
 }
@@ -102,7 +116,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	if surplus := l.among.add(c); surplus != nil {
 		_ = surplus.Close()
 		l.warning.Do(func() {
-			l.log.Warn("too many open connections: closing the oldest of the client that has the most", "client", surplus.RemoteAddr().String(), "max", maxConnections)
+			l.log.Warn("too many open connections: closing the oldest of the client that has the most", "client", surplus.client(), "max", maxConnections)
 		})
 	}
 	return c, nil

@@ -216,7 +216,44 @@ type Security struct {
 // Serve answers on the listeners until ctx ends, then lets open requests finish for
 // a while. It returns nil after such a stop.
 func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, security Security, log *slog.Logger) error {
-	server := &http.Server{
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error)
+	for _, l := range limit(listeners, log) {
+		// exporter-toolkit changes the server, so each listener needs one of its own.
+		server := newServer(handler, log)
+		go func() {
+			err := serve(server, l, security)
+			cancel() // the others stop with it
+			ended <- err
+		}()
+		go func() {
+			<-ctx.Done()
+			ended <- shutDown(ctx, server)
+		}()
+	}
+	var failures []error
+	for range 2 * len(listeners) {
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			failures = append(failures, err)
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// shutDown stops a server. Open requests may go on for drainTime.
+func shutDown(ctx context.Context, server *http.Server) error {
+	drain, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer done()
+	err := server.Shutdown(drain)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return server.Close()
+	}
+	return err
+}
+
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       10 * time.Second,
@@ -230,36 +267,13 @@ func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, 
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stopped := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		drain, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
-		defer done()
-		err := server.Shutdown(drain)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = server.Close()
-		}
-		stopped <- err
-	}()
-	err := serve(server, limit(listeners, log), security)
-	if !errors.Is(err, http.ErrServerClosed) {
-		cancel()
-		return errors.Join(err, <-stopped) // the other listeners stop with it
-	}
-	return <-stopped
 }
 
-// serve answers on the listeners until one of them fails or the server is shut down.
-func serve(server *http.Server, listeners []net.Listener, security Security) error {
+// serve answers on a listener until it fails or the server is shut down.
+func serve(server *http.Server, l net.Listener, security Security) error {
 	if security.TLS == nil {
-		return web.ServeMultiple(listeners, server, &web.FlagConfig{WebConfigFile: &security.ConfigFile}, security.Log)
+		return web.Serve(l, server, &web.FlagConfig{WebConfigFile: &security.ConfigFile}, security.Log)
 	}
 	server.TLSConfig = security.TLS
-	ended := make(chan error, len(listeners))
-	for _, l := range listeners {
-		go func() { ended <- server.ServeTLS(l, "", "") }()
-	}
-	return <-ended
+	return server.ServeTLS(l, "", "")
 }

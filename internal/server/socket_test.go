@@ -1,0 +1,262 @@
+//go:build unix
+
+package server_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/server"
+)
+
+// socketPath returns a path for a socket. Those of t.TempDir can be too long for one.
+func socketPath(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "") //nolint:usetesting // for the reason above
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "s")
+}
+
+func TestListenUnix(t *testing.T) {
+	path := socketPath(t)
+	// Somebody's socket, who ended without removing it.
+	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	left.SetUnlinkOnClose(false)
+	left.Close()
+	for _, when := range []string{"where a socket was left behind", "where there is none"} {
+		listener, err := server.ListenUnix(path)
+		if err != nil {
+			t.Fatalf("%s: %v", when, err)
+		}
+		info, err := os.Stat(path)
+		if err != nil || info.Mode() != fs.ModeSocket|0o660 {
+			t.Errorf("%s: %v, %v", when, info, err)
+		}
+		if _, err := server.ListenUnix(path); !errors.Is(err, syscall.EADDRINUSE) {
+			t.Errorf("%s, while somebody listens: %v", when, err)
+		}
+		connection, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatalf("%s, after another one was refused: %v", when, err)
+		}
+		connection.Close()
+		listener.Close()
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: closed, and the file is there: %v", when, err)
+		}
+	}
+}
+
+func TestListenUnixKeepsOtherFiles(t *testing.T) {
+	file := socketPath(t)
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link := file + ".link"
+	if err := os.Symlink(file, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, link} {
+		if _, err := server.ListenUnix(path); err == nil || !strings.Contains(err.Error(), "not a socket") {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if content, err := os.ReadFile(link); err != nil || string(content) != "precious" {
+		t.Errorf("%q, %v", content, err)
+	}
+	if _, err := server.ListenUnix(filepath.Join(file+".missing", "s")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("in a folder that isn't there: %v", err)
+	}
+}
+
+// listen opens two listeners on loopback and one on a Unix socket.
+func listen(t *testing.T) []net.Listener {
+	t.Helper()
+	var listeners []net.Listener
+	for range 2 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listeners = append(listeners, listener)
+	}
+	listener, err := server.ListenUnix(socketPath(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(listeners, listener)
+}
+
+// clientOf returns a client that connects to a listener, whatever is in a URL.
+func clientOf(l net.Listener) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, l.Addr().Network(), l.Addr().String())
+		},
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
+	}}
+}
+
+// What --web.config.file demands holds on each listener, and a stop ends all of them.
+func TestSeveralListeners(t *testing.T) {
+	certificate := httptest.NewUnstartedServer(nil)
+	certificate.StartTLS()
+	defer certificate.Close()
+	// The password is "secret".
+	config := writeTLSConfig(t, certificate.TLS.Certificates[0], "basic_auth_users: {ada: $2a$04$8tLgszoIUBvUr0mkI8ihduZLiv93EAZS2xwAeDQlIYo8VOylsCIPa}\n")
+	listeners := listen(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() {
+		stopped <- server.Serve(ctx, listeners, newSite(t), server.Security{ConfigFile: config, Log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler))
+	}()
+	for _, l := range listeners {
+		for password, want := range map[string]int{"secret": http.StatusOK, "wrong": http.StatusUnauthorized} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://x/-/healthy", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.SetBasicAuth("ada", password)
+			response, err := clientOf(l).Do(request)
+			if err != nil {
+				t.Fatalf("%s: %v", l.Addr(), err)
+			}
+			response.Body.Close()
+			if response.StatusCode != want {
+				t.Errorf("%s with the password %s: %d", l.Addr(), password, response.StatusCode)
+			}
+		}
+	}
+	cancel()
+	if err := <-stopped; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	for _, l := range listeners {
+		if connection, err := net.Dial(l.Addr().Network(), l.Addr().String()); err == nil {
+			connection.Close()
+			t.Errorf("%s is open after the stop", l.Addr())
+		}
+	}
+}
+
+func TestAListenerThatFailsStopsTheOthers(t *testing.T) {
+	listeners := listen(t)
+	listeners[1].Close()
+	if err := server.Serve(t.Context(), listeners, newSite(t), server.Security{Log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+// gauge is how many connections are open, and the most that were.
+type gauge struct {
+	mu                  sync.Mutex
+	accepted, open, max int
+}
+
+// gaugedListener counts the connections that it accepts.
+type gaugedListener struct {
+	net.Listener
+	gauge *gauge
+}
+
+func (l gaugedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.gauge.mu.Lock()
+	defer l.gauge.mu.Unlock()
+	l.gauge.accepted++
+	l.gauge.open++
+	l.gauge.max = max(l.gauge.max, l.gauge.open)
+	return &gaugedConnection{Conn: c, gauge: l.gauge}, nil
+}
+
+type gaugedConnection struct {
+	net.Conn
+	gauge *gauge
+	once  sync.Once
+}
+
+func (c *gaugedConnection) Close() error {
+	c.once.Do(func() {
+		c.gauge.mu.Lock()
+		defer c.gauge.mu.Unlock()
+		c.gauge.open--
+	})
+	return c.Conn.Close()
+}
+
+// The limit on connections is one for all listeners together.
+func TestConnectionsAreLimitedOverAllListeners(t *testing.T) {
+	const most, perListener = 128, 100
+	var g gauge
+	var listeners []net.Listener
+	for _, l := range listen(t) {
+		listeners = append(listeners, gaugedListener{l, &g})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() {
+		stopped <- server.Serve(ctx, listeners, newSite(t), server.Security{Log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler))
+	}()
+	var clients []net.Conn
+	for range perListener {
+		for _, l := range listeners {
+			c, err := net.Dial(l.Addr().Network(), l.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			clients = append(clients, c)
+			_, _ = io.WriteString(c, "GET / HTTP/1.1\r\n") // it may be closed already
+		}
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		g.mu.Lock()
+		accepted := g.accepted
+		g.mu.Unlock()
+		if accepted == perListener*len(listeners) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections were accepted", accepted)
+		}
+	}
+	response, err := clientOf(listeners[2]).Get("http://x/-/healthy")
+	if err != nil {
+		t.Errorf("a further one on the socket: %v", err)
+	} else {
+		response.Body.Close()
+	}
+	for _, c := range clients {
+		c.Close()
+	}
+	cancel()
+	if err := <-stopped; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	// Each listener closes one for one that it has accepted.
+	if g.max > most+len(listeners) {
+		t.Errorf("%d connections were open at the same time", g.max)
+	}
+}
