@@ -142,10 +142,16 @@ func TestDebianPackage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	edited := strings.Replace(string(settings), "http://127.0.0.1:8081\n", h.api+"\nGROUPS_EXPORTER_WEB_LISTEN_ADDRESS="+address+"\n", 1)
+	edited := strings.Replace(string(settings), "http://127.0.0.1:8081\n",
+		h.api+"\nGROUPS_EXPORTER_WEB_LISTEN_ADDRESS=\""+address+"\nunix:/run/groups-exporter/groups-exporter.sock\"\n", 1)
 	d.write("/etc/default/groups-exporter", edited)
 	d.do("systemctl enable --now groups-exporter")
 	metrics("what the hub knows", `jupyterhub_user_group_info{.*usergroup="bio",username="ada"`)
+	const overSocket = "groups-exporter healthcheck --url http+unix://%2Frun%2Fgroups-exporter%2Fgroups-exporter.sock/-/ready"
+	d.do("setpriv --reuid=nobody --regid=groups-exporter --clear-groups " + overSocket)
+	if output, err := d.try("setpriv --reuid=nobody --regid=nogroup --clear-groups " + overSocket); err == nil || !strings.Contains(output, "permission denied") {
+		t.Errorf("outside of the group: %v, %s", err, output)
+	}
 
 	h.change("POST", "/groups/chem", nil)
 	h.change("POST", "/groups/chem/users", map[string]any{"users": []string{"ada"}})

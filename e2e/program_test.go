@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os/exec"
 	"strings"
@@ -77,7 +78,16 @@ func serve(t *testing.T, env []string, args ...string) (*process, string) {
 func get(url string) (string, error) { return getAs("", url) }
 
 // getAs shows a token of a hub, or none.
-func getAs(token, url string) (string, error) {
+func getAs(token, url string) (string, error) { return getBy(http.DefaultTransport, token, url) }
+
+// socket is a transport that connects to a Unix socket, whatever the host in a URL.
+func socket(path string) http.RoundTripper {
+	return &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}
+}
+
+func getBy(transport http.RoundTripper, token, url string) (string, error) {
 	request, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
@@ -85,7 +95,7 @@ func getAs(token, url string) (string, error) {
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	client := http.Client{Timeout: 10 * time.Second}
+	client := http.Client{Transport: transport, Timeout: 10 * time.Second}
 	response, err := client.Do(request)
 	if err != nil {
 		return "", err

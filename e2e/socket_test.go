@@ -3,9 +3,14 @@
 package e2e
 
 import (
+	"errors"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -13,36 +18,101 @@ import (
 
 // systemd opens the socket, and passes it on as the first descriptor behind the standard ones.
 func TestSystemdSocket(t *testing.T) {
-	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for _, network := range []string{"tcp", "unix"} {
+		t.Run(network, func(t *testing.T) {
+			t.Parallel()
+			address := "127.0.0.1:0"
+			if network == "unix" {
+				address = filepath.Join(t.TempDir(), "s")
+			}
+			listener, err := net.Listen(network, address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer listener.Close()
+			file, err := listener.(interface{ File() (*os.File, error) }).File()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			host, transport := listener.Addr().String(), http.DefaultTransport
+			if network == "unix" {
+				host, transport = "localhost", socket(address)
+			}
+			cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" serve --demo --web.systemd-socket`, program)
+			cmd.Env, cmd.ExtraFiles = environment(), []*os.File{file}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				cmd.Process.Signal(syscall.SIGTERM)
+				if err := cmd.Wait(); err != nil {
+					t.Errorf("serve: %v", err)
+				}
+				if network == "unix" {
+					if _, err := os.Stat(address); err != nil {
+						t.Errorf("systemd's socket is gone: %v", err)
+					}
+				}
+			}()
+			for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+				// The socket is there before the exporter is: a connection waits for it.
+				if _, err = getBy(transport, "", "http://"+host+"/-/ready"); err == nil {
+					return
+				}
+				if time.Now().After(deadline) {
+					t.Fatal(err)
+				}
+			}
+		})
 	}
-	defer listener.Close()
-	socket, err := listener.(*net.TCPListener).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" serve --demo --web.systemd-socket`, program)
-	cmd.Env, cmd.ExtraFiles = environment(), []*os.File{socket}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	}()
-	address := "http://" + listener.Addr().String()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		// The socket is there before the exporter is: a connection waits for it.
-		if _, err = get(address + "/-/ready"); err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
+}
+
+// The hub and the exporter have no port between them.
+func TestUnixSockets(t *testing.T) {
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			hubSocket, ours := filepath.Join(dir, "hub.sock"), filepath.Join(dir, "exporter.sock")
+			serve := []string{program, "serve", "--auth=hub", "--web.listen-address=unix:" + ours}
+			scheme := "http+unix"
+			if !strings.HasPrefix(version, "6.") {
+				// These write it in another way, and tell their services another address.
+				scheme = "unix+http"
+				serve = append(serve, "--hub-url=unix+http://"+url.PathEscape(hubSocket))
+			}
+			h := prepareHub(t, version, "/", people(),
+				service{name: "groups-exporter", scopes: reader.scopes, command: serve},
+				service{name: "prometheus", scopes: []string{"read:metrics"}},
+			)
+			h.configure("JupyterHub", "hub_bind_url", scheme+"://"+url.PathEscape(hubSocket))
+			if scheme == "unix+http" {
+				h.configure("JupyterHub", "hub_connect_url", h.api)
+			}
+			h.start()
+			h.process.until("the exporter is right", time.Minute, func() error {
+				exposition, err := getBy(socket(ours), token("prometheus"), "http://localhost/metrics")
+				if err != nil {
+					return err
+				}
+				return sameMemberships(published(people()), exposition)
+			})
+			for caller, want := range map[string]int{"": 401, "nobody's": 401, token("groups-exporter"): 403} {
+				if _, err := getBy(socket(ours), caller, "http://localhost/metrics"); statusOf(err) != want {
+					t.Errorf("as %q: %v", caller, err)
+				}
+			}
+			api := "http+unix://" + url.PathEscape(hubSocket) + "/hub/api"
+			env := environment("JUPYTERHUB_API_URL="+api, "JUPYTERHUB_API_TOKEN="+token("groups-exporter"))
+			if report := succeed(t, env, "check"); !strings.Contains(report, api) {
+				t.Errorf("check prints\n%s", report)
+			}
+			succeed(t, env, "healthcheck", "--url=http+unix://"+url.PathEscape(ours)+"/-/ready")
+			h.stop()
+			if _, err := os.Stat(ours); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the exporter's socket after its end: %v", err)
+			}
+		})
 	}
 }

@@ -51,10 +51,9 @@ func setFlags(flags, ofServe *pflag.FlagSet, getenv func(string) string) (err er
 // setFlag sets a flag to the text of its variable. A repeatable flag takes a value from each
 // line. Without a value the flag stays as it is.
 func setFlag(flags *pflag.FlagSet, flag *pflag.Flag, text string) error {
-	isLineEnd := func(r rune) bool { return r == '\n' || r == '\r' }
 	values := []string{strings.TrimRightFunc(text, isLineEnd)}
 	if _, repeatable := flag.Value.(pflag.SliceValue); repeatable {
-		values = strings.FieldsFunc(text, isLineEnd)
+		values = lines(text)
 	}
 	for _, value := range values {
 		if value == "" {
@@ -67,6 +66,11 @@ func setFlag(flags *pflag.FlagSet, flag *pflag.Flag, text string) error {
 	}
 	return nil
 }
+
+func isLineEnd(r rune) bool { return r == '\n' || r == '\r' }
+
+// lines returns the lines of a text that aren't empty, which are the values of a repeatable flag.
+func lines(text string) []string { return strings.FieldsFunc(text, isLineEnd) }
 
 // withoutFlag returns what is wrong with the value of a flag, without the flag.
 func withoutFlag(err error) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 type healthcheckOptions struct {
 	url     string
 	timeout time.Duration
+
+	// What complete makes of them.
+	address *url.URL
 	tls     *serviceTLS // of the exporter, and our own certificate; nil for none
 }
 
@@ -31,27 +35,42 @@ func (o *healthcheckOptions) complete(ctx context.Context, getenv func(string) s
 	if o.url == "" {
 		// Where and how serve listens in the same environment.
 		web := webOptions{
-			listenAddress: getenv("GROUPS_EXPORTER_WEB_LISTEN_ADDRESS"), configFile: getenv("GROUPS_EXPORTER_WEB_CONFIG_FILE"),
+			listenOn: lines(getenv("GROUPS_EXPORTER_WEB_LISTEN_ADDRESS")), configFile: getenv("GROUPS_EXPORTER_WEB_CONFIG_FILE"),
 			telemetryPath: defaultTelemetryPath,
 		}
 		if err := web.complete(getenv); err != nil {
 			return err
 		}
-		host, port, _ := net.SplitHostPort(web.listenAddress) // complete has checked both
-		number, _ := net.LookupPort("tcp", port)
-		if len(localAddresses(ctx, host)) == 0 {
-			host = "127.0.0.1"
-		}
-		scheme := "http://"
-		if o.tls = web.tls; o.tls != nil || web.demands(webconfig.TLS) {
-			scheme = "https://"
-		}
-		o.url = scheme + net.JoinHostPort(host, strconv.Itoa(number)) + "/-/healthy"
+		o.address = healthyURL(ctx, &web)
+		o.tls = web.tls
+		return nil
 	}
-	if _, err := remote.ParseURL(o.url); err != nil {
+	var err error
+	if o.address, err = remote.ParseURLOrSocket(o.url); err != nil {
 		return usagef("--url is no address: %w", err)
 	}
 	return nil
+}
+
+// healthyURL returns the URL of /-/healthy at the first address on which an exporter listens.
+func healthyURL(ctx context.Context, web *webOptions) *url.URL {
+	u := &url.URL{Scheme: "http", Path: "/-/healthy"}
+	unix := remote.HTTPUnix
+	if web.tls != nil || web.demands(webconfig.TLS) {
+		u.Scheme, unix = "https", remote.HTTPSUnix
+	}
+	first := web.addresses[0]
+	if first.network == "unix" {
+		u.Scheme, u.Host = unix, first.address
+		return u
+	}
+	host, port, _ := net.SplitHostPort(first.address) // complete has checked both
+	number, _ := net.LookupPort("tcp", port)
+	if len(localAddresses(ctx, host)) == 0 {
+		host = "127.0.0.1"
+	}
+	u.Host = net.JoinHostPort(host, strconv.Itoa(number))
+	return u
 }
 
 func newHealthcheckCommand(getenv func(string) string) *cobra.Command {
@@ -65,7 +84,10 @@ verified, because the exporter is on the same machine.
 
 Exit codes: 0 healthy, 1 not healthy, 2 invalid command line.`,
 		Example: `  groups-exporter healthcheck
-  groups-exporter healthcheck --url http://127.0.0.1:8100/-/ready`,
+  groups-exporter healthcheck --url http://127.0.0.1:8100/-/ready
+
+  # on a Unix socket
+  groups-exporter healthcheck --url http+unix://%2Frun%2Fgroups-exporter.sock/-/healthy`,
 		Args: needsNoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.complete(cmd.Context(), getenv); err != nil {
@@ -81,7 +103,7 @@ Exit codes: 0 healthy, 1 not healthy, 2 invalid command line.`,
 func runHealthcheck(ctx context.Context, o healthcheckOptions) error {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, o.url, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, remote.RequestURL(o.address).String(), nil)
 	if err != nil {
 		return err
 	}
@@ -94,16 +116,20 @@ func runHealthcheck(ctx context.Context, o healthcheckOptions) error {
 		// It doesn't matter who signed the certificate: the exporter accepts its own.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: config}}
+	transport := &http.Transport{TLSClientConfig: config}
+	if socket := remote.Socket(o.address); socket != "" {
+		transport.DialContext = remote.DialSocket(socket)
+	}
+	client := http.Client{Transport: transport}
 	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("the exporter at %s doesn't answer: %w", o.url, remote.Cause(err))
+		return fmt.Errorf("the exporter at %s doesn't answer: %w", o.address, remote.Cause(err))
 	}
 	defer response.Body.Close()
 	// With passwords in --web.config.file nobody gets an answer without one; it is well
 	// all the same.
 	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusUnauthorized {
-		return fmt.Errorf("the exporter at %s answered %s", o.url, response.Status)
+		return fmt.Errorf("the exporter at %s answered %s", o.address, response.Status)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path"
 	"strconv"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/groups-exporter/groups-exporter/internal/fakehub"
 	"github.com/groups-exporter/groups-exporter/internal/ports"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 // update makes the tests write what they would else compare with.
@@ -47,6 +49,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Defer(release)
+			env.Setenv("WORK_ESCAPED", url.PathEscape(env.WorkDir))
 			env.Values["hub"] = new(*fakehub.Hub)
 			env.Values["asked"] = make(chan struct{}, 1)
 			_, port, err := net.SplitHostPort(address)
@@ -57,6 +60,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"hub":        startHub,
 			"tlshub":     startTLSHub,
+			"sockethub":  startSocketHub,
+			"stale":      makeStale,
 			"answer":     startAnswer,
 			"prometheus": startPrometheus,
 			"grant":      grant,
@@ -132,6 +137,27 @@ func startTLSHub(ts *testscript.TestScript, _ bool, args []string) {
 	} {
 		ts.Check(os.WriteFile(ts.MkAbs(name), pem.EncodeToMemory(block), 0o600))
 	}
+}
+
+// startSocketHub starts a hub on a Unix socket: sockethub FILE SOCKET. $HUB is its address, as JupyterHub writes it.
+func startSocketHub(ts *testscript.TestScript, _ bool, args []string) {
+	server := httptest.NewUnstartedServer(readHub(ts, args[:1]))
+	server.Listener.Close()
+	path := ts.MkAbs(args[1])
+	var err error
+	server.Listener, err = net.Listen("unix", path)
+	ts.Check(err)
+	server.Start()
+	ts.Defer(server.Close)
+	ts.Setenv("HUB", "http+unix://"+url.PathEscape(path))
+}
+
+// makeStale makes a socket that a process left behind: stale SOCKET.
+func makeStale(ts *testscript.TestScript, _ bool, args []string) {
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: ts.MkAbs(args[0]), Net: "unix"})
+	ts.Check(err)
+	listener.SetUnlinkOnClose(false)
+	ts.Check(listener.Close())
 }
 
 // startAnswer starts what answers everything with one file: answer STATUS TYPE FILE.
@@ -345,13 +371,22 @@ func askUntil(ts *testscript.TestScript, method, want, url, file string, check f
 	ts.Fatalf("%s: %v", url, err)
 }
 
-func ask(method, url, authorization string) (int, string, error) {
-	request, err := http.NewRequest(method, url, nil) //nolint:noctx // bounded by the script
+func ask(method, address, authorization string) (int, string, error) {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
+	if strings.HasPrefix(address, remote.HTTPUnix) {
+		u, err := remote.ParseURLOrSocket(address)
+		if err != nil {
+			return 0, "", err
+		}
+		transport.DialContext = remote.DialSocket(remote.Socket(u))
+		address = remote.RequestURL(u).String()
+	}
+	request, err := http.NewRequest(method, address, nil) //nolint:noctx // bounded by the script
 	if err != nil {
 		return 0, "", err
 	}
 	request.Header.Set("Authorization", authorization)
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	client := http.Client{Transport: transport}
 	response, err := client.Do(request)
 	if err != nil {
 		return 0, "", err

@@ -13,6 +13,9 @@ import (
 // checkProxy returns an error if the environment names a proxy for a server that can't be
 // used. It doesn't repeat the proxy's address, which may hold a password.
 func checkProxy(server *url.URL) error {
+	if remote.Socket(server) != "" {
+		return nil // there is no proxy to a Unix socket
+	}
 	environment := httpproxy.FromEnvironment()
 	for _, address := range []string{environment.HTTPProxy, environment.HTTPSProxy} {
 		_, err := url.Parse(address)

@@ -66,7 +66,7 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 		if err != nil {
 			return errors.New("it must be a port")
 		}
-		o.web.listenAddress = fmt.Sprintf(":%d", port)
+		o.web.listenOn = []string{fmt.Sprintf(":%d", port)}
 		return nil
 	})
 	add("double-count", "multi-group", func(text string) error {

@@ -142,27 +142,36 @@ func TestServeOptions(t *testing.T) {
 		want                    func(o serveOptions) bool
 	}{
 		{"defaults", "", "", func(o serveOptions) bool {
-			return o.web.listenAddress == ":8100" && o.web.routePrefix == "/services/groups-exporter/" && o.web.telemetryPath == "/metrics" &&
+			return fmt.Sprint(o.web.addresses) == "[:8100]" && o.web.routePrefix == "/services/groups-exporter/" && o.web.telemetryPath == "/metrics" &&
 				o.schedules.schedule(o.schedules.hub) == exporter.Schedule{Interval: 5 * time.Minute, MaxStaleness: time.Hour} && o.usage.reader == nil && o.hub.namespace == "default" && o.hub.timeout == 30*time.Second &&
 				o.hub.rules.MultiGroup == membership.Each
 		}},
 		{"staleness follows the interval", "--refresh-interval 1h", "", func(o serveOptions) bool { return o.schedules.schedule(o.schedules.hub).MaxStaleness == 3*time.Hour }},
 		{"a hub's environment", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:9000/x JUPYTERHUB_SERVICE_PREFIX=/b/services/n/ NAMESPACE=ns", func(o serveOptions) bool {
-			return o.web.listenAddress == "127.0.0.1:9000" && o.web.routePrefix == "/b/services/n/" && o.hub.namespace == "ns"
+			return fmt.Sprint(o.web.addresses) == "[127.0.0.1:9000]" && o.web.routePrefix == "/b/services/n/" && o.hub.namespace == "ns"
 		}},
 		{"a service that anybody reaches", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:9000/ JUPYTERHUB_SERVICE_NAME=n", func(o serveOptions) bool {
 			return o.web.auth == authHub && slices.Equal(o.web.enough, []string{"access:services", "access:services!service=n", "read:metrics"})
 		}},
-		{"the same at an address that can't be listened on", "", "JUPYTERHUB_SERVICE_URL=https://svc.example/", func(o serveOptions) bool { return o.web.auth == authHub && o.web.listenAddress == ":8100" }},
+		{"the same at an address that can't be listened on", "", "JUPYTERHUB_SERVICE_URL=https://svc.example/", func(o serveOptions) bool { return o.web.auth == authHub && fmt.Sprint(o.web.addresses) == "[:8100]" }},
 		{"at one with a name in it", "", "JUPYTERHUB_SERVICE_URL=http://user@127.0.0.1:9000/", func(o serveOptions) bool { return o.web.auth == authHub }},
 		{"at one that is none", "", "JUPYTERHUB_SERVICE_URL=http://%zz", func(o serveOptions) bool { return o.web.auth == authHub }},
 		{"a service without a url", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:0/", func(o serveOptions) bool { return o.web.auth == authNone }},
 		{"beside a hub", "--auth hub --auth-scope read:hub", "", func(o serveOptions) bool {
 			return slices.Equal(o.web.enough, []string{"access:services", "access:services!service=groups-exporter", "read:metrics", "read:hub"})
 		}},
-		{"a service without an address", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:0/", func(o serveOptions) bool { return o.web.listenAddress == ":8100" }},
+		{"a service without an address", "", "JUPYTERHUB_SERVICE_URL=http://127.0.0.1:0/", func(o serveOptions) bool { return fmt.Sprint(o.web.addresses) == "[:8100]" }},
 		{"flags are stronger", "--web.listen-address :1 --web.route-prefix /p --namespace n", "JUPYTERHUB_SERVICE_URL=http://h:2 JUPYTERHUB_SERVICE_PREFIX=/q NAMESPACE=m", func(o serveOptions) bool {
-			return o.web.listenAddress == ":1" && o.web.routePrefix == "/p" && o.hub.namespace == "n"
+			return fmt.Sprint(o.web.addresses) == "[:1]" && o.web.routePrefix == "/p" && o.hub.namespace == "n"
+		}},
+		{"several addresses", "--web.listen-address= --web.listen-address :1 --web.listen-address unix:/run//x.sock", "", func(o serveOptions) bool {
+			return slices.Equal(o.web.addresses, []listenAddress{{"tcp", ":1"}, {"unix", "/run/x.sock"}})
+		}},
+		{"several addresses of a variable", "", "GROUPS_EXPORTER_WEB_LISTEN_ADDRESS=:1|unix:///run/x.sock", func(o serveOptions) bool {
+			return slices.Equal(o.web.addresses, []listenAddress{{"tcp", ":1"}, {"unix", "/run/x.sock"}})
+		}},
+		{"a hub on a Unix socket", "", "JUPYTERHUB_API_URL=http+unix://%2Frun%2Fhub.sock/hub/api", func(o serveOptions) bool {
+			return o.hub.api.String() == "http+unix://%2Frun%2Fhub.sock/hub/api"
 		}},
 		{"Kubernetes", "", "JUPYTERHUB_API_URL= HUB_SERVICE_HOST=10.0.0.1 HUB_SERVICE_PORT=8081", func(o serveOptions) bool { return o.hub.api.String() == "http://10.0.0.1:8081/hub/api" }},
 		{"Kubernetes with IPv6", "", "JUPYTERHUB_API_URL= HUB_SERVICE_HOST=fd00::1", func(o serveOptions) bool { return o.hub.api.String() == "http://[fd00::1]:8081/hub/api" }},
@@ -179,7 +188,7 @@ func TestServeOptions(t *testing.T) {
 		}},
 		{"variables of flags are stronger than the hub's", "", "GROUPS_EXPORTER_WEB_LISTEN_ADDRESS=:1 GROUPS_EXPORTER_WEB_ROUTE_PREFIX=/p GROUPS_EXPORTER_NAMESPACE=n GROUPS_EXPORTER_HUB_URL=http://h GROUPS_EXPORTER_METRICS_PREFIX=p " +
 			"JUPYTERHUB_SERVICE_URL=http://h:2 JUPYTERHUB_SERVICE_PREFIX=/q NAMESPACE=m JUPYTERHUB_METRICS_PREFIX=q", func(o serveOptions) bool {
-			return o.web.listenAddress == ":1" && o.web.routePrefix == "/p" && o.hub.namespace == "n" && o.hub.api.Host == "h" && o.publish.prefix.value == "p" && o.web.auth == authHub
+			return fmt.Sprint(o.web.addresses) == "[:1]" && o.web.routePrefix == "/p" && o.hub.namespace == "n" && o.hub.api.Host == "h" && o.publish.prefix.value == "p" && o.web.auth == authHub
 		}},
 		{"flags are stronger than their variables, whatever those say", "--refresh-interval 1m --namespace n --allow-group a --with share --web.enable-pprof=false --max-series 7",
 			"GROUPS_EXPORTER_REFRESH_INTERVAL=soon GROUPS_EXPORTER_NAMESPACE=m GROUPS_EXPORTER_ALLOW_GROUP=b GROUPS_EXPORTER_WITH=activity GROUPS_EXPORTER_WEB_ENABLE_PPROF=true GROUPS_EXPORTER_MAX_SERIES=x", func(o serveOptions) bool {
@@ -187,12 +196,12 @@ func TestServeOptions(t *testing.T) {
 			}},
 		{"so are the Python exporter's", "--port 9 --double_count true --hub_api_token t2 --prometheus_host h --prometheus_port 80 --update_metrics_interval 15 --update_dirsize_interval 7200 --allowed_groups=a --update_info_interval 60",
 			"GROUPS_EXPORTER_WEB_LISTEN_ADDRESS=:1 GROUPS_EXPORTER_MULTI_GROUP=each GROUPS_EXPORTER_HUB_TOKEN_FILE=/nonexistent GROUPS_EXPORTER_PROMETHEUS_URL=http://p GROUPS_EXPORTER_USAGE_INTERVAL=30s GROUPS_EXPORTER_USAGE_HOME_DIR_INTERVAL=3h GROUPS_EXPORTER_ALLOW_GROUP=b GROUPS_EXPORTER_REFRESH_INTERVAL=2m", func(o serveOptions) bool {
-				return o.web.listenAddress == ":9" && o.hub.rules.MultiGroup == membership.Both && o.hub.token.Reveal() == "t2" && o.usage.prometheus.address == "http://h:80" &&
+				return fmt.Sprint(o.web.addresses) == "[:9]" && o.hub.rules.MultiGroup == membership.Both && o.hub.token.Reveal() == "t2" && o.usage.prometheus.address == "http://h:80" &&
 					o.schedules.usage == 15*time.Second && o.schedules.homeDirs == 2*time.Hour && slices.Equal(o.hub.rules.Allow, []string{"a"}) && o.schedules.hub == time.Minute
 			}},
 		{"but not where its chart renders them unset", "--prometheus_host= --prometheus_port=", "GROUPS_EXPORTER_PROMETHEUS_URL=http://p", func(o serveOptions) bool { return o.usage.prometheus.address == "http://p" }},
 		{"the Python exporter's have no variables", "", "GROUPS_EXPORTER_PORT=tcp://10.0.0.1:8100 GROUPS_EXPORTER_HUB_API_TOKEN=t2 GROUPS_EXPORTER_PROMETHEUS_PORT=tcp://10.0.0.1:9090 GROUPS_EXPORTER_PROMETHEUS_HOST=h GROUPS_EXPORTER_DOUBLE_COUNT=true", func(o serveOptions) bool {
-			return o.web.listenAddress == ":8100" && o.hub.token.Reveal() == "t" && o.usage.reader == nil && o.hub.rules.MultiGroup == membership.Each
+			return fmt.Sprint(o.web.addresses) == "[:8100]" && o.hub.token.Reveal() == "t" && o.usage.reader == nil && o.hub.rules.MultiGroup == membership.Each
 		}},
 		{"the token's flag of the Python exporter", "--hub_api_token t2", "", func(o serveOptions) bool { return o.hub.token.Reveal() == "t2" && o.python.tokenOnLine }},
 	} {
@@ -200,7 +209,7 @@ func TestServeOptions(t *testing.T) {
 			environment := map[string]string{"JUPYTERHUB_API_URL": "http://hub", "JUPYTERHUB_API_TOKEN": "t"}
 			for pair := range strings.FieldsSeq(c.environment) {
 				name, value, _ := strings.Cut(pair, "=")
-				environment[name] = value
+				environment[name] = strings.ReplaceAll(value, "|", "\n")
 			}
 			var o serveOptions
 			cmd := &cobra.Command{}

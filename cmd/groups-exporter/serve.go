@@ -142,6 +142,7 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	if err != nil {
 		return err
 	}
+	defer closeAll(listeners) // which removes Unix sockets, also where nothing was served
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if o.hub.sample != nil {
@@ -164,8 +165,8 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	for _, warning := range o.python.warnings() {
 		log.Warn(warning)
 	}
-	if o.hub.sample != nil {
-		invite(errOut, log, o.log.format, browserAddress(listeners[0].Addr()))
+	if address := browserAddress(listeners); o.hub.sample != nil && address != "" {
+		invite(errOut, log, o.log.format, address)
 	}
 	err = server.Serve(ctx, listeners, o.handler(e, log), o.web.security(log), log)
 	cancel()

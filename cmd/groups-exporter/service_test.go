@@ -44,7 +44,7 @@ func TestListensWhereTheHubExpects(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !o.byURL {
-				o.listenAddress = ":" + port
+				o.addresses = []listenAddress{{"tcp", ":" + port}}
 			}
 			var text bytes.Buffer
 			listeners, err := o.listen(t.Context(), slog.New(slog.NewTextHandler(&text, nil)))

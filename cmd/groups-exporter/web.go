@@ -6,19 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"path"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/auth"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
-	"github.com/groups-exporter/groups-exporter/internal/remote"
 	"github.com/groups-exporter/groups-exporter/internal/server"
 	"github.com/groups-exporter/groups-exporter/internal/webconfig"
 )
@@ -40,7 +37,7 @@ const (
 
 // webOptions are the flags of what is served: where, and to whom.
 type webOptions struct {
-	listenAddress string
+	listenOn      []string // addresses, as they were given
 	systemdSocket bool
 	telemetryPath string
 	routePrefix   string
@@ -51,8 +48,9 @@ type webOptions struct {
 	authScopes    []string
 
 	// What complete makes of them.
-	byURL      bool            // whether listenAddress is that of JUPYTERHUB_SERVICE_URL
-	noPort     bool            // whether that has none, and listenAddress is the default
+	addresses  []listenAddress // at least one
+	byURL      bool            // whether the address is that of JUPYTERHUB_SERVICE_URL
+	noPort     bool            // whether that has none, and the address is the default
 	config     *webconfig.File // nil without configFile
 	tls        *serviceTLS     // nil unless the hub's service serves https without configFile
 	authReason string          // why auth is what it is
@@ -61,7 +59,7 @@ type webOptions struct {
 
 func (o *webOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&o.listenAddress, "web.listen-address", "", "`address` to listen on (default \""+defaultListenAddress+"\")")
+	flags.StringArrayVar(&o.listenOn, "web.listen-address", nil, "`address` to listen on, or unix:PATH (repeatable; default \""+defaultListenAddress+"\")")
 	flags.BoolVar(&o.systemdSocket, "web.systemd-socket", false, "listen on the sockets from systemd")
 	flags.StringVar(&o.telemetryPath, "web.telemetry-path", defaultTelemetryPath, "`path` of the metrics")
 	flags.StringVar(&o.routePrefix, "web.route-prefix", "", "second `path` of the metrics, for the hub's proxy (default \""+defaultRoutePrefix+"\")")
@@ -75,15 +73,10 @@ func (o *webOptions) addFlags(cmd *cobra.Command) {
 
 func (o *webOptions) complete(getenv func(string) string) error {
 	serviceURL := getenv("JUPYTERHUB_SERVICE_URL")
-	if o.listenAddress == "" && isPublic(serviceURL) {
-		o.listenAddress = serviceAddress(serviceURL)
-		o.byURL, o.noPort = o.listenAddress != "", o.listenAddress == ""
-	}
-	o.listenAddress = cmp.Or(o.listenAddress, defaultListenAddress)
-	o.routePrefix = cmp.Or(o.routePrefix, getenv("JUPYTERHUB_SERVICE_PREFIX"), defaultRoutePrefix)
-	if err := checkListenAddress(o.listenAddress); err != nil {
+	if err := o.completeAddresses(serviceURL); err != nil {
 		return err
 	}
+	o.routePrefix = cmp.Or(o.routePrefix, getenv("JUPYTERHUB_SERVICE_PREFIX"), defaultRoutePrefix)
 	for _, given := range []struct{ name, path string }{
 		{"--web.telemetry-path", o.telemetryPath},
 		{"--web.route-prefix (or JUPYTERHUB_SERVICE_PREFIX)", o.routePrefix},
@@ -126,6 +119,30 @@ func (o *webOptions) complete(getenv func(string) string) error {
 	return nil
 }
 
+// completeAddresses finds out where to listen.
+func (o *webOptions) completeAddresses(serviceURL string) error {
+	given := slices.DeleteFunc(slices.Clone(o.listenOn), func(text string) bool { return text == "" })
+	if len(given) == 0 && isPublic(serviceURL) {
+		if address := serviceAddress(serviceURL); address != "" {
+			given, o.byURL = []string{address}, true
+		} else {
+			o.noPort = true
+		}
+	}
+	if len(given) == 0 {
+		given = []string{defaultListenAddress}
+	}
+	o.addresses = nil
+	for _, text := range given {
+		address, err := parseListenAddress(text)
+		if err != nil {
+			return err
+		}
+		o.addresses = append(o.addresses, address)
+	}
+	return nil
+}
+
 // completeTLS finds out whether to serve https with the hub's certificate.
 func (o *webOptions) completeTLS(getenv func(string) string) error {
 	o.tls = serviceTLSOf(getenv)
@@ -147,79 +164,6 @@ func (o *webOptions) completeTLS(getenv func(string) string) error {
 // demands reports whether there is a configuration file with the demand.
 func (o *webOptions) demands(demand webconfig.Demand) bool {
 	return o.config != nil && o.config.Demands(demand)
-}
-
-func checkListenAddress(address string) error {
-	_, port, err := net.SplitHostPort(address)
-	if err == nil {
-		_, err = net.LookupPort("tcp", port)
-	}
-	if err != nil {
-		return usagef("%q is no address to listen on, like :8100 or 127.0.0.1:8100", address)
-	}
-	return nil
-}
-
-// listen opens the listeners.
-func (o *webOptions) listen(ctx context.Context, log *slog.Logger) ([]net.Listener, error) {
-	if o.systemdSocket {
-		listeners, err := activation.Listeners()
-		listeners = slices.DeleteFunc(listeners, func(l net.Listener) bool { return l == nil }) // of datagrams
-		if err == nil && len(listeners) == 0 {
-			err = errors.New("it passed none")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("the sockets of systemd can't be used: %w", err)
-		}
-		return listeners, nil
-	}
-	var listeners []net.Listener
-	for _, address := range o.listenAddresses(ctx, log) {
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			for _, opened := range listeners {
-				_ = opened.Close()
-			}
-			return nil, fmt.Errorf("can't listen on %s: %w", address, remote.Cause(err))
-		}
-		listeners = append(listeners, listener)
-	}
-	return listeners, nil
-}
-
-// listenAddresses returns the addresses to listen on. It never fails, whatever is in
-// JUPYTERHUB_SERVICE_URL: a hub that starts the exporter ends if the exporter exits.
-func (o *webOptions) listenAddresses(ctx context.Context, log *slog.Logger) []string {
-	if o.noPort {
-		log.Warn("JUPYTERHUB_SERVICE_URL names no port to listen on, so the exporter listens on the default one", "address", o.listenAddress)
-	}
-	if !o.byURL {
-		return []string{o.listenAddress}
-	}
-	host, port, _ := net.SplitHostPort(o.listenAddress)
-	var addresses []string
-	for _, ip := range localAddresses(ctx, host) {
-		addresses = append(addresses, net.JoinHostPort(ip.String(), port))
-	}
-	if len(addresses) == 0 {
-		addresses = []string{net.JoinHostPort("", port)}
-		log.Info("the host in JUPYTERHUB_SERVICE_URL is not an address of this machine, so the exporter listens on all addresses", "host", host, "address", addresses[0])
-	}
-	return addresses
-}
-
-// logListening logs where and how the exporter listens, and warns if that is open to anyone.
-func (o *webOptions) logListening(listeners []net.Listener, log *slog.Logger) {
-	secure := o.tls != nil || o.demands(webconfig.TLS)
-	local := true
-	for _, l := range listeners {
-		log.Info("listening", "address", l.Addr().String(), "tls", secure, "path", o.telemetryPath, "prefix", o.routePrefix, "auth", o.auth, "reason", o.authReason)
-		address, ok := l.Addr().(*net.TCPAddr)
-		local = local && (!ok || address.IP.IsLoopback())
-	}
-	if o.auth == authNone && !local && !o.demands(webconfig.Password) && !o.demands(webconfig.VerifiedCertificate) {
-		log.Warn("anyone who can connect to this address can read the group memberships: restrict access with --auth hub, --web.config.file or a firewall")
-	}
 }
 
 // security returns how connections are secured.
@@ -289,13 +233,4 @@ func (o *webOptions) checkToken(client *hub.Client, grace time.Duration, log *sl
 		}
 		return &server.Refusal{Status: status, Reason: err.Error()}
 	}
-}
-
-// browserAddress is what to open in a browser on this machine.
-func browserAddress(listening net.Addr) string {
-	host, port, _ := net.SplitHostPort(listening.String())
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return "http://" + net.JoinHostPort(host, port) + "/"
 }

@@ -5,15 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 // say writes a message, and a hint where there is one, in the form that every
@@ -68,8 +69,8 @@ func hint(err error) string {
 	if errors.As(err, new(exposition.TooManySeries)) {
 		return "--max-series allows more; --allow-group, --deny-group and --usernames omit make fewer"
 	}
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return "something else listens there already; --web.listen-address chooses another"
+	if listenErr, ok := errors.AsType[*listenError](err); ok {
+		return listenHint(listenErr)
 	}
 	return ""
 }
@@ -84,6 +85,8 @@ func hubHint(err *hub.Error) string {
 		return "--hub-ca-file names the authority that signed the hub's certificate"
 	case proxy != "":
 		return proxyHint(proxy)
+	case err.Reason == hub.Connect && strings.HasPrefix(err.URL, remote.HTTPUnix+":"):
+		return socketHint(err)
 	case err.Reason == hub.Scope && len(err.Filtered) > 0:
 		return "give the token's role the scopes list:users and read:users:groups without a filter behind '!' (c.JupyterHub.load_roles)"
 	case err.Reason == hub.Scope:
@@ -101,6 +104,14 @@ func hubHint(err *hub.Error) string {
 	default:
 		return "the hub's own log says more"
 	}
+}
+
+// socketHint is for a hub on a Unix socket that can't be reached.
+func socketHint(err error) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "only the user that the hub runs as may connect to its socket, unless c.JupyterHub.hub_socket_mode lets others"
+	}
+	return "is the hub running, and is --hub-url right? c.JupyterHub.hub_bind_url has the path of its socket"
 }
 
 // refuses reports whether a status says that the client may not do what it asks for.

@@ -164,12 +164,14 @@ func TestAPIURL(t *testing.T) {
 		"https://x.org/jupyter/":        "https://x.org/jupyter/hub/api",
 		"https://x.org/jupyter/hub/api": "https://x.org/jupyter/hub/api",
 		"http://[::1]:8081":             "http://[::1]:8081/hub/api",
+		"http+unix://%2Fhub.sock":       "http+unix://%2Fhub.sock/hub/api",
+		"unix+http://%2Fhub.sock/x/":    "http+unix://%2Fhub.sock/x/hub/api",
 	} {
 		if got, err := hub.APIURL(address); err != nil || got.String() != want {
 			t.Errorf("APIURL(%q) = %v, %v, want %q", address, got, err, want)
 		}
 	}
-	for _, address := range []string{"", "hub:8081", "ftp://hub", "http://", "http://u:s3cret@hub", "http://hub?x=1", "http://hub#x", "http://u:s3cret@hub\x7f", "http://u:s3cret/x@hub", "http://u:s3cret%zz@hub"} {
+	for _, address := range []string{"", "hub:8081", "ftp://hub", "http://", "http://u:s3cret@hub", "http://hub?x=1", "http://hub#x", "http://u:s3cret@hub\x7f", "http://u:s3cret/x@hub", "http://u:s3cret%zz@hub", "https+unix://%2Fhub.sock", "http+unix://u:s3cret@%2Fhub.sock"} {
 		got, err := hub.APIURL(address)
 		if err == nil {
 			t.Errorf("APIURL(%q) = %v, want an error", address, got)

@@ -94,7 +94,7 @@ func (c *Client) getOnce(ctx context.Context, token Token, path string, query ur
 		}
 	}()
 	u.RawQuery = query.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, remote.RequestURL(u).String(), nil)
 	if err != nil {
 		return networkError(err)
 	}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 // newTransport returns the transport for a hub.
@@ -45,7 +47,7 @@ func (t *transport) current() *http.Transport {
 
 // newConnections returns a transport that has no connection yet.
 func newConnections(o Options, config *tls.Config) *http.Transport {
-	return &http.Transport{
+	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
 		TLSClientConfig:     config,
 		TLSHandshakeTimeout: o.Timeout,
@@ -53,4 +55,8 @@ func newConnections(o Options, config *tls.Config) *http.Transport {
 		// A hub's headers are short; 64 KiB is room for any proxy's.
 		MaxResponseHeaderBytes: 64 << 10,
 	}
+	if socket := remote.Socket(o.API); socket != "" {
+		transport.Proxy, transport.DialContext = nil, remote.DialSocket(socket)
+	}
+	return transport
 }

@@ -22,9 +22,10 @@ func TestNoErrorRepeatsTheAddress(t *testing.T) {
 		for _, form := range []string{
 			"http://127.0.0.1:SECRET", "http://127.0.0.1:SECRET/hub", "http://user:SECRET@hub", "http://SECRET@hub", "http://user:SECRET%40hub", "http://user:SECRET\uff20hub",
 			"http://[::1]:SECRET", "http://[SECRET", "http://hub?SECRET", "http://hub#SECRET", "http:SECRET", "SECRET", "SECRET://hub", "user:SECRET", "://SECRET", "http://\x7f SECRET",
+			"http+unix://SECRET", "http+unix://SECRET@%2Fx", "http+unix://%2Fx?SECRET", "http+unix://%2Fx#SECRET", "http+unix:SECRET",
 		} {
 			address := strings.ReplaceAll(form, "SECRET", secret)
-			if _, err := remote.ParseURL(address); err == nil {
+			if _, err := remote.ParseURLOrSocket(address); err == nil {
 				t.Errorf("%q is taken", address)
 			} else if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "SECRET") {
 				t.Errorf("the error of %q repeats it: %v", address, err)
