@@ -143,12 +143,12 @@ func TestKinds(t *testing.T) {
 			"account": len(all[*corev1.ServiceAccount](o)) == 1, "monitor": len(all[*monitoringv1.ServiceMonitor](o)) == 1,
 			"pods": len(all[*monitoringv1.PodMonitor](o)) == 1, "rules": len(all[*monitoringv1.PrometheusRule](o)) == 1,
 			"dashboard": len(all[*corev1.ConfigMap](o)) == 1, "policy": len(all[*networkingv1.NetworkPolicy](o)) == 1,
-			"budget": len(all[*policyv1.PodDisruptionBudget](o)) == 1,
+			"budget": len(all[*policyv1.PodDisruptionBudget](o)) == 1, "google": len(all[*podMonitoring](o)) == 1,
 		}
 	}
 	want := map[string]string{
 		"default": "account", "existing-secret": "", "operator": "account monitor rules dashboard", "pod-monitor": "account pods",
-		"network-policy": "account policy", "replicas": "account budget", "tls": "account", "private": "account monitor",
+		"network-policy": "account policy", "replicas": "account budget", "tls": "account", "private": "account monitor", "managed": "account google",
 		"everything": "account monitor rules dashboard policy budget",
 	}
 	for name, file := range sets(t) {
@@ -194,8 +194,11 @@ func TestScraped(t *testing.T) {
 			}
 			ways = append(ways, "pod "+e.Scheme.String()+" "+e.Path)
 		}
+		for _, m := range all[*podMonitoring](release) {
+			ways = append(ways, "Google "+m.Spec.Endpoints[0].Scheme+" "+m.Spec.Endpoints[0].Path)
+		}
 		want := map[string]string{
-			"operator": "service http /metrics", "private": "service http /metrics", "everything": "service https /metrics",
+			"managed": "Google https /metrics", "operator": "service http /metrics", "private": "service http /metrics", "everything": "service https /metrics",
 			"pod-monitor": "pod http /metrics", "tls": "https://:8100/metrics",
 		}[name]
 		if want == "" {

@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestPages lints and renders what the pages show as values of the chart, and looks at those of z2jh. The first line of a block
-// says whose they are.
+// TestPages lints and renders what the pages show as values of the chart, and looks at those of z2jh, and at an object
+// of Google's. The first line of a block says whose they are.
 func TestPages(t *testing.T) {
 	ours := 0
 	for _, page := range []string{root + "/docs/how-to/kubernetes.md", root + "/docs/how-to/migrate.md", chart + "/README.md"} {
@@ -34,6 +34,8 @@ func TestPages(t *testing.T) {
 					pods(t, render(t, "--values", file))
 				case "# jupyterhub.yaml":
 					checkHubValues(t, values)
+				case "# clusterpodmonitoring.yaml":
+					checkClusterPodMonitoring(t, values)
 				default:
 					t.Errorf("whose values are these?\n%s", block.text)
 				}

@@ -49,6 +49,7 @@ func namespaceSecrets(t *testing.T) secrets {
 			"values.yaml": "all values of the hub",
 		},
 		"other-hub":              {"hub.services.who.apiToken": hubToken, "hub.services.prometheus.apiToken": prometheusToken},
+		"prometheus":             {"token": prometheusToken},
 		"groups-exporter-token":  {"api-token": hubToken + "\n"},
 		"prometheus-credentials": {"config.yml": client, "client.yml": client, "password": "open sesame"},
 		"groups-exporter-web":    files,
@@ -235,6 +236,11 @@ func TestRun(t *testing.T) {
 			for _, m := range all[*monitoringv1.ServiceMonitor](release) {
 				if a := m.Spec.Endpoints[0].Authorization; a != nil {
 					authorization = "Bearer " + in[a.Credentials.Name][a.Credentials.Key]
+				}
+			}
+			for _, m := range all[*podMonitoring](release) {
+				if a := m.Spec.Endpoints[0].Authorization; a != nil {
+					authorization = "Bearer " + in[a.Credentials.Secret.Name][a.Credentials.Secret.Key]
 				}
 			}
 			if authorization != "" {

@@ -75,6 +75,7 @@ annotations:
   (list "with" "with" .Values.with)
   (list "metrics-prefix" "metricsPrefix" .Values.metricsPrefix)
   (list "max-series" "maxSeries" (.Values.maxSeries | int64 | toString))
+  (list "max-label-length" "maxLabelLength" (ternary (.Values.maxLabelLength | int64 | toString) "" (gt (int64 .Values.maxLabelLength) 0)))
   (list "prometheus-url" "prometheus.url" .Values.prometheus.url)
   (list "prometheus.config.file" "prometheus.configSecret" $prometheusConfig)
   (list "usage-attribution" "prometheus.usageAttribution" (ternary .Values.prometheus.usageAttribution "" (ne .Values.prometheus.url "")))
@@ -243,6 +244,16 @@ volumeMounts:
 selector:
   matchLabels:
     {{- include "groups-exporter.selectorLabels" $ | nindent 4 }}
+{{- range $key := list "sampleLimit" "labelValueLengthLimit" }}
+{{- with index $monitor $key }}
+{{ $key }}: {{ int64 . }}
+{{- end }}
+{{- end }}
+{{- range $key := list "bodySizeLimit" "scrapeProtocols" "fallbackScrapeProtocol" }}
+{{- with index $monitor $key }}
+{{ dict $key . | toYaml }}
+{{- end }}
+{{- end }}
 {{ index . 2 }}:
   - port: metrics
     path: /metrics
@@ -282,6 +293,19 @@ selector:
 {{- fail (printf "extraArgs: --%s would move what the chart counts on" $flag) }}
 {{- end }}
 {{- end }}
+{{- /* A variable stands for a flag, so it is no way around. */}}
+{{- range .Values.extraEnv }}
+{{- $variable := .name }}
+{{- range $flag, $value := $owned }}
+{{- if eq (toString $variable) (printf "GROUPS_EXPORTER_%s" (regexReplaceAll "[-.]" $flag "_" | upper)) }}
+{{- if $value }}
+{{- fail (printf "extraEnv: %s is set by the value %s" $variable $value) }}
+{{- else }}
+{{- fail (printf "extraEnv: %s would move what the chart counts on" $variable) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- if and .Values.web.tls (not .Values.web.configSecret.name) }}
 {{- fail "web.tls: the web config has the certificate: name its secret in web.configSecret.name" }}
 {{- end }}
@@ -294,10 +318,23 @@ selector:
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
 {{- fail "serviceMonitor and podMonitor are both enabled: each pod would be scraped twice" }}
 {{- end }}
-{{- range $name := list "serviceMonitor" "podMonitor" }}
+{{- range $name := list "serviceMonitor" "podMonitor" "podMonitoring" }}
 {{- $monitor := index $.Values $name }}
 {{- if and $monitor.enabled (eq $.Values.auth "hub") (not $monitor.authorization) }}
-{{- fail (printf "%s.authorization: with auth: hub, Prometheus needs a token of the hub, like {credentials: {name: hub, key: hub.services.prometheus.apiToken}}" $name) }}
+{{- $like := ternary "{credentials: {secret: {name: prometheus, key: token}}}" "{credentials: {name: hub, key: hub.services.prometheus.apiToken}}" (eq $name "podMonitoring") }}
+{{- fail (printf "%s.authorization: with auth: hub, Prometheus needs a token of the hub, like %s" $name $like) }}
+{{- end }}
+{{- $limit := int64 $monitor.labelValueLengthLimit }}
+{{- if and $monitor.enabled $limit (gt (int64 $.Values.maxLabelLength) $limit) }}
+{{- fail (printf "maxLabelLength: one label value over %s.labelValueLengthLimit (%d), and Prometheus stores nothing: it has to be at most as large" $name $limit) }}
+{{- end }}
+{{- end }}
+{{- if .Values.podMonitoring.enabled }}
+{{- if and .Values.hub.namespace (ne .Values.hub.namespace .Release.Namespace) }}
+{{- fail (printf "podMonitoring: Google's collectors set the label namespace to the namespace of the pod, %s, and hub.namespace is %s: install the release in %[2]s, or leave podMonitoring off and make a ClusterPodMonitoring" .Release.Namespace .Values.hub.namespace) }}
+{{- end }}
+{{- if and .Values.podMonitoring.authorization .Values.podMonitoring.basicAuth }}
+{{- fail "podMonitoring: authorization and basicAuth both need the header Authorization: choose one" }}
 {{- end }}
 {{- end }}
 {{- range $name, $own := dict "prometheusRule" .Values.prometheusRule.rules "dashboard" .Values.dashboard.json }}
