@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
 
 // extra is a family that is published on demand.
@@ -144,15 +144,18 @@ func (o *publishOptions) activityNotices(snapshot *membership.Snapshot) []string
 	if !slices.Contains(o.with, withActivity) {
 		return nil
 	}
-	var what, scopes []string
-	if !snapshot.HasActivity() {
-		what, scopes = append(what, "active users"), append(scopes, "read:users:activity")
-	}
-	if !snapshot.HasServers() {
-		what, scopes = append(what, "running servers"), append(scopes, "read:servers")
+	var what []string
+	var lack scopes.Lack
+	for _, feature := range []struct {
+		scopes.Feature
+		published bool
+	}{{scopes.ActiveUsers(), snapshot.HasActivity()}, {scopes.RunningServers(), snapshot.HasServers()}} {
+		if !feature.published {
+			what, lack.Missing = append(what, feature.Name), append(lack.Missing, feature.Scopes...)
+		}
 	}
 	if len(what) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s are not published: the token lacks %s", strings.Join(what, " and "), strings.Join(scopes, " and "))}
+	return []string{some(what) + " are not published: " + missingText(lack)}
 }

@@ -35,11 +35,11 @@ func sourceWords(source promql.Source) (purpose, remedy string) {
 	purpose = resourceWord(source.Of[0])
 	switch source.Metric {
 	case promql.PodAnnotations:
-		return "whose the pods are", "start kube-state-metrics with --metric-annotations-allowlist=pods=[hub.jupyter.org/username]"
+		return "owners of pods", "start kube-state-metrics with --metric-annotations-allowlist=pods=[hub.jupyter.org/username]"
 	case promql.ContainerMemory, promql.ContainerCPU:
 		return purpose, "let Prometheus scrape /metrics/cadvisor of the kubelets"
 	case promql.PodPhase:
-		return "which pods have ended", "let Prometheus keep this metric of kube-state-metrics"
+		return "phases of pods", "let Prometheus keep this metric of kube-state-metrics"
 	case promql.ContainerRequests:
 		if source.Optional {
 			return purpose, "no pod has any"

@@ -157,9 +157,13 @@ func TestPlainYAML(t *testing.T) {
 	for text, want := range map[string]string{
 		"ada@example.org": "ada@example.org", "bio-lab/a.b_c": "bio-lab/a.b_c",
 		"=": `"="`, "<<": `"<<"`, "~": `"~"`, "Yes": `"Yes"`, "n": `"n"`, "NULL": `"NULL"`, "": `""`, "007": `"007"`, "-a": `"-a"`, "_1": `"_1"`,
-		"a b": `"a b"`, "a:b": `"a:b"`, "a,b": `"a,b"`, "\u00e9": "\"\u00e9\"", "a\u2028\nb": `"a\u2028\nb"`, "\u0085": `"\u0085"`, "\U000e0001": `"\U000e0001"`,
+		"a b": `"a b"`, "a:b": `"a:b"`, "a,b": `"a,b"`, "\u00e9": "\"\u00e9\"", "a\u2028\nb": `"a\L\nb"`, "\u0085": `"\N"`, "\U000e0001": `"\U000E0001"`,
 	} {
-		if got := yamlString(text); got != want {
+		var written strings.Builder
+		if err := writeYAML(&written, yamlText(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSuffix(written.String(), "\n"); got != want {
 			t.Errorf("%q is written as %s, want %s", text, got, want)
 		}
 	}

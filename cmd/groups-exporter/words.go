@@ -15,6 +15,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/remote"
+	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
 
 // say writes a message, and a hint where there is one, in the form that every
@@ -88,9 +89,9 @@ func hubHint(err *hub.Error) string {
 	case err.Reason == hub.Connect && strings.HasPrefix(err.URL, remote.HTTPUnix+":"):
 		return socketHint(err)
 	case err.Reason == hub.Scope && len(err.Filtered) > 0:
-		return "give the token's role the scopes list:users and read:users:groups without a filter behind '!' (c.JupyterHub.load_roles)"
+		return "give the token's role the scopes " + some(scopes.Memberships().Scopes) + " without a filter behind '!' (c.JupyterHub.load_roles)"
 	case err.Reason == hub.Scope:
-		return "give the token's role the scopes list:users and read:users:groups (c.JupyterHub.load_roles)"
+		return "give the token's role the scopes " + some(scopes.Memberships().Scopes) + " (c.JupyterHub.load_roles)"
 	case err.Reason == hub.BadToken:
 		return "is it the token of a service or user of this hub, and not expired? (--hub-token-file, JUPYTERHUB_API_TOKEN)"
 	case err.Reason == hub.Timeout:

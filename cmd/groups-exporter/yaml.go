@@ -7,7 +7,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// writeYAML writes a value whose strings are nodes of yamlText.
+// writeYAML writes a value. Its strings from outside are nodes of yamlText.
 func writeYAML(w io.Writer, value any) error {
 	var text strings.Builder
 	encoder := yaml.NewEncoder(&text)

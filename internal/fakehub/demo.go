@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
 
 // Demo is a hub of a made-up university, which changes when told to. The same
@@ -40,7 +42,7 @@ func demoNames() (first, last []string) {
 // NewDemo makes a hub with so many users and lets token read all of it.
 func NewDemo(seed uint64, users int, token string, now time.Time) *Demo {
 	d := &Demo{random: rand.New(rand.NewPCG(seed, seed)), taken: map[string]bool{}}
-	d.Grant(token, "list:users", "read:users:groups", "read:users:activity", "read:servers", "list:groups")
+	d.Grant(token, scopes.ListUsers, scopes.ReadUserGroups, scopes.ReadUserActivity, scopes.ReadServers, scopes.ListGroups)
 	d.AddGroups(demoGroups()...)
 	d.AddGroups("seminar-2027")
 	d.Update(func([]User) []User {

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
 
 // Version is what the hub says of itself.
@@ -88,13 +89,13 @@ func (h *Hub) AddGroups(names ...string) {
 }
 
 // Grant makes a token known and gives it scopes, instead of those it had.
-func (h *Hub) Grant(token string, scopes ...string) {
+func (h *Hub) Grant(token string, held ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.scopes == nil {
 		h.scopes = map[string][]string{}
 	}
-	h.scopes[token] = expand(scopes)
+	h.scopes[token] = scopes.Expand(held)
 }
 
 // Revoke makes a token unknown.
@@ -104,43 +105,9 @@ func (h *Hub) Revoke(token string) {
 	delete(h.scopes, token)
 }
 
-// implied gives the scopes that a scope brings along, as far as they matter here.
-func implied() map[string][]string {
-	return map[string][]string{
-		"admin:users":  {"users", "list:users"},
-		"users":        {"list:users", "read:users"},
-		"read:users":   {"read:users:name", "read:users:groups", "read:users:activity"},
-		"list:users":   {"read:users:name"},
-		"admin:groups": {"groups", "list:groups"},
-		"groups":       {"list:groups", "read:groups"},
-		"read:groups":  {"read:groups:name"},
-		"list:groups":  {"read:groups:name"},
-	}
-}
-
-// expand adds what scopes imply, keeping their filters.
-func expand(scopes []string) []string {
-	all := map[string]bool{}
-	var add func(scope string)
-	add = func(scope string) {
-		all[scope] = true
-		base, filter, filtered := strings.Cut(scope, "!")
-		for _, s := range implied()[base] {
-			if filtered {
-				s += "!" + filter
-			}
-			add(s)
-		}
-	}
-	for _, scope := range scopes {
-		add(scope)
-	}
-	return slices.Sorted(maps.Keys(all))
-}
-
 // may tells whether the scopes hold scope, for this user or group.
-func may(scopes []string, scope string, matches func(filter string) bool) bool {
-	return slices.ContainsFunc(scopes, func(s string) bool {
+func may(held []string, scope string, matches func(filter string) bool) bool {
+	return slices.ContainsFunc(held, func(s string) bool {
 		base, filter, filtered := strings.Cut(s, "!")
 		return base == scope && (!filtered || matches(filter))
 	})
@@ -204,7 +171,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "token ")
 	token, _ = strings.CutPrefix(token, "Bearer ")
-	scopes, known := h.scopes[token]
+	held, known := h.scopes[token]
 	switch {
 	case path != "user" && path != "users" && path != "groups":
 		notFound(w)
@@ -213,13 +180,13 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !known:
 		writeError(w, http.StatusForbidden, "Missing or invalid credentials.")
 	case path == "user":
-		writeJSON(w, "application/json", map[string]any{"kind": "service", "name": "groups-exporter", "admin": false, "scopes": scopes})
-	case !may(scopes, "list:"+path, anything):
+		writeJSON(w, "application/json", map[string]any{"kind": "service", "name": "groups-exporter", "admin": false, "scopes": held})
+	case !may(held, "list:"+path, anything):
 		writeError(w, http.StatusForbidden, "Action is not authorized with current scopes; requires any of [list:"+path+"]")
 	case path == "users":
-		h.list(w, r, h.userModels(scopes))
+		h.list(w, r, h.userModels(held))
 	default:
-		h.list(w, r, h.groupModels(scopes))
+		h.list(w, r, h.groupModels(held))
 	}
 }
 
@@ -230,24 +197,24 @@ type models struct {
 	model  func(i int) any
 }
 
-func (h *Hub) userModels(scopes []string) models {
+func (h *Hub) userModels(held []string) models {
 	users := h.users
-	if !slices.Contains(scopes, "list:users") {
-		users = slices.DeleteFunc(slices.Clone(users), func(u User) bool { return !may(scopes, "list:users", u.matches) })
+	if !slices.Contains(held, scopes.ListUsers) {
+		users = slices.DeleteFunc(slices.Clone(users), func(u User) bool { return !may(held, scopes.ListUsers, u.matches) })
 	}
 	return models{len(users), func(i int) any {
 		u := users[i]
 		model := map[string]any{"kind": "user", "name": u.Name, "admin": false}
-		if may(scopes, "read:users:groups", u.matches) {
+		if may(held, scopes.ReadUserGroups, u.matches) {
 			model["groups"] = append([]string{}, u.Groups...)
 		}
-		if may(scopes, "read:users:activity", u.matches) {
+		if may(held, scopes.ReadUserActivity, u.matches) {
 			model["last_activity"] = nil
 			if !u.LastActivity.IsZero() {
 				model["last_activity"] = u.LastActivity.UTC().Format("2006-01-02T15:04:05.000000Z")
 			}
 		}
-		if may(scopes, "read:servers", u.matches) {
+		if may(held, scopes.ReadServers, u.matches) {
 			servers := map[string]any{}
 			for name, ready := range u.Servers {
 				servers[name] = map[string]any{"name": name, "ready": ready}
@@ -258,15 +225,15 @@ func (h *Hub) userModels(scopes []string) models {
 	}}
 }
 
-func (h *Hub) groupModels(scopes []string) models {
+func (h *Hub) groupModels(held []string) models {
 	return models{len(h.groups), func(i int) any {
 		name := h.groups[i]
 		isName := func(filter string) bool { return filter == "group="+name }
-		if !may(scopes, "list:groups", isName) {
+		if !may(held, scopes.ListGroups, isName) {
 			return nil
 		}
 		model := map[string]any{"kind": "group", "name": name}
-		if may(scopes, "read:groups", isName) {
+		if may(held, "read:groups", isName) {
 			members := []string{}
 			for _, u := range h.users {
 				if slices.Contains(u.Groups, name) {

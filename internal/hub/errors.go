@@ -61,11 +61,15 @@ func (e *Error) Error() string {
 		}
 		return fmt.Sprintf("the hub at %s doesn't accept the token", e.URL)
 	case Scope:
-		lack := strings.Join(e.Scopes, " and ")
+		lack := "scope "
+		if len(e.Scopes) > 1 {
+			lack = "scopes "
+		}
+		lack += strings.Join(e.Scopes, " and ")
 		if len(e.Filtered) > 0 {
 			lack += " for the whole hub (it has " + remote.Short(strings.Join(e.Filtered, ", ")) + ")"
 		}
-		return fmt.Sprintf("the hub at %s doesn't tell all that is needed: the token lacks %s", e.URL, lack)
+		return fmt.Sprintf("the hub token is missing the %s at %s", lack, e.URL)
 	case Status:
 		redirect := ""
 		if e.Location != "" {

@@ -111,7 +111,7 @@ func (c *Client) partError(filtered []string) *Error {
 }
 
 // needed returns the scopes that a listing needs.
-func needed() []string { return []string{"list:users", "read:users:groups"} }
+func needed() []string { return scopes.Memberships().Scopes }
 
 // filteredOf returns those of the needed scopes that the client's token has for a part of the hub only.
 // The hub wrote their filters, which are made safe to print.
@@ -278,7 +278,7 @@ func (c *Client) addScopes(ctx context.Context, result *Result) {
 // users. So that is done seldom, and not without the scope: the hub logs a warning when it refuses.
 func (c *Client) readGroupNames(ctx context.Context, held []string, size int) error {
 	c.groups = nil
-	if !scopes.Has(held, "list:groups") {
+	if !scopes.Has(held, scopes.ListGroups) {
 		return nil
 	}
 	var names []string

@@ -620,7 +620,7 @@ func TestAFilterThatListsNobody(t *testing.T) {
 		}
 		return refused
 	}
-	if got := failure(t, start(t, fake)); got.Reason != hub.Scope || !strings.HasSuffix(got.Error(), "the token lacks list:users for the whole hub (it has list:users!server=ada/)") {
+	if got := failure(t, start(t, fake)); got.Reason != hub.Scope || !strings.HasPrefix(got.Error(), "the hub token is missing the scope list:users for the whole hub (it has list:users!server=ada/) at http://") {
 		t.Errorf("got %v", got)
 	}
 }

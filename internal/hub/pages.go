@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/groups-exporter/groups-exporter/internal/remote"
+	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
 
 const (
@@ -37,7 +38,7 @@ func (i item) checkUser() error {
 	case i.Name == "":
 		return malformed("a user without a name")
 	case !i.Groups.present:
-		return &Error{Reason: Scope, Scopes: []string{"read:users:groups"}}
+		return &Error{Reason: Scope, Scopes: []string{scopes.ReadUserGroups}}
 	case i.Groups.value == nil:
 		return malformed("null as the groups of a user")
 	}

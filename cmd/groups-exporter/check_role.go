@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// roleName is the name of the role in the documentation. A hub with two roles of one name doesn't start.
+const roleName = "groups-exporter"
+
+// writeRemedy writes what to change in the hub's configuration.
+func (r *hubReport) writeRemedy(text *bytes.Buffer) error {
+	if r.Token.Kind == "service" && len(r.found.Scopes) > 0 {
+		return r.writeAddition(text)
+	}
+	return r.writeRole(text)
+}
+
+// writeAddition writes the scopes to add to a role that the token's service has already. Another role of the
+// same name would stop the hub.
+func (r *hubReport) writeAddition(text *bytes.Buffer) error {
+	fmt.Fprintf(text, "\n# Add these scopes to the role of the service %s.\n# In jupyterhub_config.py, to its \"scopes\" in c.JupyterHub.load_roles:\n", printable(r.service))
+	for _, scope := range r.missing() {
+		fmt.Fprintf(text, "%s,\n", quote(scope))
+	}
+	text.WriteString("\n# In the values of Zero to JupyterHub, to its scopes in hub.loadRoles:\n")
+	return writeYAML(text, r.missing())
+}
+
+// writeRole writes a whole role for a token that has none.
+func (r *hubReport) writeRole(text *bytes.Buffer) error {
+	service, comment := cmp.Or(r.service, roleName), ""
+	if r.service == "" {
+		comment = "  # one of c.JupyterHub.services, or the hub doesn't start"
+	}
+	fmt.Fprintf(text, `
+# Add this role to jupyterhub_config.py. If a role of this name exists, change that one instead:
+c.JupyterHub.load_roles.append({
+    "name": %s,
+    "services": [%s],%s
+    "scopes": [
+`, quote(roleName), quote(service), comment)
+	for _, scope := range r.Role.Scopes {
+		fmt.Fprintf(text, "        %s,\n", quote(scope))
+	}
+	text.WriteString("    ],\n})\n\n# The same in the values of Zero to JupyterHub:\n")
+	return writeYAML(text, r.values(service))
+}
+
+// values returns the role in the values of Zero to JupyterHub, with the service if it may not exist yet.
+func (r *hubReport) values(service string) any {
+	type role struct {
+		Services []*yaml.Node `yaml:"services"`
+		Scopes   []string     `yaml:"scopes"`
+	}
+	type values struct {
+		Services  *yaml.Node      `yaml:"services,omitempty"`
+		LoadRoles map[string]role `yaml:"loadRoles"`
+	}
+	hub := values{LoadRoles: map[string]role{roleName: {yamlTexts([]string{service}), r.Role.Scopes}}}
+	if r.service == "" {
+		empty := &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle}
+		hub.Services = &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{yamlText(service), empty}}
+	}
+	return map[string]values{"hub": hub}
+}
