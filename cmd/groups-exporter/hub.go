@@ -160,7 +160,7 @@ func (o *hubOptions) completeAddress(getenv func(string) string) error {
 		from, address = "HUB_SERVICE_HOST with HUB_SERVICE_PORT", "http://"+net.JoinHostPort(host, cmp.Or(getenv("HUB_SERVICE_PORT"), "8081"))
 	}
 	if address == "" {
-		return usagef("no hub to ask: neither --hub-url nor JUPYTERHUB_API_URL is given")
+		return usagef("no hub is configured: set --hub-url or JUPYTERHUB_API_URL, as in --hub-url http://127.0.0.1:8081")
 	}
 	api, err := hub.APIURL(address)
 	if err != nil {
@@ -183,7 +183,7 @@ func (o *hubOptions) completeToken(getenv func(string) string) error {
 		from, text = "JUPYTERHUB_API_TOKEN", getenv("JUPYTERHUB_API_TOKEN")
 	}
 	if text == "" {
-		return usagef("no token for the hub: neither --hub-token-file nor JUPYTERHUB_API_TOKEN is given")
+		return usagef("no hub token is configured: set --hub-token-file or JUPYTERHUB_API_TOKEN, as in --hub-token-file /etc/groups-exporter.token")
 	}
 	var err error
 	o.token, err = parseToken(from, text)

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/common/config"
@@ -16,7 +15,6 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
-	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 const defaultPrometheusTimeout = 30 * time.Second
@@ -68,10 +66,11 @@ func (o *prometheusOptions) reader(namespace string) (*prometheus.UsageReader, e
 		}
 		return nil, nil
 	}
-	address, err := remote.ParseURL(strings.TrimSpace(o.address))
+	address, err := prometheus.ServerURL(o.address)
 	if err != nil {
 		return nil, usagef("--prometheus-url is no Prometheus' address: %w", err)
 	}
+	o.address = address.String()
 	matchers := slices.Clone(o.matchers)
 	for _, matcher := range matchers {
 		if err := checkMatcher(matcher); err != nil {

@@ -16,18 +16,19 @@ func checkProxy(server *url.URL) error {
 	if remote.Socket(server) != "" {
 		return nil // there is no proxy to a Unix socket
 	}
+	invalid := usagef("the proxy in HTTP_PROXY or HTTPS_PROXY is not a valid URL, or can't be used here")
 	environment := httpproxy.FromEnvironment()
 	for _, address := range []string{environment.HTTPProxy, environment.HTTPSProxy} {
 		_, err := url.Parse(address)
 		_, withScheme := url.Parse("http://" + address)
 		if err != nil && withScheme != nil { // else it would be ignored, and the token sent without a proxy
-			return usagef("the proxy in HTTP_PROXY or HTTPS_PROXY is not a valid URL, or can't be used here")
+			return invalid
 		}
 	}
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: server})
 	// For an invalid address, proxy may be only the part before the first colon.
 	if err != nil || proxy != nil && (proxy.Hostname() == "" || strings.HasSuffix(proxy.Host, ":")) {
-		return usagef("the proxy in HTTP_PROXY or HTTPS_PROXY is not a valid URL, or can't be used here")
+		return invalid
 	}
 	return nil
 }

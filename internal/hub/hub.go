@@ -126,24 +126,6 @@ func (c *Client) filteredOf(held []string) []string {
 	return filtered
 }
 
-// APIURL returns the address of the REST API for the address that an operator
-// gives: the API's own, ending in /hub/api, or the hub's root. Either may be on a
-// Unix socket.
-func APIURL(address string) (*url.URL, error) {
-	u, err := remote.ParseURLOrSocket(address)
-	switch {
-	case err != nil:
-		return nil, err
-	case u.Scheme == remote.HTTPSUnix:
-		return nil, errors.New("a hub has no https on a Unix socket: it is http+unix")
-	}
-	path := strings.TrimRight(u.Path, "/")
-	if !strings.HasSuffix(path, "/hub/api") {
-		path += "/hub/api"
-	}
-	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: path}, nil
-}
-
 // New returns a client that has not made a request yet.
 func New(o Options) *Client {
 	if o.Transport == nil {

@@ -166,12 +166,24 @@ func TestAPIURL(t *testing.T) {
 		"http://[::1]:8081":             "http://[::1]:8081/hub/api",
 		"http+unix://%2Fhub.sock":       "http+unix://%2Fhub.sock/hub/api",
 		"unix+http://%2Fhub.sock/x/":    "http+unix://%2Fhub.sock/x/hub/api",
+		"127.0.0.1:8081":                "http://127.0.0.1:8081/hub/api",
+		"localhost:8000/hub/home":       "http://localhost:8000/hub/api",
+		"http://x/hub":                  "http://x/hub/api",
+		"http://x/hub/":                 "http://x/hub/api",
+		"http://x/hub/home":             "http://x/hub/api",
+		"http://x/jupyter/hub/admin/":   "http://x/jupyter/hub/api",
+		"http://x/hub/api/users":        "http://x/hub/api",
+		"http://x/hub/spawn/ada/gpu":    "http://x/hub/api",
+		"http://x/hub/hub/api":          "http://x/hub/hub/api", // the base is /hub/
+		"http://x/hub/hub/token":        "http://x/hub/hub/api",
+		"http://x/hub/elsewhere":        "http://x/hub/elsewhere/hub/api",
+		"http://x/user":                 "http://x/user/hub/api",
 	} {
 		if got, err := hub.APIURL(address); err != nil || got.String() != want {
 			t.Errorf("APIURL(%q) = %v, %v, want %q", address, got, err, want)
 		}
 	}
-	for _, address := range []string{"", "hub:8081", "ftp://hub", "http://", "http://u:s3cret@hub", "http://hub?x=1", "http://hub#x", "http://u:s3cret@hub\x7f", "http://u:s3cret/x@hub", "http://u:s3cret%zz@hub", "https+unix://%2Fhub.sock", "http+unix://u:s3cret@%2Fhub.sock"} {
+	for _, address := range []string{"", "hub:8081", "ftp://hub", "http://", "http://u:s3cret@hub", "http://hub?x=1", "http://hub#x", "http://u:s3cret@hub\x7f", "http://u:s3cret/x@hub", "http://u:s3cret%zz@hub", "http://x/user/ada/lab", "http://x/hub/login?next=%2Fhub%2F", "https+unix://%2Fhub.sock", "http+unix://u:s3cret@%2Fhub.sock"} {
 		got, err := hub.APIURL(address)
 		if err == nil {
 			t.Errorf("APIURL(%q) = %v, want an error", address, got)

@@ -20,6 +20,8 @@ func ParseURL(address string) (*url.URL, error) {
 	switch {
 	case strings.Contains(address, "@"):
 		return nil, errors.New("it holds a user name or password, which have another place")
+	case !strings.Contains(address, "://"):
+		return nil, errors.New("it doesn't start with http:// or https://")
 	case err != nil: // it quotes the port, or what it takes for one
 		return nil, errors.New("it is not a valid URL, or its port is not a number")
 	case u.Scheme != "http" && u.Scheme != "https":
@@ -29,9 +31,25 @@ func ParseURL(address string) (*url.URL, error) {
 	case !isPort(u.Port()):
 		return nil, errors.New("its port is not a number up to 65535")
 	case u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("it has a query or a fragment")
+		return nil, errors.New("it has a query or a fragment: leave out what begins with ? or #")
 	}
 	return u, nil
+}
+
+// ServerURL parses the address of a server as people paste it. This is a URL, that of a Unix socket, or a host and a port of this
+// machine, which is taken for http. For other hosts the scheme isn't guessed, because a token may be sent
+// there. Its errors don't repeat any of the address.
+func ServerURL(address string) (*url.URL, error) {
+	address = strings.TrimSpace(address)
+	if u, err := ParseURL("http://" + address); err == nil && !strings.Contains(address, "://") && isLoopback(u.Hostname()) {
+		return u, nil
+	}
+	return ParseURLOrSocket(address)
+}
+
+// isLoopback reports whether a host is this machine.
+func isLoopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // isPort reports whether a text is a port, or there is none.

@@ -1,6 +1,7 @@
 package remote_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
 	"unicode"
@@ -16,6 +17,28 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
+func TestServerURL(t *testing.T) {
+	for address, want := range map[string]string{
+		" http://hub:8081\n": "http://hub:8081", "https://hub": "https://hub",
+		"127.0.0.1:8081": "http://127.0.0.1:8081", "localhost:9090/prometheus": "http://localhost:9090/prometheus",
+		"[::1]:8081": "http://[::1]:8081", "localhost": "http://localhost",
+	} {
+		if u, err := remote.ServerURL(address); err != nil || u.String() != want {
+			t.Errorf("%q is %v, error %v; want %s", address, u, err, want)
+		}
+	}
+	for address, want := range map[string]string{
+		"hub:8081": "it doesn't start with http:// or https://", "10.0.0.1:8081": "it doesn't start with http:// or https://",
+		"localhost.example:8081": "it doesn't start with http:// or https://", "ftp://127.0.0.1": "it doesn't start with http:// or https://",
+		"": "it doesn't start with http:// or https://", "127.0.0.1:8081?x": "it doesn't start with http:// or https://",
+		"http://hub/hub/login?next=%2F": "it has a query or a fragment: leave out what begins with ? or #",
+	} {
+		if u, err := remote.ServerURL(address); err == nil || err.Error() != want {
+			t.Errorf("%q is %v, error %v; want %s", address, u, err, want)
+		}
+	}
+}
+
 // Wherever somebody puts a password by mistake, no error repeats it.
 func TestNoErrorRepeatsTheAddress(t *testing.T) {
 	for _, secret := range []string{"hunter", "hunter2!", "7777777", "%zz", "a b", "é", "["} {
@@ -25,10 +48,12 @@ func TestNoErrorRepeatsTheAddress(t *testing.T) {
 			"http+unix://SECRET", "http+unix://SECRET@%2Fx", "http+unix://%2Fx?SECRET", "http+unix://%2Fx#SECRET", "http+unix:SECRET",
 		} {
 			address := strings.ReplaceAll(form, "SECRET", secret)
-			if _, err := remote.ParseURLOrSocket(address); err == nil {
-				t.Errorf("%q is taken", address)
-			} else if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "SECRET") {
-				t.Errorf("the error of %q repeats it: %v", address, err)
+			for what, parse := range map[string]func(string) (*url.URL, error){"ParseURLOrSocket": remote.ParseURLOrSocket, "ServerURL": remote.ServerURL} {
+				if _, err := parse(address); err == nil {
+					t.Errorf("%s takes %q", what, address)
+				} else if strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "SECRET") {
+					t.Errorf("%s repeats %q: %v", what, address, err)
+				}
 			}
 		}
 	}

@@ -1,0 +1,28 @@
+package prometheus
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/groups-exporter/groups-exporter/internal/remote"
+)
+
+// ServerURL returns the address of a server for the address that an operator gives. That is the server's own,
+// of its API, or of the page for queries: what begins with /api/v1 or /graph is left out.
+func ServerURL(address string) (*url.URL, error) {
+	u, err := remote.ServerURL(address)
+	switch {
+	case err != nil:
+		return nil, err
+	case remote.Socket(u) != "":
+		return nil, errors.New("a Prometheus has no Unix socket")
+	}
+	path := strings.TrimRight(u.Path, "/")
+	if before, _, isAPI := strings.Cut(path+"/", "/api/v1/"); isAPI {
+		path = before
+	} else {
+		path = strings.TrimSuffix(path, "/graph")
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: path}, nil
+}
