@@ -91,6 +91,7 @@ file keeps its owner, group and permissions, or isn't replaced.
 		},
 	}
 	o.addFlags(cmd)
+	completeRules(cmd, getenv, &o.hub)
 	return cmd
 }
 

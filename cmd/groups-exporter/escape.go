@@ -268,24 +268,5 @@ func writeForms(out io.Writer, names *nameReader, o escapeOptions) error {
 	if width > 0 && tableWidth(header, table) > width {
 		return writeBlocks(out, header, table)
 	}
-	return writeTable(out, width > 0, header, table)
-}
-
-// writeBlocks writes what is too wide for a table: a name, and its forms below.
-func writeBlocks(out io.Writer, header []string, rows [][]string) error {
-	label := 0
-	for _, title := range header[1:] {
-		label = max(label, len(title))
-	}
-	for _, row := range rows {
-		var text strings.Builder
-		text.WriteString(row[0] + "\n")
-		for i, title := range header[1:] {
-			fmt.Fprintf(&text, "  %-*s  %s\n", label, title, row[i+1])
-		}
-		if _, err := io.WriteString(out, text.String()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writeTable(out, width > 0, nil, header, table)
 }

@@ -1,17 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
 	"strconv"
-	"strings"
-	"time"
-	"unicode"
 
-	"github.com/olekukonko/tablewriter/pkg/twwidth"
+	"github.com/maruel/natural"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
@@ -27,21 +24,31 @@ const (
 	byUser  by = "user"
 )
 
+// groupSort is what groups are sorted by.
+type groupSort string
+
+const (
+	sortByName    groupSort = "name"
+	sortByMembers groupSort = "members"
+)
+
 type groupsOptions struct {
 	hub    hubOptions
 	by     by
+	sort   groupSort
 	groups []string
 	users  []string
 	output output
 }
 
 func (o *groupsOptions) addFlags(cmd *cobra.Command) {
-	o.by, o.output = byGroup, outputTable
+	o.by, o.sort, o.output = byGroup, sortByName, outputTable
 	addChoice(cmd, &o.by, "by", "what each row shows", byGroup, byUser)
 	cmd.Flags().StringArrayVar(&o.groups, "group", nil, "show only these groups (`glob`, repeatable)")
 	cmd.Flags().StringArrayVar(&o.users, "user", nil, "show only these users (`glob`, repeatable)")
 	cmd.Flags().VarP(choice[output]{&o.output, groupsOutputs()}, "output", "o", "format of the output")
 	completeWords(cmd, "output", words(groupsOutputs()))
+	addChoice(cmd, &o.sort, "sort", "order of the groups, largest first for members", sortByName, sortByMembers)
 	setHeading(cmd, mainHeading)
 	o.hub.addFlags(cmd)
 }
@@ -50,28 +57,41 @@ func groupsOutputs() []output {
 	return []output{outputTable, outputWide, outputCSV, outputTSV, outputJSON, outputYAML, outputMarkdown}
 }
 
+func (o *groupsOptions) complete(getenv func(string) string, args []string) error {
+	o.groups = append(o.groups, args...)
+	if err := checkPatterns(slices.Concat(o.groups, o.users)); err != nil {
+		return err
+	}
+	if o.by == byUser && o.sort == sortByMembers {
+		return usagef("--sort members sorts groups: remove it or --by user")
+	}
+	return o.hub.complete(getenv)
+}
+
 func newGroupsCommand(getenv func(string) string) *cobra.Command {
 	var o groupsOptions
 	cmd := &cobra.Command{
-		Use:   "groups",
+		Use:   "groups [GROUP...]",
 		Short: "Show group memberships",
 		Long: `Read the hub once and show its memberships, with a row for each group or user.
-Arguments are groups to show. Users in no group are in "none".
+Arguments are groups to show, like --group. Users in no group are in "none".
 
 On a terminal the table fits its width, and "+3" stands for three more names.
---output wide shows them all. csv and tsv have a line for each membership.
+--output wide shows them all, and so does a table of one group. csv and tsv have
+a line for each membership.
+
+Tables sort names naturally: group-2 comes before group-10. csv, tsv, json and
+yaml sort them byte by byte, as in the metrics, and have no totals.
 
 ` + exitCodes,
 		Example: `  groups-exporter groups
+  groups-exporter groups bio-lab
   groups-exporter groups 'course-*' --output wide
+  groups-exporter groups --sort members
   groups-exporter groups --by user --user 'ada*'
   groups-exporter groups --output csv > memberships.csv`,
-		Args: needsNoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkPatterns(slices.Concat(o.groups, o.users)); err != nil {
-				return err
-			}
-			if err := o.hub.complete(getenv); err != nil {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.complete(getenv, args); err != nil {
 				return err
 			}
 			return interruptible(cmd.Context(), func() error {
@@ -80,64 +100,12 @@ On a terminal the table fits its width, and "+3" stands for three more names.
 		},
 	}
 	o.addFlags(cmd)
-	completeFromHub(cmd, getenv, &o.hub, "group", func(s *membership.Snapshot) iter.Seq[string] {
-		return func(yield func(string) bool) {
-			for _, g := range s.Groups() {
-				if !yield(g.Name) {
-					return
-				}
-			}
-		}
-	})
-	completeFromHub(cmd, getenv, &o.hub, "user", (*membership.Snapshot).Users)
+	groups := hubNames(getenv, &o.hub, groupNames)
+	cmd.ValidArgsFunction = groups
+	completeFlag(cmd, "group", groups)
+	completeFlag(cmd, "user", hubNames(getenv, &o.hub, (*membership.Snapshot).Users))
+	completeRules(cmd, getenv, &o.hub)
 	return cmd
-}
-
-// completionTime is how long a shell waits for a hub.
-const completionTime = time.Second
-
-// completeFromHub makes shells complete a flag's value with harmless names from the hub,
-// if a hub is configured and answers soon. Errors are silent, because somebody is typing.
-func completeFromHub(cmd *cobra.Command, getenv func(string) string, o *hubOptions, flag string, names func(*membership.Snapshot) iter.Seq[string]) {
-	complete := func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
-		defer cancel()
-		err := setFlags(cmd.Flags(), flagsOfServe(cmd), getenv)
-		if err == nil {
-			err = o.complete(getenv)
-		}
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		snapshot, _, err := o.snapshot(ctx)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		var found []cobra.Completion
-		for name := range names(snapshot) {
-			if strings.HasPrefix(name, typed) && isHarmless(name) {
-				found = append(found, name)
-			}
-		}
-		return found, cobra.ShellCompDirectiveNoFileComp
-	}
-	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
-		panic(err) // the flag was just added
-	}
-}
-
-// isHarmless reports whether every shell takes an unquoted name literally. The generated
-// completions insert names as they are, and evaluate the line at the next Tab. So a name
-// may have only letters, digits, and a few signs that mean nothing within a word. The signs
-// @ . + : and - may not come first.
-func isHarmless(name string) bool {
-	for i, r := range name {
-		isSign := strings.ContainsRune("_/", r) || i > 0 && strings.ContainsRune("@.+:-", r)
-		if !isSign && (!unicode.IsLetter(r) && !unicode.IsDigit(r) || !isVisible(r)) {
-			return false
-		}
-	}
-	return name != ""
 }
 
 // groupRow and userRow are what programs read.
@@ -185,9 +153,35 @@ func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) erro
 		say(errOut, notice, "")
 	}
 	if o.by == byUser {
-		return writeUsers(out, o.output, o.userRows(snapshot))
+		rows := o.userRows(snapshot)
+		if o.output.isForPeople() {
+			sortNaturally(rows, func(row userRow) (string, []string) { return row.Username, row.Groups })
+		}
+		return writeUsers(out, o.output, rows, o.total(snapshot))
 	}
-	return writeGroups(out, o.output, o.groupRows(snapshot))
+	rows := o.groupRows(snapshot)
+	if o.output.isForPeople() {
+		sortNaturally(rows, func(row groupRow) (string, []string) { return row.Group, row.Users })
+	}
+	if o.sort == sortByMembers {
+		slices.SortStableFunc(rows, func(a, b groupRow) int { return cmp.Compare(b.Members, a.Members) })
+	}
+	return writeGroups(out, o.output, rows, o.total(snapshot))
+}
+
+// sortNaturally sorts rows by name, and the names that each of them lists, as people expect:
+// group-2 comes before group-10.
+func sortNaturally[T any](rows []T, of func(T) (name string, list []string)) {
+	compare := func(a, b string) int { return cmp.Or(natural.Compare(a, b), cmp.Compare(a, b)) }
+	for _, row := range rows {
+		_, list := of(row)
+		slices.SortFunc(list, compare)
+	}
+	slices.SortFunc(rows, func(a, b T) int {
+		first, _ := of(a)
+		second, _ := of(b)
+		return compare(first, second)
+	})
 }
 
 // unmatched returns a notice for each filter that matches nothing. In a pipe, this couldn't
@@ -200,12 +194,12 @@ func (o *groupsOptions) unmatched(snapshot *membership.Snapshot) []string {
 	users := slices.Collect(snapshot.Users())
 	var notices []string
 	for _, filter := range []struct {
-		flag, what      string
+		what            string
 		patterns, names []string
-	}{{"--group", "group", o.groups, groups}, {"--user", "user", o.users, users}} {
+	}{{"group", o.groups, groups}, {"user", o.users, users}} {
 		for _, pattern := range filter.patterns {
 			if !slices.ContainsFunc(filter.names, membership.Globs([]string{pattern})) {
-				notices = append(notices, fmt.Sprintf("%s %s matches no %s", filter.flag, quote(pattern), filter.what))
+				notices = append(notices, fmt.Sprintf("%s matches no %s", quote(pattern), filter.what))
 			}
 		}
 	}
@@ -260,9 +254,32 @@ func matcher(patterns []string) func(string) bool {
 	return func(name string) bool { return len(patterns) == 0 || matches(name) }
 }
 
-func writeGroups(out io.Writer, as output, groups []groupRow) error {
+// total returns how many groups and users are shown. The groups for users in none and in several
+// aren't groups of the hub.
+func (o *groupsOptions) total(snapshot *membership.Snapshot) string {
+	groups, users := 0, map[string]bool{}
+	for _, row := range o.groupRows(snapshot) {
+		if !slices.Contains(o.hub.rules.PseudoNames(), row.Group) || slices.Contains(snapshot.Ambiguous(), row.Group) {
+			groups++
+		}
+		for _, user := range row.Users {
+			users[user] = true
+		}
+	}
+	return plural(groups, "group") + ", " + plural(len(users), "user")
+}
+
+// plural returns a number of things.
+func plural(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}
+
+func writeGroups(out io.Writer, as output, groups []groupRow, total string) error {
+	list := listTable{header: []string{"GROUP", "MEMBERS", "USERS"}, numbers: []int{1}, total: total}
 	var pairs [][]string
-	var rows []listRow
 	for _, g := range groups {
 		for _, user := range g.Users {
 			pairs = append(pairs, []string{g.Group, user})
@@ -270,18 +287,20 @@ func writeGroups(out io.Writer, as output, groups []groupRow) error {
 		if len(g.Users) == 0 {
 			pairs = append(pairs, []string{g.Group, ""})
 		}
-		rows = append(rows, listRow{[]string{as.shown(g.Group), strconv.Itoa(g.Members)}, g.Users})
+		list.add(g.Users, as.shown(g.Group), strconv.Itoa(g.Members))
 	}
-	return writeRows(out, as, groups, []string{"group", "username"}, pairs, []string{"GROUP", "MEMBERS", "USERS"}, rows)
+	if as.isForPeople() {
+		return list.write(out, as)
+	}
+	return writeData(out, as, groups, []string{"group", "username"}, pairs)
 }
 
-func writeUsers(out io.Writer, as output, users []userRow) error {
-	header := []string{"USER", "GROUPS"}
+func writeUsers(out io.Writer, as output, users []userRow, total string) error {
+	list := listTable{header: []string{"USER", "GROUPS"}, total: total}
 	if as == outputWide {
-		header = []string{"USER", "ESCAPED", "SAFE", "GROUPS"}
+		list.header = []string{"USER", "ESCAPED", "SAFE", "GROUPS"}
 	}
 	var pairs [][]string
-	var rows []listRow
 	for _, u := range users {
 		for _, group := range u.Groups {
 			pairs = append(pairs, []string{u.Username, group})
@@ -290,97 +309,24 @@ func writeUsers(out io.Writer, as output, users []userRow) error {
 		if as == outputWide {
 			cells = append(cells, u.Escaped, u.Safe)
 		}
-		rows = append(rows, listRow{cells, u.Groups})
+		list.add(u.Groups, cells...)
 	}
-	return writeRows(out, as, users, []string{"username", "group"}, pairs, header, rows)
+	if as.isForPeople() {
+		return list.write(out, as)
+	}
+	return writeData(out, as, users, []string{"username", "group"}, pairs)
 }
 
-// listRow is a row of a table whose last cell is a list of names.
-type listRow struct {
-	cells []string
-	names []string
-}
-
-// writeRows writes a value, its pairs or its rows: what the form of output takes.
-func writeRows(out io.Writer, as output, value any, pairHeader []string, pairs [][]string, header []string, rows []listRow) error {
+// writeData writes what programs read: a value, or its pairs.
+func writeData(out io.Writer, as output, value any, header []string, pairs [][]string) error {
 	switch as {
 	case outputJSON:
 		return writeJSON(out, value)
 	case outputYAML:
 		return writeYAML(out, value)
-	case outputCSV:
-		return writeCSV(out, ',', pairHeader, pairs)
 	case outputTSV:
-		return writeCSV(out, '\t', pairHeader, pairs)
+		return writeCSV(out, '\t', header, pairs)
+	default:
+		return writeCSV(out, ',', header, pairs)
 	}
-	width := terminalWidth(out)
-	room := 0
-	if as == outputTable && width > 0 {
-		room = fit(width, header, rows)
-	}
-	cells := make([][]string, len(rows))
-	for i, row := range rows {
-		cells[i] = append(row.cells, joinNames(as, row.names, room))
-	}
-	if as == outputMarkdown {
-		return writeMarkdown(out, header, cells)
-	}
-	return writeTable(out, width > 0, header, cells)
-}
-
-// fit makes a table with borders as wide as the terminal: it gives the room for
-// the list of names, and where that would be little, cuts the rows' first cells.
-func fit(width int, header []string, rows []listRow) int {
-	cells := make([][]string, len(rows))
-	for i, row := range rows {
-		cells[i] = append(slices.Clip(row.cells), "")
-	}
-	last := header[len(header)-1]
-	room := width - tableWidth(header, cells) + len(last)
-	least := max(len(last), width/3)
-	if room >= least {
-		return room
-	}
-	first := max(columnWidth(0, header, cells)-(least-room), len(header[0])+1)
-	for i := range rows {
-		rows[i].cells[0] = cut(rows[i].cells[0], first)
-		cells[i][0] = rows[i].cells[0]
-	}
-	return max(width-tableWidth(header, cells)+len(last), len(last))
-}
-
-// cut cuts text to a width, with a sign where something is missing.
-func cut(text string, width int) string {
-	if twwidth.Width(text) <= width {
-		return text
-	}
-	return twwidth.Truncate(text, width-1) + "…"
-}
-
-// joinNames joins names, as many as there is room for; 0 is room for all. "+3"
-// stands for three that were left off.
-func joinNames(as output, names []string, room int) string {
-	var joined strings.Builder
-	for i, name := range names {
-		next := as.shown(name)
-		if as != outputMarkdown && strings.Contains(name, ",") {
-			next = quote(name) // it would look like two
-		}
-		if i > 0 {
-			next = ", " + next
-		}
-		more := ""
-		if left := len(names) - i - 1; left > 0 {
-			more = fmt.Sprintf(" +%d", left)
-		}
-		if room > 0 && twwidth.Width(joined.String()+next+more) > room {
-			if i == 0 {
-				return cut(next, max(room-len(more), 2)) + more
-			}
-			fmt.Fprintf(&joined, " +%d", len(names)-i)
-			return joined.String()
-		}
-		joined.WriteString(next)
-	}
-	return joined.String()
 }

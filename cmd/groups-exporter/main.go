@@ -73,6 +73,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, environ
 	stdout := &standardOutput{Writer: out}
 	root.SetOut(stdout)
 	root.SetErr(&standardError{errOut, stdout})
+	prepareCompletion(root, args)
 	addCobraCommands(root) // which keep the output that is set
 	command, err := root.ExecuteContextC(ctx)
 
@@ -175,6 +176,9 @@ GPUs and storage can be attributed to groups.
 	root.SetCompletionCommandGroupID(otherCommands)
 	for _, command := range root.Commands() {
 		command.Flags().SortFlags = false // a command's own come first
+		if command.ValidArgsFunction == nil {
+			command.ValidArgsFunction = cobra.NoFileCompletions
+		}
 	}
 	return root
 }

@@ -56,7 +56,7 @@ func TestMarkdownShowsNamesAsTheyAre(t *testing.T) {
 		groups = append(groups, groupRow{string(name), 1, []string{string(name)}})
 	}
 	var markdown bytes.Buffer
-	if err := writeGroups(&markdown, outputMarkdown, groups); err != nil {
+	if err := writeGroups(&markdown, outputMarkdown, groups, ""); err != nil {
 		t.Fatal(err)
 	}
 	rows := cellsOf(t, markdown.String())

@@ -129,6 +129,7 @@ GROUPS_EXPORTER_WEB_LISTEN_ADDRESS.
 		},
 	}
 	o.addFlags(cmd)
+	completeRules(cmd, getenv, &o.hub)
 	return cmd
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -28,6 +29,11 @@ const (
 	outputMarkdown output = "markdown" // for pages
 )
 
+// isForPeople reports whether a form is read by people. It is sorted as they expect.
+func (o output) isForPeople() bool {
+	return o == outputTable || o == outputWide || o == outputMarkdown
+}
+
 // terminalWidth is the width of the terminal that w writes to, or 0 where it
 // writes to something else.
 func terminalWidth(w io.Writer) int {
@@ -49,8 +55,8 @@ func isTerminal(stream any) bool {
 }
 
 // writeTable writes a table with borders, or a plain one, whose lines a program
-// can cut at two spaces.
-func writeTable(w io.Writer, borders bool, header []string, rows [][]string) error {
+// can cut at two spaces. Columns of numbers are aligned to the right.
+func writeTable(w io.Writer, borders bool, numbers []int, header []string, rows [][]string) error {
 	padding := tw.CellPadding{}
 	var options []tablewriter.Option
 	if !borders {
@@ -61,7 +67,7 @@ func writeTable(w io.Writer, borders bool, header []string, rows [][]string) err
 		}))
 	}
 	var text bytes.Buffer
-	if err := render(&text, padding, options, header, rows); err != nil {
+	if err := render(&text, padding, options, numbers, header, rows); err != nil {
 		return err
 	}
 	for line := range strings.Lines(text.String()) {
@@ -103,9 +109,9 @@ func codeSpan(name string) string {
 }
 
 // writeMarkdown writes a table of Markdown, in whose cells there is no pipe.
-func writeMarkdown(w io.Writer, header []string, rows [][]string) error {
+func writeMarkdown(w io.Writer, numbers []int, header []string, rows [][]string) error {
 	var text bytes.Buffer // the renderer forgets errors of a writer
-	if err := render(&text, tw.CellPadding{}, []tablewriter.Option{tablewriter.WithRenderer(renderer.NewMarkdown())}, header, rows); err != nil {
+	if err := render(&text, tw.CellPadding{}, []tablewriter.Option{tablewriter.WithRenderer(renderer.NewMarkdown())}, numbers, header, rows); err != nil {
 		return err
 	}
 	_, err := text.WriteTo(w)
@@ -113,16 +119,20 @@ func writeMarkdown(w io.Writer, header []string, rows [][]string) error {
 }
 
 // render leaves cells as they are: nothing is wrapped, trimmed or capitalized.
-func render(w *bytes.Buffer, padding tw.CellPadding, options []tablewriter.Option, header []string, rows [][]string) error {
+func render(w *bytes.Buffer, padding tw.CellPadding, options []tablewriter.Option, numbers []int, header []string, rows [][]string) error {
+	alignment := tw.CellAlignment{Global: tw.AlignLeft, PerColumn: make([]tw.Align, len(header))}
+	for _, column := range numbers {
+		alignment.PerColumn[column] = tw.AlignRight
+	}
 	config := tablewriter.Config{
 		Header: tw.CellConfig{
 			Formatting: tw.CellFormatting{AutoFormat: tw.Off, AutoWrap: tw.WrapNone},
-			Alignment:  tw.CellAlignment{Global: tw.AlignLeft},
+			Alignment:  alignment,
 			Padding:    padding,
 		},
 		Row: tw.CellConfig{
 			Formatting: tw.CellFormatting{AutoWrap: tw.WrapNone},
-			Alignment:  tw.CellAlignment{Global: tw.AlignLeft},
+			Alignment:  alignment,
 			Padding:    padding,
 		},
 		Behavior: tw.Behavior{TrimSpace: tw.Off},
@@ -133,6 +143,33 @@ func render(w *bytes.Buffer, padding tw.CellPadding, options []tablewriter.Optio
 		return err
 	}
 	return table.Render()
+}
+
+// writeBlocks writes what is too wide for a table: the first cell of a row, and the others below.
+// A cell may have several lines.
+func writeBlocks(w io.Writer, header []string, rows [][]string) error {
+	indent := blockIndent(header)
+	for _, row := range rows {
+		var text strings.Builder
+		text.WriteString(row[0] + "\n")
+		for i, title := range header[1:] {
+			cell := strings.ReplaceAll(row[i+1], "\n", "\n"+strings.Repeat(" ", indent))
+			fmt.Fprintln(&text, strings.TrimRight(fmt.Sprintf("  %-*s%s", indent-2, title, cell), " "))
+		}
+		if _, err := io.WriteString(w, text.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// blockIndent returns the column in which the cells of writeBlocks begin.
+func blockIndent(header []string) int {
+	indent := 0
+	for _, title := range header[1:] {
+		indent = max(indent, 2+len(title)+2)
+	}
+	return indent
 }
 
 // tableWidth is how wide a table with borders is.

@@ -85,9 +85,12 @@ func TestWhatIsPrintedIsVisible(t *testing.T) {
 				t.Errorf("escape --output %s of %q prints %U", output, name, r)
 			}
 		}
+		if r, wrong := wrongIn(stdoutOf(t, environment, "groups", "--", name)); wrong {
+			t.Errorf("groups %q prints %U", name, r)
+		}
 		var errOut bytes.Buffer
-		if code := run(t.Context(), []string{"groups", name}, environment, nil, nil, io.Discard, &errOut); code != exitUsage {
-			t.Errorf("groups %q: exit code %d", name, code)
+		if code := run(t.Context(), []string{"dump", name}, environment, nil, nil, io.Discard, &errOut); code != exitUsage {
+			t.Errorf("dump %q: exit code %d", name, code)
 		}
 		if r, wrong := wrongIn(errOut.String()); wrong {
 			t.Errorf("an error about %q prints %U", name, r)
