@@ -31,7 +31,7 @@ type dumpOptions struct {
 func (o *dumpOptions) addFlags(cmd *cobra.Command) {
 	o.format = formatText
 	addChoice(cmd, &o.format, "format", "exposition format", formatText, formatOpenMetrics)
-	cmd.Flags().StringVarP(&o.output, "output", "o", "", "replace this `file` in one step")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "replace this `file` in one step; - is standard output")
 	setHeading(cmd, mainHeading)
 	o.publish.addFlags(cmd)
 	o.usage.addFlags(cmd)
@@ -39,6 +39,9 @@ func (o *dumpOptions) addFlags(cmd *cobra.Command) {
 }
 
 func (o *dumpOptions) complete(getenv func(string) string) error {
+	if o.output == "-" {
+		o.output = ""
+	}
 	if err := o.publish.complete(getenv); err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func replaceFile(ctx context.Context, name string, content io.WriterTo) error {
 	case !old.Mode().IsRegular():
 		return errors.New("it is not a regular file")
 	}
-	file, err := os.CreateTemp(filepath.Dir(name), ".tmp-"+filepath.Base(name)+"-*")
+	file, err := os.CreateTemp(filepath.Dir(name), ".groups-exporter-*") // as short as possible
 	if err != nil {
 		return err
 	}
