@@ -1,48 +1,70 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/remote"
+	"github.com/groups-exporter/groups-exporter/internal/server"
 	"github.com/groups-exporter/groups-exporter/internal/webconfig"
 )
 
 type healthcheckOptions struct {
-	url     string
-	timeout time.Duration
+	url        string
+	timeout    time.Duration
+	configFile string // of the exporter
+	certFile   string // our own certificate
+	keyFile    string
 
 	// What complete makes of them.
-	address *url.URL
-	tls     *serviceTLS // of the exporter, and our own certificate; nil for none
+	address   *url.URL
+	passwords bool // whether the exporter is known to demand passwords
 }
 
 func (o *healthcheckOptions) addFlags(cmd *cobra.Command) {
 	o.timeout = 5 * time.Second
-	cmd.Flags().StringVar(&o.url, "url", "", "`URL` of /-/healthy or /-/ready (default \"http://127.0.0.1"+defaultListenAddress+"/-/healthy\")")
-	cmd.Flags().Var(duration{&o.timeout}, "timeout", "limit for the request")
+	flags := cmd.Flags()
+	flags.StringVar(&o.url, "url", "", "`URL` of /-/healthy or /-/ready (default \"http://127.0.0.1"+defaultListenAddress+"/-/healthy\")")
+	flags.Var(duration{&o.timeout}, "timeout", "limit for the request")
+	flags.StringVar(&o.certFile, "cert-file", "", "PEM `file` with the client certificate")
+	flags.StringVar(&o.keyFile, "key-file", "", "PEM `file` with its key")
+	flags.StringVar(&o.configFile, "web.config.file", "", "`file` that serve has, for TLS and basic auth")
 }
 
 func (o *healthcheckOptions) complete(ctx context.Context, getenv func(string) string) error {
+	if (o.certFile == "") != (o.keyFile == "") {
+		return usagef("--cert-file and --key-file go together")
+	}
+	// Where and how serve listens in the same environment.
+	web := webOptions{
+		listenOn: lines(getenv("GROUPS_EXPORTER_WEB_LISTEN_ADDRESS")), configFile: cmp.Or(o.configFile, getenv("GROUPS_EXPORTER_WEB_CONFIG_FILE")),
+		telemetryPath: defaultTelemetryPath,
+	}
 	if o.url == "" {
-		// Where and how serve listens in the same environment.
-		web := webOptions{
-			listenOn: lines(getenv("GROUPS_EXPORTER_WEB_LISTEN_ADDRESS")), configFile: getenv("GROUPS_EXPORTER_WEB_CONFIG_FILE"),
-			telemetryPath: defaultTelemetryPath,
-		}
 		if err := web.complete(getenv); err != nil {
 			return err
 		}
 		o.address = healthyURL(ctx, &web)
-		o.tls = web.tls
+		if web.tls != nil && o.certFile == "" {
+			// It doesn't matter who signed the certificate: the exporter accepts its own.
+			o.certFile, o.keyFile = web.tls.certFile, web.tls.keyFile
+		}
+	} else if err := web.openConfig(); err != nil {
+		return err
+	}
+	o.passwords = web.demands(webconfig.Password)
+	if o.address != nil {
 		return nil
 	}
 	var err error
@@ -78,13 +100,20 @@ func newHealthcheckCommand(getenv func(string) string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "healthcheck",
 		Short: "Check that an exporter is running",
-		Long: `Ask a running exporter for its health, for the health check of a container.
-Nothing is printed if it is healthy. The certificate of an https address isn't
-verified, because the exporter is on the same machine.
+		Long: `Check that an exporter answers, for the health check of a container. Nothing is
+printed if it is healthy. Another program at the address is an error. The
+certificate of an https address isn't verified, because the exporter is on the
+same machine.
+
+Without --url, healthcheck reads GROUPS_EXPORTER_WEB_LISTEN_ADDRESS and
+GROUPS_EXPORTER_WEB_CONFIG_FILE, like serve. If the exporter demands passwords,
+its answer 401 counts as healthy. If it demands client certificates, use
+--cert-file and --key-file.
 
 Exit codes: 0 healthy, 1 not healthy, 2 invalid command line.`,
 		Example: `  groups-exporter healthcheck
   groups-exporter healthcheck --url http://127.0.0.1:8100/-/ready
+  groups-exporter healthcheck --cert-file client.crt --key-file client.key
 
   # on a Unix socket
   groups-exporter healthcheck --url http+unix://%2Frun%2Fgroups-exporter.sock/-/healthy`,
@@ -107,29 +136,60 @@ func runHealthcheck(ctx context.Context, o healthcheckOptions) error {
 	if err != nil {
 		return err
 	}
-	config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // it has no secret to tell, and asks about itself
-	if o.tls != nil {
-		pair, err := tls.LoadX509KeyPair(o.tls.certFile, o.tls.keyFile)
-		if err != nil {
-			return fmt.Errorf("the hub's certificate for its service can't be used: %w", err)
+	var certificate tls.Certificate // empty for none
+	if o.certFile != "" {
+		if certificate, err = tls.LoadX509KeyPair(o.certFile, o.keyFile); err != nil {
+			return fmt.Errorf("the client certificate can't be used: %w", err)
 		}
-		// It doesn't matter who signed the certificate: the exporter accepts its own.
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
-	transport := &http.Transport{TLSClientConfig: config}
+	var asked atomic.Bool // whether the server asked for a client certificate
+	transport := &http.Transport{TLSClientConfig: &tls.Config{
+		InsecureSkipVerify: true, //nolint:gosec // it has no secret to tell, and asks about itself
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			asked.Store(true)
+			return &certificate, nil
+		},
+	}}
 	if socket := remote.Socket(o.address); socket != "" {
 		transport.DialContext = remote.DialSocket(socket)
 	}
-	client := http.Client{Transport: transport}
+	client := http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("the exporter at %s doesn't answer: %w", o.address, remote.Cause(err))
+		err = fmt.Errorf("the exporter at %s doesn't answer: %w", o.address, remote.Cause(err))
+		if asked.Load() && o.certFile == "" {
+			err = fmt.Errorf("%w (it asks for a client certificate: use --cert-file and --key-file)", err)
+		}
+		return err
 	}
 	defer response.Body.Close()
-	// With passwords in --web.config.file nobody gets an answer without one; it is well
-	// all the same.
-	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusUnauthorized {
-		return fmt.Errorf("the exporter at %s answered %s", o.address, response.Status)
+	return o.checkAnswer(response)
+}
+
+// checkAnswer returns an error unless an answer is that of a healthy exporter.
+func (o *healthcheckOptions) checkAnswer(response *http.Response) error {
+	switch response.StatusCode {
+	case http.StatusOK:
+		body, err := io.ReadAll(io.LimitReader(response.Body, 1024))
+		if err != nil {
+			return fmt.Errorf("the answer of %s can't be read: %w", o.address, remote.Cause(err))
+		}
+		if text := string(body); text != server.HealthyText && text != server.ReadyText {
+			return fmt.Errorf("the answer of %s isn't that of groups-exporter at /-/healthy or /-/ready", o.address)
+		}
+		return nil
+	case http.StatusUnauthorized:
+		// With passwords in --web.config.file, exporter-toolkit answers before the exporter can.
+		basic := response.Header.Get("WWW-Authenticate") == "Basic"
+		if basic && o.passwords {
+			return nil
+		}
+		if basic {
+			return fmt.Errorf("%s answered %s: if it is an exporter with passwords, use --web.config.file with its file", o.address, response.Status)
+		}
 	}
-	return nil
+	return fmt.Errorf("%s answered %s", o.address, response.Status)
 }

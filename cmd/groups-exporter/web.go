@@ -85,11 +85,8 @@ func (o *webOptions) complete(getenv func(string) string) error {
 			return usagef("%s has to begin with a slash: %q", given.name, given.path)
 		}
 	}
-	if o.configFile != "" {
-		var err error
-		if o.config, err = webconfig.Open(o.configFile); err != nil {
-			return fmt.Errorf("%s can't be used: %w", o.configFile, withoutValues(err))
-		}
+	if err := o.openConfig(); err != nil {
+		return err
 	}
 	if err := o.completeTLS(getenv); err != nil {
 		return err
@@ -139,6 +136,18 @@ func (o *webOptions) completeAddresses(serviceURL string) error {
 			return err
 		}
 		o.addresses = append(o.addresses, address)
+	}
+	return nil
+}
+
+// openConfig reads the configuration file, if there is one.
+func (o *webOptions) openConfig() error {
+	if o.configFile == "" {
+		return nil
+	}
+	var err error
+	if o.config, err = webconfig.Open(o.configFile); err != nil {
+		return fmt.Errorf("%s can't be used: %w", o.configFile, withoutValues(err))
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func answers(t *testing.T, c net.Conn) bool {
 		return false
 	}
 	defer response.Body.Close()
-	return response.StatusCode == http.StatusOK && body(t, response) == "ok\n"
+	return response.StatusCode == http.StatusOK && body(t, response) == "groups-exporter is healthy\n"
 }
 
 // Whoever opens more connections than there may be loses their own, and keeps nobody out.

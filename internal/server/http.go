@@ -122,14 +122,20 @@ func (h *Handler) checked(bare bool, serve http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-func healthy(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") }
+// The answers of the probes. They name the program, so that a health check recognizes it.
+const (
+	HealthyText = "groups-exporter is healthy\n"
+	ReadyText   = "groups-exporter is ready\n"
+)
+
+func healthy(w http.ResponseWriter, _ *http.Request) { writeText(w, HealthyText) }
 
 func (h *Handler) ready(w http.ResponseWriter, _ *http.Request) {
 	if h.State().Status.Refreshed.IsZero() {
 		http.Error(w, "no refresh has succeeded yet", http.StatusServiceUnavailable)
 		return
 	}
-	writeText(w, "ok\n")
+	writeText(w, ReadyText)
 }
 
 func (h *Handler) reload(w http.ResponseWriter, _ *http.Request) {
