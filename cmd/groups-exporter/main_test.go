@@ -127,7 +127,7 @@ func startTLSHub(ts *testscript.TestScript, _ bool, args []string) {
 	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
 	server.StartTLS()
 	ts.Defer(server.Close)
-	ts.Setenv("HUB", server.URL)
+	setHub(ts, server)
 	pair := server.TLS.Certificates[0]
 	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
 	ts.Check(err)
@@ -239,6 +239,11 @@ func labelValues(told map[string]string, label string, selectors []string) strin
 func serve(ts *testscript.TestScript, handler http.Handler) {
 	server := httptest.NewServer(handler)
 	ts.Defer(server.Close)
+	setHub(ts, server)
+}
+
+// setHub sets the variables for the address of a hub.
+func setHub(ts *testscript.TestScript, server *httptest.Server) {
 	ts.Setenv("HUB", server.URL)
 	host, port, err := net.SplitHostPort(server.Listener.Addr().String())
 	ts.Check(err)

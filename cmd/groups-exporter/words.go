@@ -76,12 +76,26 @@ func hint(err error) string {
 	return ""
 }
 
+// otherScheme returns what to try if an error says that a server speaks another scheme, or "".
+func otherScheme(err error, address, flag string) string {
+	wrong, ok := errors.AsType[*remote.WrongScheme](err)
+	if !ok {
+		return ""
+	}
+	_, host, _ := strings.Cut(address, "://")
+	host, _, _ = strings.Cut(host, "/")
+	return "try " + wrong.Speaks + "://" + host + " (" + flag + ")"
+}
+
 func hubHint(err *hub.Error) string {
 	proxy := ""
 	if err.Reason == hub.Connect || err.Reason == hub.Timeout || err.Foreign {
 		proxy = proxyTo(err.URL)
 	}
+	scheme := otherScheme(err, err.URL, "--hub-url")
 	switch {
+	case scheme != "":
+		return scheme
 	case isUntrusted(err):
 		return "--hub-ca-file names the authority that signed the hub's certificate"
 	case proxy != "":
@@ -126,7 +140,10 @@ func refuses(status int) bool {
 }
 
 func usageErrorHint(err *prometheus.Error) string {
+	scheme := otherScheme(err, err.URL, "--prometheus-url")
 	switch {
+	case scheme != "":
+		return scheme
 	case isUntrusted(err):
 		return "tls_config in --prometheus.config.file names the authority that signed its certificate (ca_file)"
 	case err.Reason == prometheus.Connect && strings.HasPrefix(err.Problem, "unable to "): // the client's words for a file

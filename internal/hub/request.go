@@ -77,7 +77,7 @@ func (e *Error) temporary() bool {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return e.Reason == Status
 	default:
-		return e.Reason == Connect
+		return e.Reason == Connect && !errors.As(e.Err, new(*remote.WrongScheme))
 	}
 }
 

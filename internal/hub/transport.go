@@ -12,9 +12,9 @@ import (
 // newTransport returns the transport for a hub.
 func newTransport(o Options) http.RoundTripper {
 	if o.TLS == nil {
-		return newConnections(o, nil)
+		return remote.SchemeTransport(newConnections(o, nil))
 	}
-	return &transport{o: o}
+	return remote.SchemeTransport(&transport{o: o})
 }
 
 // transport makes requests with the current TLS configuration. Connections that were opened with

@@ -55,7 +55,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client.Transport = bounded{client.Transport}
+	client.Transport = bounded{remote.SchemeTransport(client.Transport)}
 	follow := client.CheckRedirect
 	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
 		// Secret headers from the configuration would be sent there too.
