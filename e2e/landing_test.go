@@ -58,7 +58,7 @@ func TestLandingPage(t *testing.T) {
 	h.stop()
 	exporter.until("the page says what is wrong", 30*time.Second, func() error {
 		dom := browse(t, address, "--dump-dom")
-		if !strings.Contains(dom, "the hub fails; its last good answer is published") || !strings.Contains(dom, "connection refused") {
+		if !strings.Contains(dom, "the hub is failing; its last answer is still published") || !strings.Contains(dom, "connection refused") {
 			return &notOK{url: address, body: dom}
 		}
 		return nil

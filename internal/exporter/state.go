@@ -43,13 +43,13 @@ type GroupStatus struct {
 func (s Status) Summary() string {
 	switch {
 	case s.Refreshed.IsZero() && s.Error == "":
-		return "asking its hub for the first time"
+		return "waiting for the first answer of the hub"
 	case s.Refreshed.IsZero():
-		return "no refresh has succeeded yet"
+		return "the hub has not answered yet"
 	case !s.Published:
-		return "the last good answer is too old to be published"
+		return "the hub is failing, and its last answer is too old to be published"
 	case s.Error != "":
-		return "the hub fails; its last good answer is published"
+		return "the hub is failing; its last answer is still published"
 	default:
 		return "up to date"
 	}

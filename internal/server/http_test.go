@@ -260,6 +260,7 @@ func TestPprof(t *testing.T) {
 func TestLanding(t *testing.T) {
 	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	many := make([]exporter.GroupStatus, 600)
+	numbered := []exporter.GroupStatus{{Name: "group-1", Members: 1}, {Name: "group-10", Members: 1}, {Name: "group-2", Members: 1}}
 	for _, c := range []struct {
 		what   string
 		status exporter.Status
@@ -267,14 +268,15 @@ func TestLanding(t *testing.T) {
 		hasNot []string
 	}{
 		{"at first", exporter.Status{Version: "1.2.3", Hub: "http://hub/hub/api", Namespace: "prod"},
-			[]string{"asking its hub for the first time", "http://hub/hub/api", "prod", "1.2.3", `href="metrics"`}, []string{"Last refresh", "<table>", `class="error"`}},
+			[]string{"waiting for the first answer of the hub", "http://hub/hub/api", "prod", "1.2.3", `href="metrics"`}, []string{"Last refresh", "<table>", `class="error"`}},
 		{"a hub that was never there", exporter.Status{Error: "connection refused", Next: at},
-			[]string{"no refresh has succeeded yet", `class="error">connection refused`, "2026-05-01 12:00:00 UTC"}, []string{"Last refresh", "<table>"}},
+			[]string{"the hub has not answered yet", `class="error">connection refused`, "2026-05-01 12:00:00 UTC"}, []string{"Last refresh", "<table>"}},
 		{"all is well", exporter.Status{Refreshed: at, Next: at.Add(time.Minute), Published: true, Users: 37, Groups: []exporter.GroupStatus{{Name: "<b>&bio", Members: 12}}},
 			[]string{"up to date", "2026-05-01 12:01:00 UTC", ">37<", "<td>&lt;b&gt;&amp;bio</td><td>12</td>"}, []string{`class="error"`, "more groups"}},
-		{"a hub that fails", exporter.Status{Refreshed: at, Published: true, Error: "timeout"}, []string{"its last good answer is published", "timeout"}, nil},
+		{"a hub that fails", exporter.Status{Refreshed: at, Published: true, Error: "timeout"}, []string{"its last answer is still published", "timeout"}, nil},
 		{"for too long", exporter.Status{Refreshed: at, Error: "timeout"}, []string{"too old to be published"}, []string{"<table>", "Users"}},
-		{"more than eyes read", exporter.Status{Refreshed: at, Published: true, Groups: many}, []string{"And 100 more groups."}, nil},
+		{"groups as people sort them", exporter.Status{Refreshed: at, Published: true, Groups: numbered}, []string{"<td>group-2</td><td>1</td></tr>\n<tr><td>group-10</td>"}, nil},
+		{"more than eyes read", exporter.Status{Refreshed: at, Published: true, Groups: many}, []string{"100 more groups are not shown."}, nil},
 	} {
 		s := newSite(t)
 		s.state.Status = c.status
@@ -293,9 +295,12 @@ func TestLanding(t *testing.T) {
 		if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {
 			t.Errorf("%s: policy %q", c.what, policy)
 		}
+		if reload := response.Header.Get("Refresh"); reload != "30" {
+			t.Errorf("%s: a browser reloads it after %q", c.what, reload)
+		}
 	}
-	if len(many) != 600 {
-		t.Error("the page cut the list of the one who gave it")
+	if len(many) != 600 || numbered[1].Name != "group-10" {
+		t.Error("the page changed the list of the one who gave it")
 	}
 }
 

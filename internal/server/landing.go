@@ -4,17 +4,27 @@ import (
 	"bytes"
 	"html/template"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/maruel/natural"
+
+	"github.com/groups-exporter/groups-exporter/internal/exporter"
 )
 
 // maxGroups is how many groups the landing page shows: it is for eyes.
 const maxGroups = 500
 
+// reloadSeconds is how often a browser loads the landing page again.
+const reloadSeconds = "30"
+
 // landing is the page for a browser.
 func (h *Handler) landing(w http.ResponseWriter, _ *http.Request) {
 	status := h.State().Status
 	more := max(0, len(status.Groups)-maxGroups)
+	status.Groups = slices.Clone(status.Groups) // every request has the same state
+	slices.SortStableFunc(status.Groups, func(a, b exporter.GroupStatus) int { return natural.Compare(a.Name, b.Name) })
 	status.Groups = status.Groups[:len(status.Groups)-more]
 	redact := h.Redact
 	if redact == nil {
@@ -26,7 +36,7 @@ func (h *Handler) landing(w http.ResponseWriter, _ *http.Request) {
 	}).Parse(landingPage))
 	var page bytes.Buffer
 	err := parsed.Execute(&page, map[string]any{
-		"Status": status, "More": more, "Metrics": strings.TrimPrefix(h.TelemetryPath, "/"),
+		"Status": status, "More": more, "Reload": reloadSeconds, "Metrics": strings.TrimPrefix(h.TelemetryPath, "/"),
 	})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -34,6 +44,7 @@ func (h *Handler) landing(w http.ResponseWriter, _ *http.Request) {
 	}
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Refresh", reloadSeconds)
 	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("X-Content-Type-Options", "nosniff")
@@ -60,8 +71,8 @@ nav a { margin-right: 1rem }
 @media (max-width: 30rem) { dl { grid-template-columns: 1fr; gap: 0 } dd { margin-bottom: .5rem } }
 </style>
 <h1>groups-exporter</h1>
-<p>Publishes who is in which group of a JupyterHub, for Prometheus.
-<nav><a href="{{.Metrics}}">Metrics</a><a href="-/healthy">Healthy?</a><a href="-/ready">Ready?</a><a href="https://github.com/groups-exporter/groups-exporter#readme">Documentation</a></nav>
+<p>Exposes the group memberships of a JupyterHub to Prometheus.
+<nav><a href="{{.Metrics}}">Metrics</a><a href="-/healthy">Health</a><a href="-/ready">Readiness</a><a href="https://github.com/groups-exporter/groups-exporter#readme">Documentation</a></nav>
 {{with .Status}}<dl>
 <dt>State</dt><dd>{{.Summary}}</dd>
 <dt>Hub</dt><dd>{{.Hub}}</dd>
@@ -76,6 +87,7 @@ nav a { margin-right: 1rem }
 <tr><th>Group</th><th>Members</th></tr>
 {{range .Groups}}<tr><td>{{text .Name}}</td><td>{{.Members}}</td></tr>
 {{end}}</table>
-{{end}}{{end}}{{if .More}}<p>And {{.More}} more groups.</p>
-{{end}}</html>
+{{end}}{{end}}{{if .More}}<p>{{.More}} more groups are not shown.</p>
+{{end}}<p>This page reloads every {{.Reload}} seconds.
+</html>
 `
