@@ -291,6 +291,14 @@ func (o *hubOptions) notices(snapshot *membership.Snapshot, result hub.Result) [
 	if result.GroupsError != nil {
 		notices = append(notices, "the hub's groups can't be read, so those without members may be missing: "+result.GroupsError.Error())
 	}
+	for _, filter := range []struct {
+		flag     string
+		patterns []string
+	}{{"--allow-group", o.rules.Allow}, {"--deny-group", o.rules.Deny}} {
+		for _, pattern := range snapshot.Unmatched(filter.patterns) {
+			notices = append(notices, filter.flag+" "+quote(pattern)+" matches no group that the hub lists")
+		}
+	}
 	if len(o.rules.Allow) > 0 && !snapshot.HasGroups() {
 		notices = append(notices, "--allow-group and --deny-group leave no group of the hub: all users are in "+quote(o.rules.NoneName))
 	}
@@ -303,6 +311,9 @@ func (o *hubOptions) notices(snapshot *membership.Snapshot, result hub.Result) [
 			what, flag = "several groups", "--multiple-name"
 		}
 		notices = append(notices, fmt.Sprintf("the hub has a group named %q, which can't be told apart from users in %s: %s renames ours", name, what, flag))
+	}
+	if name := o.rules.MultipleName; o.rules.MultiGroup == membership.Each && snapshot.IsMultipleReal() {
+		notices = append(notices, fmt.Sprintf("the hub has a group named %q, which the recording rules and the dashboard take for users in several groups: give serve, 'rules' and 'dashboard' another --multiple-name", name))
 	}
 	return notices
 }

@@ -144,8 +144,8 @@ func (o *webOptions) whereToListen(ctx context.Context, log *slog.Logger) []list
 }
 
 // logListening logs where and how the exporter listens, and warns if that is open to anyone. Only
-// the owner of a Unix socket and its group can connect to it.
-func (o *webOptions) logListening(listeners []net.Listener, log *slog.Logger) {
+// the owner of a Unix socket and its group can connect to it, and the users of the demo are made up.
+func (o *webOptions) logListening(listeners []net.Listener, demo bool, log *slog.Logger) {
 	secure := o.tls != nil || o.demands(webconfig.TLS)
 	var public []string
 	for _, l := range listeners {
@@ -155,7 +155,7 @@ func (o *webOptions) logListening(listeners []net.Listener, log *slog.Logger) {
 			public = append(public, address.String())
 		}
 	}
-	if o.auth == authNone && len(public) > 0 && !o.demands(webconfig.Password) && !o.demands(webconfig.VerifiedCertificate) {
+	if o.auth == authNone && len(public) > 0 && !demo && !o.demands(webconfig.Password) && !o.demands(webconfig.VerifiedCertificate) {
 		log.Warn("anyone who can connect to this address can read the group memberships: restrict access with --auth hub, --web.config.file or a firewall", "address", strings.Join(public, " "))
 	}
 }

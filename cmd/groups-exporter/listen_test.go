@@ -39,7 +39,7 @@ func TestLogOfListening(t *testing.T) {
 	} {
 		var text bytes.Buffer
 		o := webOptions{auth: c.auth}
-		o.logListening(c.listeners, slog.New(slog.NewTextHandler(&text, nil)))
+		o.logListening(c.listeners, false, slog.New(slog.NewTextHandler(&text, nil)))
 		for _, l := range c.listeners {
 			want := "msg=listening address=" + l.Addr().String() + " "
 			if l == net.Listener(unix) {

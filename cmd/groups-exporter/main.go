@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, environ
 	case err == nil:
 		return exitOK
 	case !started || errors.As(err, &usage):
-		say(errOut, err.Error(), cmp.Or(variableHint(command.Flags(), err), usageHint(root, command, args)))
+		say(errOut, err.Error(), cmp.Or(variableHint(command.Flags(), err), usageHint(root, command, args, err)))
 		return exitUsage
 	default:
 		say(errOut, err.Error(), hint(err))

@@ -158,7 +158,7 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	}()
 	stopHearing := reloadOnHangup(e.RefreshNow)
 	defer stopHearing()
-	o.web.logListening(listeners, log)
+	o.web.logListening(listeners, o.hub.demo, log)
 	log.Info("polling the hub", "url", o.hub.api.String(), "namespace", o.hub.namespace, "interval", o.schedules.hub.String())
 	if o.usage.reader != nil {
 		log.Info("querying Prometheus", "url", o.usage.prometheus.address, "attribution", o.usage.attribution, "interval", o.schedules.usage.String(), "home_dir_interval", o.schedules.homeDirs.String())

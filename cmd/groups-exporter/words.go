@@ -7,9 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
@@ -27,10 +29,15 @@ func say(w io.Writer, message, hint string) {
 	}
 }
 
-// usageHint names the command that was probably meant, or the help to read.
-func usageHint(root, command *cobra.Command, args []string) string {
+// usageHint names the command or flag that was probably meant, or the help to read.
+func usageHint(root, command *cobra.Command, args []string, err error) string {
 	if command == nil {
 		command = root
+	}
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		if hint := flagHint(command, unknown); hint != "" {
+			return hint
+		}
 	}
 	if command.Name() == "help" {
 		command, args = root, args[1:]
@@ -48,6 +55,51 @@ func usageHint(root, command *cobra.Command, args []string) string {
 		}
 	}
 	return "'" + command.CommandPath() + " --help' shows the flags"
+}
+
+// flagHint returns what to do about a flag that doesn't exist, or "".
+func flagHint(command *cobra.Command, unknown *pflag.NotExistError) string {
+	if alike := alikeFlags(command.Flags(), unknown.GetSpecifiedName()); len(alike) > 0 {
+		return "did you mean " + strings.Join(alike, " or ") + "?"
+	}
+	if command.Name() == "escape" {
+		return "put a name that begins with - after --, as in '" + command.CommandPath() + " -- -name'"
+	}
+	return ""
+}
+
+// alikeFlags returns the flags that a name was probably meant to be: those of almost the same spelling, or
+// those that contain it, unless there are many.
+func alikeFlags(flags *pflag.FlagSet, name string) []string {
+	const most = 3
+	if len(name) < 2 {
+		return nil // a short flag
+	}
+	var contain []string
+	root := &cobra.Command{SuggestionsMinimumDistance: 2} // compares names of commands, and so of flags
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if flag.Hidden {
+			return
+		}
+		root.AddCommand(&cobra.Command{Use: flag.Name, Run: func(*cobra.Command, []string) {}})
+		if strings.Contains(flag.Name, name) {
+			contain = append(contain, flag.Name)
+		}
+	})
+	alike := slices.DeleteFunc(root.SuggestionsFor(name), func(found string) bool {
+		return slices.Contains(contain, found) // because it begins with the name
+	})
+	if len(alike) == 0 || len(alike) > most {
+		alike = contain
+	}
+	if len(alike) > most {
+		return nil
+	}
+	slices.Sort(alike)
+	for i, found := range alike {
+		alike[i] = "--" + found
+	}
+	return alike
 }
 
 // hint says what to do about an error, where we know.

@@ -20,6 +20,7 @@ type Snapshot struct {
 	memberships int
 	ambiguous   []string
 	emptyName   string // of the hub's group without a name, "" if that isn't exported
+	hasUnnamed  bool   // whether the hub has such a group
 	// multipleAt is the index at which the pseudo-group for users in several groups belongs, and multipleIsGroup
 	// reports whether the hub's group at that index has the same name.
 	multipleAt      uint32
@@ -73,7 +74,7 @@ func (s *Snapshot) nameEmpty() {
 	if len(names) == 0 || names[0] != "" {
 		return
 	}
-	s.emptyName = EmptyName
+	s.emptyName, s.hasUnnamed = EmptyName, true
 	for slices.Contains(names, s.emptyName) || slices.Contains(s.rules.PseudoNames(), s.emptyName) {
 		s.emptyName = "(" + s.emptyName + ")"
 	}
@@ -207,6 +208,18 @@ func (s *Snapshot) Active(within time.Duration) map[string]int {
 
 // Ambiguous returns the names of pseudo-groups that are also names of the hub's groups.
 func (s *Snapshot) Ambiguous() []string { return slices.Clone(s.ambiguous) }
+
+// IsMultipleReal reports whether a group of the hub with the name of the pseudo-group for users in several groups is
+// exported. The recording rules take that group for the pseudo-group, even if there is none.
+func (s *Snapshot) IsMultipleReal() bool { return s.multipleIsGroup }
+
+// Unmatched returns the patterns that match no group of the hub, in their order.
+func (s *Snapshot) Unmatched(patterns []string) []string {
+	return slices.DeleteFunc(slices.Clone(patterns), func(pattern string) bool {
+		matches := Globs([]string{pattern})
+		return slices.ContainsFunc(s.listing.groups, matches) || s.hasUnnamed && matches("")
+	})
+}
 
 // EmptyName returns the published name of the hub's group without a name, or "" if there is none.
 func (s *Snapshot) EmptyName() string { return s.emptyName }

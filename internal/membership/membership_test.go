@@ -204,6 +204,37 @@ func TestASnapshotNeverChanges(t *testing.T) {
 	}
 }
 
+func TestUnmatched(t *testing.T) {
+	listing := &membership.Listing{}
+	listing.Add(membership.User{Name: "ada", Groups: []string{"bio", "multiple", ""}})
+	listing.AddGroups("empty")
+	s := membership.New("hub", listing, membership.Rules{Deny: []string{"bio"}})
+	for pattern, want := range map[string]bool{
+		"bio": false, "b*": false, "empty": false, "": false, "(empty)": false, "multiple": false, "*": false,
+		"nosuch": true, "Bio": true, "bi": true, "bio?": true, "none": true,
+	} {
+		if got := len(s.Unmatched([]string{"bio", pattern})) == 1; got != want {
+			t.Errorf("%q matches no group: %v, want %v", pattern, got, want)
+		}
+	}
+	if got := s.Unmatched([]string{"y", "bio", "x"}); !slices.Equal(got, []string{"y", "x"}) {
+		t.Errorf("got %q", got)
+	}
+	for _, c := range []struct {
+		rules membership.Rules
+		want  bool
+	}{
+		{membership.Rules{}, true},
+		{membership.Rules{Deny: []string{"multiple"}}, false},
+		{membership.Rules{MultipleName: "several"}, false},
+		{membership.Rules{MultipleName: "bio"}, true},
+	} {
+		if got := membership.New("hub", listing, c.rules).IsMultipleReal(); got != c.want {
+			t.Errorf("%+v: the pseudo-group's name is a group's: %v", c.rules, got)
+		}
+	}
+}
+
 // For any hub: order doesn't matter, a user's shares add up to 1, and the counts
 // are those of the rows.
 func TestProperties(t *testing.T) {
