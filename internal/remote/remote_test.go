@@ -19,13 +19,16 @@ func TestParseURL(t *testing.T) {
 
 func TestServerURL(t *testing.T) {
 	for address, want := range map[string]string{
-		" http://hub:8081\n": "http://hub:8081", "https://hub": "https://hub",
+		"http://hub:8081": "http://hub:8081", "https://hub": "https://hub",
 		"127.0.0.1:8081": "http://127.0.0.1:8081", "localhost:9090/prometheus": "http://localhost:9090/prometheus",
 		"[::1]:8081": "http://[::1]:8081", "localhost": "http://localhost",
 	} {
 		if u, err := remote.ServerURL(address); err != nil || u.String() != want {
 			t.Errorf("%q is %v, error %v; want %s", address, u, err, want)
 		}
+	}
+	if u, err := remote.ServerURL(" http://hub\n"); err != nil || u.String() != "http://hub" {
+		t.Errorf("with spaces around it: %v, error %v", u, err)
 	}
 	for address, want := range map[string]string{
 		"hub:8081": "it doesn't start with http:// or https://", "10.0.0.1:8081": "it doesn't start with http:// or https://",

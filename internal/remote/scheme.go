@@ -55,7 +55,7 @@ func (t schemeTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return response, err
 	}
 	if err == nil {
-		response.Body.Close()
+		_ = response.Body.Close()
 	}
 	return nil, &WrongScheme{"https"}
 }
@@ -153,7 +153,7 @@ func isJSON(header http.Header) bool {
 func speaksHTTP(ctx context.Context, address string) bool {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil) //nolint:gosec // the operator's own server
 	if err != nil {
 		return false
 	}
@@ -161,7 +161,7 @@ func speaksHTTP(ctx context.Context, address string) bool {
 	if err != nil {
 		return false
 	}
-	response.Body.Close()
+	_ = response.Body.Close()
 	return response.StatusCode != http.StatusBadRequest && !strings.HasPrefix(response.Header.Get("Location"), "https:")
 }
 
@@ -172,7 +172,7 @@ func speaksTLS(ctx context.Context, address string) bool {
 	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // it sends nothing and believes nothing
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err == nil {
-		conn.Close()
+		_ = conn.Close()
 		return true
 	}
 	opErr, ok := errors.AsType[*net.OpError](err)

@@ -149,10 +149,12 @@ func TestSchemeOfSilentServers(t *testing.T) {
 // Nothing else is taken for another scheme.
 func TestSchemeIsRight(t *testing.T) {
 	for what, h := range map[string]http.HandlerFunc{
-		"a bad request in JSON":  handler(400, "application/json", "{}"),
-		"a bad request":          handler(400, "text/html", "bad"),
-		"an error":               handler(502, "text/html", "bad"),
-		"a redirect to https":    func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://127.0.0.1:1/", 302) },
+		"a bad request in JSON": handler(400, "application/json", "{}"),
+		"a bad request":         handler(400, "text/html", "bad"),
+		"an error":              handler(502, "text/html", "bad"),
+		"a redirect to https": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://127.0.0.1:1/", http.StatusFound)
+		},
 		"a connection that ends": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
 		server := newServer(t, false, h)
