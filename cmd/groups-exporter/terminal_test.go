@@ -22,7 +22,7 @@ func onTerminal(t *testing.T, columns int, args ...string) string {
 		t.Fatal(err)
 	}
 	defer keyboard.Close()
-	if err := pty.Setsize(screen, &pty.Winsize{Rows: 50, Cols: uint16(columns)}); err != nil { //nolint:gosec // a few hundred
+	if err := pty.Setsize(screen, &pty.Winsize{Rows: 50, Cols: uint16(columns)}); err != nil {
 		t.Fatal(err)
 	}
 	shown := make(chan string)
