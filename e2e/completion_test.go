@@ -51,6 +51,9 @@ func TestCompletion(t *testing.T) {
 				"groups-exporter serve --with share,ac":  "share,activity",
 				"groups-exporter rules --only al":        "alerts",
 				"groups-exporter groups --group zo":      "zoology",
+				"groups-exporter groups zo":              "zoology",
+				"groups-exporter serve --allow-group zo": "zoology",
+				"groups-exporter dump --deny-group zo":   "zoology",
 				"groups-exporter groups --user ad":       "ada@example.org",
 				// Among names that would do something, of which nothing is said.
 				"groups-exporter groups --user z":   "zoë/x+1@example.org:2",
@@ -59,6 +62,17 @@ func TestCompletion(t *testing.T) {
 				// The word appears only if the shell completes what was typed of it.
 				terminal.completes(typed, want)
 			}
+			list := "groups-exporter serve --hub-\t\t"
+			if name == "fish" { // whose second Tab chooses
+				list = "complete -C 'groups-exporter serve --hub-'\n"
+			}
+			terminal.types(list)
+			for deadline := time.Now().Add(time.Minute); !strings.Contains(terminal.screen(), "file with the token"); time.Sleep(50 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("no descriptions of flags, or they have backquotes: %q", terminal.screen())
+				}
+			}
+			terminal.types("\x15") // Ctrl-U
 			lines := []string{ // with names that somebody has quoted correctly
 				`groups --user 'z$(id>pwned)a' --by `, `groups --user z\$\(id\>pwned\)a --by `, `groups --group 'a;id>pwned;' -o `,
 				"groups --user 'a`id>pwned`' --by ", `escape 'a;id>pwned;' --sc`,
