@@ -280,6 +280,6 @@ func serve(server *http.Server, l net.Listener, security Security) error {
 	if security.TLS == nil {
 		return web.Serve(l, server, &web.FlagConfig{WebConfigFile: &security.ConfigFile}, security.Log)
 	}
-	server.TLSConfig = security.TLS
+	server.TLSConfig = security.TLS.Clone() // net/http adds to it
 	return server.ServeTLS(l, "", "")
 }
