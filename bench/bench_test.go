@@ -1,6 +1,6 @@
 //go:build linux
 
-// What is measured is in /proc.
+// The benchmark reads /proc.
 
 package main
 
@@ -13,23 +13,22 @@ import (
 	"time"
 )
 
-// The benchmark starts itself in other roles, so this test binary has them too.
+// The benchmark starts its own binary as other processes. In the test, that is the test binary.
 func TestMain(m *testing.M) {
-	var r role
-	flag.Var(&r, roleFlag, "as which it is started")
+	var p process
+	flag.Var(&p, processFlag, "internal: how the benchmark starts itself")
 	flag.Parse()
-	if r.name == "" {
+	if p.kind == "" {
 		os.Exit(m.Run())
 	}
-	if err := r.serve(context.Background()); err != nil {
+	if err := p.serve(context.Background()); err != nil {
 		panic(err)
 	}
 }
 
-// The smallest run has all that a large one has. That the contestants serve the same
-// series is checked on the way.
+// A small run takes the same steps as a large one. It fails if the contestants serve different series.
 func TestMeasure(t *testing.T) {
-	text, err := measure(t.Context(), options{series: []int{2000}, rounds: 2, seed: 1, starts: 1, crowd: 100 * time.Millisecond, output: "markdown"})
+	text, err := measure(t.Context(), options{series: []int{2000}, rounds: 2, seed: 1, starts: 1, concurrentFor: 100 * time.Millisecond, output: "markdown"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,11 +37,11 @@ func TestMeasure(t *testing.T) {
 		" gzip ": 4, " plain ": 4, "2,000 series": 3, "target": 1,
 	} {
 		if got := strings.Count(text, name); got < times {
-			t.Errorf("%q is there %d times, not %d", name, got, times)
+			t.Errorf("report contains %q %d times, want at least %d", name, got, times)
 		}
 	}
 	if strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
-		t.Error("a number was not measured")
+		t.Error("report contains NaN or Inf")
 	}
 	t.Log(text)
 }

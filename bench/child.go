@@ -17,22 +17,21 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/ports"
 )
 
-// patience is how long anything may take: the Python exporter takes minutes.
-const patience = 10 * time.Minute
+// maxWait limits each wait for a process. A refresh of the Python exporter takes minutes.
+const maxWait = 10 * time.Minute
 
 // child is a process that the benchmark started.
 type child struct {
 	cmd     *exec.Cmd
 	address string
 	started time.Time
-	lines   chan string // what it wrote, closed at its end
+	lines   chan string // lines of output, closed when the process ends
 }
 
-// launch starts a process that sees no environment but what it is given. It ends with
-// the benchmark.
+// launch starts a process with only the given environment and a PATH. The process ends with the benchmark.
 func (b *bench) launch(env []string, program string, args ...string) *child {
 	c := &child{lines: make(chan string, 10_000)}
-	c.cmd = exec.CommandContext(b.ctx, program, args...) //nolint:gosec // what was built here, and what -python says
+	c.cmd = exec.CommandContext(b.ctx, program, args...) //nolint:gosec // the program was built here or named by -python
 	c.cmd.Env = append([]string{"PATH=/usr/bin:/bin"}, env...)
 	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(syscall.SIGTERM) }
 	c.cmd.WaitDelay = 10 * time.Second
@@ -49,24 +48,24 @@ func (b *bench) launch(env []string, program string, args ...string) *child {
 		for text := bufio.NewScanner(reader); text.Scan(); {
 			select {
 			case c.lines <- text.Text():
-			default: // nobody waits for any
+			default: // the process must not block if nothing reads its output
 			}
 		}
 	}()
 	return c
 }
 
-// stop ends it, which may have ended already.
+// stop terminates the process, if it is still running, and waits until it has ended.
 func (c *child) stop() {
 	_ = c.cmd.Process.Signal(syscall.SIGTERM)
-	for range c.lines { // until it has ended
+	for range c.lines { // the channel is closed when the process ends
 	}
 }
 
-// await gives what follows a text in the next line that has it.
+// await waits for a line of output that contains a text, and returns the rest of the line after the text.
 func (c *child) await(text string) string {
 	var seen []string
-	timeout := time.After(patience)
+	timeout := time.After(maxWait)
 	for {
 		select {
 		case line, ok := <-c.lines:
@@ -77,30 +76,30 @@ func (c *child) await(text string) string {
 				check(fmt.Errorf("%s ended\n%s", c.cmd, strings.Join(seen, "\n")))
 			}
 		case <-timeout:
-			check(fmt.Errorf("%s doesn't say %q\n%s", c.cmd, text, strings.Join(seen, "\n")))
+			check(fmt.Errorf("%s didn't print %q in time\n%s", c.cmd, text, strings.Join(seen, "\n")))
 		}
 	}
 }
 
-// until tries every now and then, until it works.
-func (c *child) until(pause time.Duration, try func() error) {
+// retry calls try until it succeeds, with a pause in between. It fails after maxWait or when the process has ended.
+func (c *child) retry(pause time.Duration, try func() error) {
 	err := try()
-	for deadline := time.Now().Add(patience); err != nil && time.Now().Before(deadline); err = try() {
+	for deadline := time.Now().Add(maxWait); err != nil && time.Now().Before(deadline); err = try() {
 		if c.cmd.Process.Signal(syscall.Signal(0)) != nil {
-			c.await("\n") // which is in no line, so it fails with what there is
+			c.await("\n") // no line contains it, so this fails with the output
 		}
 		time.Sleep(pause)
 	}
 	check(err)
 }
 
-// cpu is the time that its threads ran. /proc/PID/stat counts in hundredths of a second,
-// and a scrape can take a hundredth of that.
+// cpu returns the CPU time of the process's threads. It doesn't use /proc/PID/stat, which counts in units of 10 ms:
+// a scrape can take a hundredth of that.
 func (c *child) cpu() time.Duration {
 	var sum time.Duration
 	for _, file := range must(filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", c.cmd.Process.Pid))) {
-		text, err := os.ReadFile(file) //nolint:gosec // of our child
-		if err == nil {                // else the thread ended meanwhile
+		text, err := os.ReadFile(file) //nolint:gosec // the path has only a process ID from outside
+		if err == nil {                // otherwise, the thread has ended
 			ran, _, _ := strings.Cut(string(text), " ")
 			sum += time.Duration(must(strconv.ParseInt(ran, 10, 64)))
 		}
@@ -111,7 +110,7 @@ func (c *child) cpu() time.Duration {
 	return sum
 }
 
-// resident is what is resident now, and the most that was, in bytes.
+// resident returns the resident memory now and at its peak, in bytes.
 func (c *child) resident() (now, peak int) {
 	for line := range strings.Lines(string(must(os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))))) {
 		var n int
@@ -128,8 +127,8 @@ func (c *child) resident() (now, peak int) {
 	return now, peak
 }
 
-// reserved is an address on which only a child listens, until the benchmark ends.
-func (b *bench) reserved() string {
+// reserveAddress returns an address that stays reserved for a child until the benchmark ends.
+func (b *bench) reserveAddress() string {
 	address, release, err := ports.Reserve()
 	check(err)
 	context.AfterFunc(b.ctx, release)

@@ -16,12 +16,12 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// client is a scraper with one connection that it keeps. net/http's own would take more
-// time than the limit does.
+// client is a scraper with one persistent connection. The client of net/http would take longer than the responses of
+// the limit.
 type client struct {
 	connection net.Conn
 	reader     *bufio.Reader
-	encoding   string // of Accept-Encoding
+	encoding   string // value of Accept-Encoding
 	buffer     []byte
 }
 
@@ -32,14 +32,15 @@ func dial(address, encoding string) *client {
 
 func (c *client) close() { _ = c.connection.Close() }
 
-func (c *client) ask(method, path string) error {
+// send sends a request without waiting for the response.
+func (c *client) send(method, path string) error {
 	_, err := fmt.Fprintf(c.connection, "%s %s HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: %s\r\n\r\n", method, path, c.encoding)
 	return err
 }
 
-// do writes the body of an answer, as it comes.
+// do sends a request and copies the body of the response to a writer, still compressed. It returns the header.
 func (c *client) do(method, path string, to io.Writer) (http.Header, error) {
-	if err := c.ask(method, path); err != nil {
+	if err := c.send(method, path); err != nil {
 		return nil, err
 	}
 	response, err := http.ReadResponse(c.reader, nil)
@@ -54,7 +55,7 @@ func (c *client) do(method, path string, to io.Writer) (http.Header, error) {
 	return response.Header, err
 }
 
-// scrape reads all of an answer, and gives its length and how long it took.
+// scrape sends a request and reads the whole response. It returns the length of the body in bytes and the duration.
 func (c *client) scrape(path string) (int, time.Duration, error) {
 	read := 0
 	start := time.Now()
@@ -69,7 +70,7 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-// hubSeries are the series of the hub on a page, parsed, in order and decompressed.
+// hubSeries scrapes a contestant and returns the series about the hub, sorted.
 func (c *client) hubSeries(path string) []string {
 	var page bytes.Buffer
 	header := must(c.do(http.MethodGet, path, &page))
@@ -96,24 +97,24 @@ func (c *client) hubSeries(path string) []string {
 	return all
 }
 
-// compare fails where the contestants don't serve the same series of the hub, plain and
-// compressed. The Python exporter has one family only, and one group more.
+// compare fails if the contestants serve different series about the hub, plain or compressed. The Python exporter has
+// only one family, and an additional group.
 func compare(all []*contestant) {
 	var want []string
 	for _, c := range all {
-		for _, s := range c.of {
+		for _, s := range c.byEncoding {
 			got := s.client.hubSeries(c.path)
 			if want == nil {
 				want = got
 			}
-			if c.isPython() { // which is the last
-				other := func(s string) bool {
+			if c.isPython() { // always the last contestant
+				otherFamily := func(s string) bool {
 					return !strings.HasPrefix(s, "jupyterhub_user_group_info[") || strings.Contains(s, ` usergroup="multiple"`)
 				}
-				got, want = slices.DeleteFunc(got, other), slices.DeleteFunc(want, other)
+				got, want = slices.DeleteFunc(got, otherFamily), slices.DeleteFunc(want, otherFamily)
 			}
 			if !slices.Equal(got, want) {
-				check(fmt.Errorf("%s serves %d series that are not the %d of %s", c.name, len(got), len(want), all[0].name))
+				check(fmt.Errorf("%s serves %d series, which differ from the %d of %s", c.name, len(got), len(want), all[0].name))
 			}
 		}
 	}

@@ -30,12 +30,12 @@ const (
 
 	refreshes       = 10
 	scrapesOfMemory = 100
-	// A turn is so many scrapes, or fewer where they take longer than that. Who is
-	// slow has a turn in every fifth round only.
+	// A turn is turnScrapes scrapes, or fewer if they take longer than turnLength. If a scrape takes longer than
+	// slowScrape, the contestant has a turn only in every fifth round.
 	turnScrapes = 10
 	turnLength  = 100 * time.Millisecond
-	slow        = 300 * time.Millisecond
-	closeTurns  = 4
+	slowScrape  = 300 * time.Millisecond
+	extraRounds = 4
 )
 
 func encodings() []string { return []string{"gzip", "identity"} }
@@ -44,7 +44,7 @@ func encodings() []string { return []string{"gzip", "identity"} }
 type contestant struct {
 	*child
 	name, path string
-	of         map[string]*scrapes // by encoding
+	byEncoding map[string]*scrapes
 }
 
 func (c *contestant) isPython() bool { return c.path == pythonPath }
@@ -55,7 +55,7 @@ type scrapes struct {
 	took        []time.Duration
 	cpu         time.Duration
 	bytes       int
-	allocations float64 // of one scrape
+	allocations float64 // per scrape
 }
 
 func (s *scrapes) median() time.Duration { return quantile(s.took, 0.5) }
@@ -65,12 +65,12 @@ type bench struct {
 	options
 	report
 	ctx     context.Context
-	running sync.WaitGroup // the children
-	self    string         // this program
-	program string         // and the one under test
+	running sync.WaitGroup // all children
+	self    string         // path of this program
+	program string         // path of groups-exporter
 }
 
-// measure gives all that was measured, as text.
+// measure runs the benchmark and returns the report as text.
 func measure(ctx context.Context, o options) (text string, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	b := &bench{options: o, ctx: ctx, self: must(os.Executable())}
@@ -81,11 +81,11 @@ func measure(ctx context.Context, o options) (text string, err error) {
 		cancel()
 		b.running.Wait()
 	}()
-	defer caught(&err)
+	defer recoverFailure(&err)
 	dir := must(os.MkdirTemp("", "bench"))
 	defer func() { _ = os.RemoveAll(dir) }()
 	b.program = filepath.Join(dir, "groups-exporter")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.program, program) //nolint:gosec // a folder of ours
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", b.program, program) //nolint:gosec // all arguments are from here
 	build.Env = append(build.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
@@ -95,49 +95,49 @@ func measure(ctx context.Context, o options) (text string, err error) {
 	b.markdown = o.output == "markdown"
 	for _, n := range o.series {
 		b.withHub(size{series: n}, func(s size, hub *child) {
-			b.scrapes(s, hub)
-			b.refresh(s, hub)
+			b.measureScrapes(s, hub)
+			b.measureRefreshes(s, hub)
 		})
 	}
 	if o.refreshUsers > 0 {
-		b.withHub(size{users: o.refreshUsers}, b.refresh)
+		b.withHub(size{users: o.refreshUsers}, b.measureRefreshes)
 	}
 	b.withHub(size{series: o.series[len(o.series)/2]}, func(s size, hub *child) {
-		b.begin(hub)
-		b.crowds(s, hub)
+		b.measureStarts(hub)
+		b.measureConcurrent(s, hub)
 	})
-	b.target(stripped <= 20, "the stripped binary has 20 MB at most", fmt.Sprintf("%.1f MB", stripped))
+	b.addTarget(stripped <= 20, "the stripped binary has 20 MB at most", fmt.Sprintf("%.1f MB", stripped))
 	return b.finish(o), nil
 }
 
-// withHub starts a hub for do.
+// withHub starts a hub, calls do, and stops the hub.
 func (b *bench) withHub(s size, do func(s size, hub *child)) {
-	hub := b.role(role{name: "hub", size: s})
+	hub := b.startProcess(process{kind: "hub", size: s})
 	defer hub.stop()
 	do(s, hub)
 }
 
-// role starts this program in another role, and waits until it listens.
-func (b *bench) role(r role) *child {
-	r.seed = b.seed
-	c := b.launch(nil, b.self, "-"+roleFlag, r.String())
+// startProcess starts this program as another process, and waits until it listens.
+func (b *bench) startProcess(p process) *child {
+	p.seed = b.seed
+	c := b.launch(nil, b.self, "-"+processFlag, p.String())
 	c.address = c.await("listening ")
 	return c
 }
 
-// exporter starts the program, which asks the hub at once, and then when it is told to.
+// exporter starts groups-exporter. It refreshes at the start, and then only after a request to /-/reload.
 func (b *bench) exporter(hub *child, args ...string) *child {
-	address := b.reserved()
+	address := b.reserveAddress()
 	c := b.launch([]string{"JUPYTERHUB_API_TOKEN=" + token}, b.program, append([]string{"serve", "--hub-url", "http://" + hub.address,
 		"--namespace", namespace, "--web.listen-address", address, "--refresh-interval", "24h", "--max-staleness", "72h", "--web.enable-lifecycle"}, args...)...)
 	c.address = address
 	return c
 }
 
-// pythonExporter starts the Python exporter, which asks the hub once, and no Prometheus.
+// pythonExporter starts the Python exporter. It refreshes only at the start, and queries no Prometheus.
 func (b *bench) pythonExporter(hub *child) *child {
 	const never = "1000000" // seconds
-	address := b.reserved()
+	address := b.reserveAddress()
 	_, port, _ := strings.Cut(address, ":")
 	c := b.launch(nil, b.python, "-m", "jupyterhub_groups_exporter.app", "--port", port,
 		"--hub_url", "http://"+hub.address, "--hub_api_token", token, "--jupyterhub_namespace", namespace, "--log_level", "WARNING",
@@ -146,9 +146,9 @@ func (b *bench) pythonExporter(hub *child) *child {
 	return c
 }
 
-// listens waits until somebody does.
-func (c *child) listens() {
-	c.until(200*time.Microsecond, func() error {
+// waitUntilListening waits until the child accepts connections.
+func (c *child) waitUntilListening() {
+	c.retry(200*time.Microsecond, func() error {
 		connection, err := net.Dial("tcp", c.address)
 		if err == nil {
 			_ = connection.Close()
@@ -157,18 +157,18 @@ func (c *child) listens() {
 	})
 }
 
-// enter starts the contestants: ours, then the limit.
-func (b *bench) enter(s size, hub *child) (all []*contestant, leave func()) {
+// startContestants starts the contestants: first groups-exporter, then the limit, then the others.
+func (b *bench) startContestants(s size, hub *child) (all []*contestant, stop func()) {
 	add := func(c *child, name, path string) {
-		all = append(all, &contestant{child: c, name: name, path: path, of: map[string]*scrapes{}})
+		all = append(all, &contestant{child: c, name: name, path: path, byEncoding: map[string]*scrapes{}})
 	}
 	exporter := b.exporter(hub, "--web.enable-pprof")
 	exporter.await("msg=refreshed")
 	add(exporter, nameExporter, metricsPath)
-	add(b.role(role{name: "limit", from: exporter.address}), "limit: writes bytes", metricsPath)
-	add(b.role(role{name: "gaugevec", size: s}), "GaugeVec, promhttp", metricsPath)
-	add(b.role(role{name: "constant", size: s}), "constant metrics, promhttp", metricsPath)
-	if b.python != "" && s.series <= b.pythonMost {
+	add(b.startProcess(process{kind: "limit", source: exporter.address}), "limit: writes bytes", metricsPath)
+	add(b.startProcess(process{kind: "gaugevec", size: s}), "GaugeVec, promhttp", metricsPath)
+	add(b.startProcess(process{kind: "constant", size: s}), "constant metrics, promhttp", metricsPath)
+	if b.python != "" && s.series <= b.maxPythonSeries {
 		add(b.pythonRefresh(s, hub), namePython, pythonPath)
 	}
 	return all, func() {
@@ -178,47 +178,47 @@ func (b *bench) enter(s size, hub *child) (all []*contestant, leave func()) {
 	}
 }
 
-// scrapes lets each contestant have its turn in each round, so that what else the machine
-// does hits all alike, and begins with another one each time: who comes after one that
-// takes long finds the caches cold.
-func (b *bench) scrapes(s size, hub *child) {
+// measureScrapes scrapes all contestants in each round, so that other load on the machine affects all of them. Each
+// round starts with a different contestant, because the one after a slow contestant finds the CPU caches cold.
+func (b *bench) measureScrapes(s size, hub *child) {
 	log.Printf("%d series: starting", s.series)
-	all, leave := b.enter(s, hub)
-	defer leave()
+	all, stop := b.startContestants(s, hub)
+	defer stop()
 	for _, c := range all {
 		for _, encoding := range encodings() {
-			c.of[encoding] = &scrapes{client: dial(c.address, encoding)}
+			c.byEncoding[encoding] = &scrapes{client: dial(c.address, encoding)}
 		}
 	}
 	compare(all)
 	log.Printf("%d series: %d rounds", s.series, b.rounds)
 	for round := range b.rounds {
-		// Who writes compressed bytes is so close to the limit that these two need more turns.
-		for i := range 2 * closeTurns {
-			all[i%2].turn(round, all[i%2].of["gzip"])
+		// With gzip, the exporter is so close to the limit that these two need more turns.
+		for i := range 2 * extraRounds {
+			all[i%2].turn(round, all[i%2].byEncoding["gzip"])
 		}
 		for i := range all {
 			c := all[(i+round)%len(all)]
 			for _, encoding := range encodings() {
 				check(b.ctx.Err())
-				c.turn(round, c.of[encoding])
+				c.turn(round, c.byEncoding[encoding])
 			}
 		}
 	}
-	b.memoryOf(s, all) // before it is asked for profiles
+	b.addMemory(s, all) // before the profiles, which take memory too
 	for _, c := range all {
 		if !c.isPython() {
 			c.countAllocations()
 		}
 	}
-	b.scrapesOf(s, all)
+	b.addScrapes(s, all)
 }
 
+// turn scrapes a contestant a few times.
 func (c *contestant) turn(round int, s *scrapes) {
-	n := 1 // the first only warms up
+	n := 1 // the first round only warms up
 	if round > 0 {
 		last := s.took[len(s.took)-1]
-		if last > slow && round%5 != 0 {
+		if last > slowScrape && round%5 != 0 {
 			return
 		}
 		n = int(min(max(turnLength/last, 1), turnScrapes))
@@ -232,10 +232,11 @@ func (c *contestant) turn(round int, s *scrapes) {
 	s.cpu += c.cpu() - before
 }
 
-// countAllocations asks Go's heap profile of the process. What asking allocates is known
-// by asking twice; before that it reads the program's symbols.
+// countAllocations counts the allocations of a scrape with the heap profile of the process. It subtracts the
+// allocations of a request for the profile, which are the difference between two requests. An earlier request loads
+// the program's symbols.
 func (c *contestant) countAllocations() {
-	for _, s := range c.of {
+	for _, s := range c.byEncoding {
 		count := func() float64 {
 			var profile bytes.Buffer
 			must(s.client.do(http.MethodGet, "/debug/pprof/heap?debug=1", &profile))
@@ -253,11 +254,11 @@ func (c *contestant) countAllocations() {
 	}
 }
 
-// refresh measures refreshes from the hub's first byte to the published page, with some
-// scrapes after each, as there are.
-func (b *bench) refresh(s size, hub *child) {
-	campus := newCampus(b.seed, s)
-	log.Printf("%d users: %d refreshes", len(campus.users), refreshes)
+// measureRefreshes measures refreshes, from the first request to the hub until the page is published. Some scrapes
+// follow each refresh, as in production.
+func (b *bench) measureRefreshes(s size, hub *child) {
+	data := newPopulation(b.seed, s)
+	log.Printf("%d users: %d refreshes", len(data.users), refreshes)
 	c := b.exporter(hub, "--log.level", "debug")
 	defer c.stop()
 	c.await("msg=refreshed")
@@ -265,54 +266,54 @@ func (b *bench) refresh(s size, hub *child) {
 	defer scraper.close()
 	var walls, cpus []time.Duration
 	for range refreshes {
-		hub.forget()
+		hub.discardOutput()
 		before := c.cpu()
 		must(scraper.do(http.MethodPost, "/-/reload", io.Discard))
 		c.await("msg=refreshed")
-		walls = append(walls, hub.sinceAsked())
+		walls = append(walls, hub.sinceRefreshStarted())
 		cpus = append(cpus, c.cpu()-before)
 		for range scrapesOfMemory / refreshes {
 			_, _, err := scraper.scrape(metricsPath)
 			check(err)
 		}
 	}
-	b.refreshOf(campus, nameExporter, c, quantile(cpus, 0.5), quantile(walls, 0.5))
+	b.addRefresh(data, nameExporter, c, quantile(cpus, 0.5), quantile(walls, 0.5))
 }
 
-// forget leaves out what it wrote until now.
-func (c *child) forget() {
+// discardOutput discards the output so far.
+func (c *child) discardOutput() {
 	for len(c.lines) > 0 {
 		<-c.lines
 	}
 }
 
-// sinceAsked is how long ago a hub began to answer.
-func (c *child) sinceAsked() time.Duration {
+// sinceRefreshStarted returns the time since the hub received the first request of a refresh.
+func (c *child) sinceRefreshStarted() time.Duration {
 	now := time.Now()
-	return now.Sub(time.Unix(0, must(strconv.ParseInt(c.await("asked "), 10, 64))))
+	return now.Sub(time.Unix(0, must(strconv.ParseInt(c.await("refresh started "), 10, 64))))
 }
 
-// pythonRefresh starts the Python exporter and measures its first refresh: it does one
-// thing at a time, so it answers with series as soon as it is done.
+// pythonRefresh starts the Python exporter and measures its first refresh. The Python exporter is single-threaded, so
+// it serves series as soon as the refresh is done.
 func (b *bench) pythonRefresh(s size, hub *child) *child {
-	hub.forget()
+	hub.discardOutput()
 	c := b.pythonExporter(hub)
-	c.listens()
+	c.waitUntilListening()
 	scraper := dial(c.address, "identity")
 	defer scraper.close()
 	before := c.cpu()
-	c.until(20*time.Millisecond, func() error {
+	c.retry(20*time.Millisecond, func() error {
 		if len(scraper.hubSeries(pythonPath)) == 0 {
 			return errors.New("the Python exporter has no series")
 		}
 		return nil
 	})
-	b.refreshOf(newCampus(b.seed, s), namePython, c, c.cpu()-before, hub.sinceAsked())
+	b.addRefresh(newPopulation(b.seed, s), namePython, c, c.cpu()-before, hub.sinceRefreshStarted())
 	return c
 }
 
-// start measures from exec to listening.
-func (b *bench) begin(hub *child) {
+// measureStarts measures the time from exec to listening.
+func (b *bench) measureStarts(hub *child) {
 	log.Printf("%d starts", b.starts)
 	launches := map[string]func() *child{nameExporter: func() *child { return b.exporter(hub) }}
 	if b.python != "" {
@@ -323,32 +324,32 @@ func (b *bench) begin(hub *child) {
 		var took []time.Duration
 		for range b.starts {
 			c := launches[name]()
-			c.listens()
+			c.waitUntilListening()
 			took = append(took, time.Since(c.started))
 			c.stop()
 		}
 		rows = append(rows, []string{name, strconv.Itoa(len(took)), duration(quantile(took, 0.5)), duration(quantile(took, 0.99))})
 		if name == nameExporter {
 			start := quantile(took, 0.5)
-			b.target(start <= 50*time.Millisecond, "it listens within 50 ms", duration(start))
+			b.addTarget(start <= 50*time.Millisecond, "it listens within 50 ms", duration(start))
 		}
 	}
-	b.table([]string{"from exec to listening", "starts", "median", "p99"}, rows)
+	b.addTable([]string{"from exec to listening", "starts", "median", "p99"}, rows)
 }
 
-// crowds measures each contestant with many scrapers.
-func (b *bench) crowds(s size, hub *child) {
-	log.Printf("%d series: many scrapers", s.series)
-	all, leave := b.enter(s, hub)
-	defer leave()
-	var results []crowded
+// measureConcurrent measures each contestant with concurrent scrapers.
+func (b *bench) measureConcurrent(s size, hub *child) {
+	log.Printf("%d series: concurrent scrapers", s.series)
+	all, stop := b.startContestants(s, hub)
+	defer stop()
+	var results []concurrentResult
 	for _, c := range all {
-		results = append(results, crowd(b.ctx, c, b.crowd))
+		results = append(results, scrapeConcurrently(b.ctx, c, b.concurrentFor))
 	}
-	b.crowdOf(s, results)
+	b.addConcurrent(s, results)
 }
 
-// quantile is the least of all that so much of them is not above.
+// quantile returns the q-quantile of the durations.
 func quantile(all []time.Duration, q float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(all))
 	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]

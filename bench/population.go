@@ -18,30 +18,31 @@ const (
 	token     = "bench"
 )
 
-// size is how many series a data set gives, or how many users it has.
+// size is the size of a population, as a number of series or a number of users.
 type size struct{ series, users int }
 
-// campus is a data set. The same seed and size give the same one, in every process.
-type campus struct {
+// population is a set of made-up users and groups. It depends only on the seed and the size, so all processes generate
+// the same one.
+type population struct {
 	users  []fakehub.User
 	groups []string
 }
 
-// newCampus makes users with 2.7 groups on average, a tenth of them in none: a few
-// large courses and many small ones.
-func newCampus(seed uint64, s size) campus {
+// newPopulation returns a population with a few large groups and many small ones. Its users are in 2.7 groups on
+// average. One user in ten is in no group.
+func newPopulation(seed uint64, s size) population {
 	random := rand.New(rand.NewPCG(seed, 1))
-	var c campus
+	var p population
 	for i := range 12 + max(s.series, 3*s.users)/500 {
-		c.groups = append(c.groups, fmt.Sprintf("%s-%d", pick(random, "astronomy", "bio-lab", "chem", "climate", "cs", "data", "économie", "hydrology", "physics/lab"), 101+i))
+		p.groups = append(p.groups, fmt.Sprintf("%s-%d", pick(random, "astronomy", "bio-lab", "chem", "climate", "cs", "data", "économie", "hydrology", "physics/lab"), 101+i))
 	}
 	first := strings.Fields("ada aiko alan amara ana bao björn chen chloé daria diego elif emeka esther fatima george grace hana ibrahim ines jan julia kofi lars leila liam mei miguel mira noor olga paulo priya rosa samir sofia tariq tomás yuki zoë")
 	last := strings.Fields("abe achebe andersson bauer borg costa diaz dubois evans fischer garcía haddad ito jensen kaya kim kovács lind mensah müller nguyen novak o'brien okafor patel rossi sato silva smith tanaka wang yılmaz")
-	// Each group has a series with its members, and so has the pseudo-group of those in none.
-	series := len(c.groups) + 1
-	for (s.series == 0 || series < s.series) && (s.users == 0 || len(c.users) < s.users) {
+	// Each group has a series with its number of members, and so does the pseudo-group for users without a group.
+	series := len(p.groups) + 1
+	for (s.series == 0 || series < s.series) && (s.users == 0 || len(p.users) < s.users) {
 		f, l := pick(random, first...), pick(random, last...)
-		number := len(c.users)*7 + random.IntN(7) // so that no two are the same
+		number := len(p.users)*7 + random.IntN(7) // makes names unique
 		name := pick(random,
 			fmt.Sprintf("%s.%s%d@university.example", f, l, number),
 			fmt.Sprintf("%s-%s-%d", f, l, number),
@@ -53,46 +54,45 @@ func newCampus(seed uint64, s size) campus {
 			n = min(n, s.series-series)
 		}
 		for len(u.Groups) < n {
-			group := c.groups[int(float64(len(c.groups))*random.Float64()*random.Float64())]
+			group := p.groups[int(float64(len(p.groups))*random.Float64()*random.Float64())]
 			if !slices.Contains(u.Groups, group) {
 				u.Groups = append(u.Groups, group)
 			}
 		}
 		series += max(len(u.Groups), 1)
-		c.users = append(c.users, u)
+		p.users = append(p.users, u)
 	}
-	return c
+	return p
 }
 
 func pick[T any](random *rand.Rand, from ...T) T { return from[random.IntN(len(from))] }
 
-// hub is a hub with these users, whose token may list users and groups.
-func (c campus) hub() *fakehub.Hub {
+// hub returns a fake hub with the population, and with a token that can list users and groups.
+func (p population) hub() *fakehub.Hub {
 	h := &fakehub.Hub{}
-	h.AddGroups(c.groups...)
-	h.SetUsers(c.users...)
+	h.AddGroups(p.groups...)
+	h.SetUsers(p.users...)
 	h.Grant(token, "list:users", "read:users:groups", "list:groups")
 	return h
 }
 
-// snapshot is what the program makes of them.
-func (c campus) snapshot() *membership.Snapshot {
+// snapshot returns the exporter's snapshot of the population.
+func (p population) snapshot() *membership.Snapshot {
 	listing := membership.NewListing(time.Time{})
-	listing.AddGroups(c.groups...)
-	for _, u := range c.users {
+	listing.AddGroups(p.groups...)
+	for _, u := range p.users {
 		listing.Add(membership.User{Name: u.Name, Groups: u.Groups})
 	}
 	return membership.New(namespace, listing, membership.Rules{})
 }
 
-// series is how many there are of the hub.
-func (c campus) series() int {
-	s := c.snapshot()
+// series returns the number of series about the hub.
+func (p population) series() int {
+	s := p.snapshot()
 	return s.Memberships() + len(s.Groups())
 }
 
-// family is a gauge as client_golang wants it: whoever uses that has the labels' values
-// ready, and makes none of them at a scrape.
+// family is a gauge family for client_golang. Its label values are computed in advance, so scrapes don't pay for them.
 type family struct {
 	name, help string
 	labels     []string
@@ -104,9 +104,9 @@ type row struct {
 	value  float64
 }
 
-// families are the series that each contestant serves.
-func (c campus) families() []family {
-	s := c.snapshot()
+// families returns the series that each contestant serves.
+func (p population) families() []family {
+	s := p.snapshot()
 	members := family{
 		name: metrics.Name("", metrics.GroupMembers), help: "Users in a group.",
 		labels: []string{metrics.LabelNamespace, metrics.LabelUsergroup},
