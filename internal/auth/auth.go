@@ -1,6 +1,4 @@
-// Package auth decides whether a caller may read, by what a JupyterHub says of the
-// token that the caller shows. It asks by a function that it is given, and knows no
-// HTTP but the header's form.
+// Package auth checks whether a caller's JupyterHub token has a scope that grants access to the metrics.
 package auth
 
 import (
@@ -19,46 +17,45 @@ import (
 )
 
 const (
-	// keepAllowed is for how long a token is good without asking again, and so how
-	// long one that was revoked still is. It is what the hub's own services keep it.
-	keepAllowed = 5 * time.Minute
-	// keepRefused is shorter: a scope that was granted should count soon.
-	keepRefused = 30 * time.Second
-	// maxKept bounds the answers of each kind. They are apart, so that nobody pushes
-	// out the good ones by guessing.
-	maxKept = 1024
-	// maxAsking bounds the questions to the hub at the same time: each costs it some
-	// 5 ms, in which it does nothing else.
-	maxAsking = 4
-	// askTimeout limits the time of a check, including the wait for a slot. Prometheus gives
-	// up a scrape after 10 s by default.
-	askTimeout = 5 * time.Second
-	// maxToken bounds a token's length; a hub's have 32 characters.
+	// allowedTTL is how long an accepted token is cached, and so how long a revoked token still works. JupyterHub's
+	// own services use the same time.
+	allowedTTL = 5 * time.Minute
+	// refusedTTL is shorter, so that a newly granted scope works soon.
+	refusedTTL = 30 * time.Second
+	// maxCached limits each of the two caches. Accepted and refused tokens are cached separately, so that guesses
+	// can't evict accepted tokens.
+	maxCached = 1024
+	// maxLookups limits concurrent lookups of tokens. Each one blocks the hub for about 5 ms.
+	maxLookups = 4
+	// checkTimeout limits the time of a check, including the wait for a slot. By default, a scrape of Prometheus
+	// times out after 10 s.
+	checkTimeout = 5 * time.Second
+	// maxToken limits the length of a token. The tokens of JupyterHub have 32 characters.
 	maxToken = 1024
 )
 
-// Reason says why a caller is refused.
+// Reason is the reason why a caller is refused.
 type Reason int
 
 // The reasons.
 const (
-	NoToken  Reason = iota // none was shown, or not in a form that is known
-	BadToken               // the hub doesn't know it
-	NoScope                // it may do nothing that lets one read
-	NoAnswer               // the hub can't be asked
+	NoToken  Reason = iota // no token, or not in a supported form
+	BadToken               // the hub rejects the token
+	NoScope                // the token has none of the required scopes
+	NoAnswer               // the hub can't check the token
 )
 
 // Refusal is the error of a caller who may not read.
 type Refusal struct {
 	Reason Reason
-	// Scopes are those of which one would do, for NoScope.
+	// Scopes lists the scopes of which the token needs one, for NoScope.
 	Scopes []string
-	// Err is the reason why the hub can't be asked, for NoAnswer. It doesn't show the token.
+	// Err is why the hub can't check the token, for NoAnswer. It doesn't contain the token.
 	Err error
 }
 
-// Error says what the caller can do. Anyone may see the text, so it names no host and
-// repeats nothing from the hub's answer. Unwrap returns that.
+// Error returns what is wrong and what the caller can do. Callers see the text, so it contains no host name and
+// nothing from the hub's response.
 func (r *Refusal) Error() string {
 	switch r.Reason {
 	case NoToken:
@@ -72,13 +69,13 @@ func (r *Refusal) Error() string {
 	}
 }
 
-// Unwrap returns why the hub can't be asked.
+// Unwrap returns Err.
 func (r *Refusal) Unwrap() error { return r.Err }
 
-// Scopes returns a token's scopes, and whether the hub knows the token.
+// Scopes returns the scopes of a token, and reports whether the hub accepts the token.
 type Scopes func(ctx context.Context, token string) (scopes []string, known bool, err error)
 
-// Gate lets callers in. It keeps answers for a while, and tokens only as hashes.
+// Gate checks the tokens of callers. It caches the results, and stores tokens only as hashes.
 type Gate struct {
 	// Clock returns the time. Tests replace it.
 	Clock func() clock.Instant
@@ -89,14 +86,14 @@ type Gate struct {
 	// tokens.
 	Grace time.Duration
 
-	ask     Scopes
-	enough  []string
-	allowed *lru.Cache[key, clock.Instant] // as of when
-	refused *lru.Cache[key, refusal]
-	asking  singleflight.Group
-	// slots are for questions about tokens, and known for those that were good before:
-	// a flood of guesses must not keep them waiting.
-	slots, known chan struct{}
+	lookUp   Scopes
+	required []string
+	allowed  *lru.Cache[key, clock.Instant] // with the time of the lookup
+	refused  *lru.Cache[key, refusal]
+	inFlight singleflight.Group
+	// slots limits concurrent lookups. Tokens that were accepted before use knownSlots, so that a flood of guesses
+	// can't block them.
+	slots, knownSlots chan struct{}
 }
 
 type key [sha256.Size]byte
@@ -106,16 +103,16 @@ type refusal struct {
 	error *Refusal
 }
 
-// NewGate makes a gate for tokens that have one of the scopes.
-func NewGate(ask Scopes, enough ...string) *Gate {
-	g := &Gate{Clock: clock.Now, Report: func(error) {}, ask: ask, enough: enough, slots: make(chan struct{}, maxAsking-1), known: make(chan struct{}, 1)}
-	g.allowed, _ = lru.New[key, clock.Instant](maxKept) // an error is of a size that is not positive
-	g.refused, _ = lru.New[key, refusal](maxKept)
+// NewGate returns a gate that accepts tokens with at least one of the required scopes.
+func NewGate(scopesOf Scopes, required ...string) *Gate {
+	g := &Gate{Clock: clock.Now, Report: func(error) {}, lookUp: scopesOf, required: required, slots: make(chan struct{}, maxLookups-1), knownSlots: make(chan struct{}, 1)}
+	g.allowed, _ = lru.New[key, clock.Instant](maxCached) // fails only for sizes below 1
+	g.refused, _ = lru.New[key, refusal](maxCached)
 	return g
 }
 
-// Check lets in the one who sent a header Authorization, or returns a *Refusal. It
-// may ask the hub; where many come with one token, it asks once.
+// Check checks the value of an Authorization header. It returns nil if the caller may read, and a *Refusal otherwise.
+// Concurrent checks of the same token share one request to the hub.
 func (g *Gate) Check(ctx context.Context, header string) error {
 	token, ok := parse(header)
 	if !ok {
@@ -123,14 +120,14 @@ func (g *Gate) Check(ctx context.Context, header string) error {
 	}
 	hash := key(sha256.Sum256([]byte(token)))
 	now := g.Clock()
-	if asOf, ok := g.allowed.Get(hash); ok && asOf.Age(now) < keepAllowed {
+	if asOf, ok := g.allowed.Get(hash); ok && asOf.Age(now) < allowedTTL {
 		return nil
 	}
-	if r, ok := g.refused.Get(hash); ok && r.asOf.Age(now) < keepRefused {
+	if r, ok := g.refused.Get(hash); ok && r.asOf.Age(now) < refusedTTL {
 		return r.error
 	}
-	answer := g.asking.DoChan(string(hash[:]), func() (any, error) {
-		// Of no caller's: the others wait for it too.
+	answer := g.inFlight.DoChan(string(hash[:]), func() (any, error) {
+		// Other callers may wait for the result, so it doesn't end with the context of this one.
 		err := g.decide(context.WithoutCancel(ctx), token, hash)
 		g.Report(errors.Unwrap(err))
 		if errors.Unwrap(err) != nil && g.inGrace(hash) {
@@ -150,17 +147,17 @@ func (g *Gate) Check(ctx context.Context, header string) error {
 // could read the metrics must not lose them because the hub is down.
 func (g *Gate) inGrace(hash key) bool {
 	asOf, ok := g.allowed.Get(hash)
-	return ok && asOf.Age(g.Clock()) < keepAllowed+g.Grace
+	return ok && asOf.Age(g.Clock()) < allowedTTL+g.Grace
 }
 
-// decide asks the hub, and caches its answer. If the hub can't be asked, the *Refusal wraps
+// decide looks up the scopes of a token and caches the result. If the hub can't check the token, the *Refusal wraps
 // the reason.
 func (g *Gate) decide(ctx context.Context, token string, hash key) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	slots := g.slots
-	if g.allowed.Contains(hash) { // and too old
-		slots = g.known
+	if g.allowed.Contains(hash) { // expired
+		slots = g.knownSlots
 	}
 	select {
 	case slots <- struct{}{}:
@@ -168,27 +165,26 @@ func (g *Gate) decide(ctx context.Context, token string, hash key) error {
 	case <-ctx.Done():
 		return &Refusal{Reason: NoAnswer, Err: errors.New("too many tokens are being asked about")}
 	}
-	asOf := g.Clock() // an answer is as old as its question
-	scopes, known, err := g.ask(ctx, token)
-	var no *Refusal
+	asOf := g.Clock() // the hub may answer much later
+	scopes, known, err := g.lookUp(ctx, token)
+	var refused *Refusal
 	switch {
 	case err != nil:
 		return &Refusal{Reason: NoAnswer, Err: errors.New(remote.Redact(err.Error(), token))}
 	case !known:
-		no = &Refusal{Reason: BadToken}
-	case !slices.ContainsFunc(g.enough, func(scope string) bool { return slices.Contains(scopes, scope) }):
-		no = &Refusal{Reason: NoScope, Scopes: g.enough}
+		refused = &Refusal{Reason: BadToken}
+	case !slices.ContainsFunc(g.required, func(scope string) bool { return slices.Contains(scopes, scope) }):
+		refused = &Refusal{Reason: NoScope, Scopes: g.required}
 	default:
 		g.allowed.Add(hash, asOf)
 		return nil
 	}
 	g.allowed.Remove(hash)
-	g.refused.Add(hash, refusal{asOf, no})
-	return no
+	g.refused.Add(hash, refusal{asOf, refused})
+	return refused
 }
 
-// parse takes the token from a header Authorization: "Bearer TOKEN" or "token TOKEN",
-// as a hub takes it.
+// parse returns the token in an Authorization header. Like JupyterHub, it accepts "Bearer TOKEN" and "token TOKEN".
 func parse(header string) (token string, ok bool) {
 	scheme, token, _ := strings.Cut(strings.TrimSpace(header), " ")
 	token = strings.TrimSpace(token)

@@ -1,5 +1,5 @@
-// Package dashboard makes the Grafana dashboard: who is in which group, what the
-// groups use, and how fresh that is. The queries are those of promql.
+// Package dashboard writes the Grafana dashboard. It shows group memberships, usage by group, and the state of the
+// exporter. Its queries come from the package promql.
 package dashboard
 
 import (
@@ -22,24 +22,24 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// schemaVersion is Grafana 11.0's; later ones migrate it.
+// schemaVersion is the version of Grafana 11.0. Later releases migrate it.
 const schemaVersion = 39
 
-// The variables, as queries use them.
+// References to the dashboard's variables in queries.
 const (
 	datasource = "${datasource}"
 	hub        = metrics.LabelNamespace + `=~"$hub"`
 	group      = metrics.LabelUsergroup + `=~"$group"`
 )
 
-// Options say what the dashboard asks.
+// Options configure the queries of the dashboard.
 type Options struct {
-	// Prefix, MultipleName, Pods and Clusters are as promql.Queries take them.
+	// Prefix, MultipleName, Pods and Clusters are the fields of promql.Queries.
 	Prefix, MultipleName, Pods string
 	Clusters                   []string
-	// Plain asks for usage by the queries themselves, without recording rules.
+	// Plain queries usage directly, without recording rules.
 	Plain bool
-	// Share counts a user in several groups by share, and not in full.
+	// Share counts a user in several groups by share instead of in full.
 	Share bool
 }
 
@@ -104,7 +104,7 @@ func (o Options) dashboard() *grafana.DashboardBuilder {
 			"sum by ("+q.Labels(metrics.LabelCode)+") (rate("+q.OfHubs(metrics.HubRequests)+"[$__rate_interval]))"))
 }
 
-// usagePanel is a resource as the dashboard shows it.
+// usagePanel describes the panel of a resource.
 type usagePanel struct {
 	title, unit string
 	resource    usage.Resource
@@ -122,10 +122,10 @@ func usagePanels() []usagePanel {
 	}
 }
 
-// Grafana has no unit of its own for cores: 100m is a tenth of one.
+// cores is the unit for CPU. Grafana has none for cores, so this one shows a tenth of a core as 100m.
 const cores = "sishort"
 
-// byHub is the legend of a hub.
+// byHub returns the legend for a hub.
 func (o Options) byHub() string {
 	legend := []string{"{{namespace}}"}
 	for _, label := range o.Clusters {
@@ -134,7 +134,7 @@ func (o Options) byHub() string {
 	return strings.Join(legend, " ")
 }
 
-// byGroup is the legend of a group.
+// byGroup returns the legend for a group.
 func (o Options) byGroup() string { return "{{usergroup}} (" + o.byHub() + ")" }
 
 func (o Options) name(family string) string { return metrics.Name(o.Prefix, family) }
@@ -145,12 +145,12 @@ func (o Options) family(family string, matchers ...string) string {
 
 func (o Options) members() string { return o.family(metrics.GroupMembers) }
 
-// anyOf returns one of the same series that several exporters of a hub publish.
+// anyOf returns an expression for one of the series that several exporters of a hub publish.
 func (o Options) anyOf(series string, labels ...string) string {
 	return "max by (" + o.queries().Labels(labels...) + ") (" + series + ")"
 }
 
-// clusters returns the matchers of the variables for clusters.
+// clusters returns the matchers for the cluster variables.
 func (o Options) clusters() []string {
 	var matchers []string
 	for _, label := range o.Clusters {
@@ -166,14 +166,15 @@ func (o Options) queries() promql.Queries {
 	}
 }
 
-// groupsOfUsers counts the real groups of each user, where they are published.
+// groupsOfUsers returns an expression for the number of real groups of each user, as far as they are published.
 func (o Options) groupsOfUsers() string {
 	q := o.queries()
 	return fmt.Sprintf("count by (%s) (group by (%s) (%s))", q.Labels(metrics.LabelUsername),
 		q.Labels(metrics.LabelUsername, metrics.LabelUsergroup), q.OfHubs(o.name(metrics.UserGroupInfo), q.NotMultiple()))
 }
 
-// inSeveral counts the users in several groups, whatever of them is published.
+// inSeveral returns an expression for the number of users in several groups. It works with each --multi-group mode, and
+// without user names.
 func (o Options) inSeveral() string {
 	return fmt.Sprintf("count(%s > 1)\nor\nsum(%s)\nor\nvector(0)", o.groupsOfUsers(),
 		o.anyOf(o.queries().OfHubs(o.name(metrics.GroupMembers), o.queries().Multiple())))
@@ -186,13 +187,13 @@ func (o Options) byNumberOfGroups() string {
 func (o Options) byUsage(resource usage.Resource) string {
 	q := o.queries()
 	if !o.Plain {
-		// Without a name: the table would have a row for each.
+		// An aggregation drops the metric name. With names, the table would have a row for each.
 		return o.anyOf(q.OfHubs(promql.RecordedByGroup(resource, o.Share), group), metrics.LabelUsergroup)
 	}
 	return q.ByGroup(q.ByUser(resource), o.Share)
 }
 
-// usage is a resource by group over time.
+// usage returns the panel for a resource by group over time.
 func (o Options) usage(title, unit string, resource usage.Resource) *timeseries.PanelBuilder {
 	counted := "A user in several groups counts in each: the sum over the groups is more than the whole."
 	if o.Share {
@@ -211,7 +212,7 @@ func (o Options) usage(title, unit string, resource usage.Resource) *timeseries.
 	return panel
 }
 
-// now is a table of the groups as they are.
+// now returns the table of current values by group.
 func (o Options) now() *table.PanelBuilder {
 	type column struct{ title, unit, expr string }
 	columns := []column{
@@ -222,7 +223,7 @@ func (o Options) now() *table.PanelBuilder {
 	for _, panel := range usagePanels() {
 		columns = append(columns, column{panel.title, panel.unit, o.byUsage(panel.resource)})
 	}
-	// Grafana calls a query's column "Value #" and the query's letter.
+	// Grafana names the column of a query "Value #A", with the query's letter.
 	renamed := map[string]string{metrics.LabelNamespace: "Hub", metrics.LabelUsergroup: "Group"}
 	order := map[string]int{metrics.LabelNamespace: 0, metrics.LabelUsergroup: 1}
 	for _, label := range o.Clusters {
@@ -250,7 +251,7 @@ func dataSource() common.DataSourceRef {
 	return common.DataSourceRef{Type: new("prometheus"), Uid: new(datasource)}
 }
 
-// variable is one that takes any of a label's values, all at first.
+// variable returns a variable for the values of a label. All values are selected by default.
 func variable(name, label, of, series string) *grafana.QueryVariableBuilder {
 	expr := "label_values(" + series + ", " + of + ")"
 	return grafana.NewQueryVariableBuilder(name).Label(label).

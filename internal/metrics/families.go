@@ -1,7 +1,6 @@
-// Package metrics turns snapshots of memberships into metric families. Every
-// metric and label name that the program publishes is written here, once. What
-// is about a hub is built from its snapshot each time, so nothing lingers when a
-// user is gone; what the exporter says about itself is in Self.
+// Package metrics turns snapshots of memberships into metric families, and defines the names of all metrics and labels
+// of the exporter. The families about a hub are built from a snapshot each time, so no series remain of deleted users.
+// Self holds the metrics about the exporter itself.
 package metrics
 
 import (
@@ -14,26 +13,25 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
 
-// Options say which families are published.
+// Options select the published families.
 type Options struct {
-	// Prefix is as Name takes it.
+	// Prefix is the prefix of family names, DefaultPrefix if empty.
 	Prefix string
-	// UserInfo, Share and Activity add families. Activity gives only what the
-	// snapshot knows.
+	// UserInfo, Share and Activity add families. Activity adds only what the snapshot contains.
 	UserInfo, Share, Activity bool
-	// OmitUsernames leaves out every family with user names.
+	// OmitUsernames omits every family with user names.
 	OmitUsernames bool
-	// MaxLabelLength leaves out every series with a longer label value, in bytes; 0 leaves
-	// out none. It is at least MinLabelLength.
+	// MaxLabelLength is the maximum length of a label value in bytes. Series with longer values are omitted. It is 0 for
+	// no limit, or at least MinLabelLength.
 	MaxLabelLength int
 }
 
-// MinLabelLength is the least MaxLabelLength. Kubernetes' names and kubespawner's forms, but
-// for username_escaped, are not longer. So a user has either all series or none.
+// MinLabelLength is the minimum of MaxLabelLength. The names of Kubernetes and all forms of a user's name except
+// username_escaped fit, so a user has either all series or none.
 const MinLabelLength = 64
 
-// TooLong returns the names of which Families leaves out the series, as some label value is
-// too long: users, by the form in username_escaped, and groups.
+// TooLong returns the users and groups whose series Families omits because a label value is too long. For users, the
+// longest value is username_escaped.
 func TooLong(o Options, s *membership.Snapshot) (users, groups []string) {
 	if o.MaxLabelLength == 0 {
 		return nil, nil
@@ -47,7 +45,7 @@ func TooLong(o Options, s *membership.Snapshot) (users, groups []string) {
 		return nil, groups
 	}
 	for name := range s.Users() {
-		// A byte is escaped by three at most: of nearly all names the form isn't needed.
+		// An escaped byte takes at most three bytes, so most names needn't be escaped to compare their length.
 		if 3*len(name) > o.MaxLabelLength && len(slug.Escape(name)) > o.MaxLabelLength {
 			users = append(users, name)
 		}
@@ -55,8 +53,8 @@ func TooLong(o Options, s *membership.Snapshot) (users, groups []string) {
 	return users, groups
 }
 
-// partSize is how many metrics come in one part of a family: enough that its
-// header costs nothing, few enough that parts stay small.
+// partSize is the number of metrics in one part of a family. It is large enough to make the cost of the header
+// negligible, and small enough to save memory.
 const partSize = 512
 
 // Families yields the families about a snapshot's hub, sorted by name. A family comes in parts, one after another with
@@ -105,7 +103,7 @@ func groupInfo(s *membership.Snapshot, p *part) bool {
 
 func groupShare(s *membership.Snapshot, p *part) bool {
 	for row, user := range namedRows(s) {
-		// The pseudo-group beside the real ones carries none, and has no series.
+		// Without a share there is no series: a user's real groups have all shares, and the pseudo-group has none.
 		if row.Share > 0 && !p.add(row.Share, s.Namespace(), row.Group, row.User, user.escaped, user.safe) {
 			return false
 		}
@@ -178,8 +176,7 @@ func namedRows(s *membership.Snapshot) iter.Seq2[membership.Row, escapedName] {
 	}
 }
 
-// nameForms makes the forms of a name, once for all rows of a user that follow
-// one another.
+// nameForms computes the forms of a name once for all consecutive rows of a user.
 type nameForms struct {
 	name  string
 	known bool
@@ -195,15 +192,15 @@ func (f *nameForms) of(name string) escapedName {
 	return f.forms
 }
 
-// part is a family that is filled, yielded and filled again, in memory that is
-// allocated once: a family of 270,000 metrics would else be 300 MB of objects.
+// part is a part of a family. It is filled and yielded again and again, so its memory is allocated only once. All
+// objects of a family of 270,000 metrics would take 300 MB.
 type part struct {
 	family  dto.MetricFamily
 	metrics []*dto.Metric
 	values  []float64
-	labels  []string // the values of one metric's labels after the other
-	width   int
-	longest int // of a label value, in bytes; 0 for any
+	labels  []string // label values, metric by metric
+	width   int      // number of labels of a metric
+	longest int      // maximum length of a label value in bytes, 0 for no limit
 	yield   func(*dto.MetricFamily) bool
 }
 
@@ -235,8 +232,7 @@ func newPart(o Options, family, help string, labels []string, yield func(*dto.Me
 	return p
 }
 
-// add adds a metric by its value and its labels' values, unless one of these is too long.
-// It returns false where no more are wanted.
+// add adds a metric, unless one of its label values is too long. It returns false if the consumer has stopped.
 func (p *part) add(value float64, labels ...string) bool {
 	if p.longest > 0 {
 		for _, label := range labels {
@@ -252,7 +248,7 @@ func (p *part) add(value float64, labels ...string) bool {
 	return n+1 < partSize || p.flush()
 }
 
-// flush yields what is there, if anything is.
+// flush yields the metrics that were added, if any. It returns false if the consumer has stopped.
 func (p *part) flush() bool {
 	if len(p.family.Metric) == 0 {
 		return true

@@ -2,10 +2,10 @@ package metrics
 
 import "cmp"
 
-// DefaultPrefix begins the names of the families about a hub, if not told otherwise.
+// DefaultPrefix is the default prefix of the families about a hub.
 const DefaultPrefix = "jupyterhub"
 
-// The families about a hub, behind the prefix.
+// The families about a hub, without the prefix.
 const (
 	GroupActiveUsers    = "group_active_users"
 	GroupMembers        = "group_members"
@@ -15,7 +15,7 @@ const (
 	UserInfo            = "user_info"
 )
 
-// Name is a family's name behind the prefix, DefaultPrefix where it is empty.
+// Name returns the full name of a family about a hub. If the prefix is empty, Name uses DefaultPrefix.
 func Name(prefix, family string) string {
 	return cmp.Or(prefix, DefaultPrefix) + "_" + family
 }
@@ -40,7 +40,7 @@ const (
 	LastUsageSuccess      = "groups_exporter_last_usage_success_timestamp_seconds"
 	UsageUnattributed     = "groups_exporter_usage_unattributed"
 	UsageSeriesMissing    = "groups_exporter_usage_series_missing"
-	buildInfoPrefix       = "groups_exporter" // of the family ..._build_info
+	buildInfoPrefix       = "groups_exporter" // prefix of groups_exporter_build_info
 )
 
 // The labels.

@@ -12,8 +12,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// Self is what the exporter says about itself and its refreshes, in a registry
-// of its own.
+// Self holds the metrics about the exporter and its refreshes, in a registry of its own.
 type Self struct {
 	Registry      *prometheus.Registry
 	hubUp         *prometheus.GaugeVec
@@ -36,8 +35,7 @@ type Self struct {
 	seriesMissing *prometheus.GaugeVec
 }
 
-// NewSelf makes all families about the exporter, with those of the Go runtime
-// and the process.
+// NewSelf returns a Self with all families about the exporter, the Go runtime and the process.
 func NewSelf() *Self {
 	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, append([]string{LabelNamespace}, labels...))
@@ -77,15 +75,14 @@ func NewSelf() *Self {
 	return s
 }
 
-// Hub records what happens with one hub.
+// Hub records metrics about one hub.
 type Hub struct {
 	self      *Self
 	namespace string
 }
 
-// Hub starts the families of a hub that is asked at an interval: it is not up yet,
-// and nothing has failed for any of the reasons, so that a rate sees the first
-// failure.
+// Hub initializes the families about a hub that is polled at an interval. Counters for all reasons start at 0, so that
+// a rate includes the first failure.
 func (s *Self) Hub(namespace string, interval time.Duration, reasons ...string) Hub {
 	s.hubUp.WithLabelValues(namespace).Set(0)
 	s.interval.WithLabelValues(namespace).Set(interval.Seconds())
@@ -96,7 +93,7 @@ func (s *Self) Hub(namespace string, interval time.Duration, reasons ...string) 
 	return Hub{s, namespace}
 }
 
-// Answered records a request with the answer's status code, 0 where none came.
+// Answered records a request by the status code of the response, or 0 if there was none.
 func (h Hub) Answered(code int) {
 	h.self.requests.WithLabelValues(h.namespace, strconv.Itoa(code)).Inc()
 }
@@ -104,7 +101,7 @@ func (h Hub) Answered(code int) {
 // Took records the duration of a refresh.
 func (h Hub) Took(duration time.Duration) { h.self.duration.Observe(duration.Seconds()) }
 
-// Refreshed records a refresh that succeeded at a time, and its snapshot.
+// Refreshed records a successful refresh and its snapshot.
 func (h Hub) Refreshed(at time.Time, snapshot *membership.Snapshot) {
 	h.self.hubUp.WithLabelValues(h.namespace).Set(1)
 	h.self.lastSuccess.WithLabelValues(h.namespace).Set(float64(at.UnixMilli()) / 1000)
@@ -125,7 +122,7 @@ func (h Hub) Published(bytes int64, series int) {
 	h.self.pageSeries.WithLabelValues(h.namespace).Set(float64(series))
 }
 
-// Partial records whether what is published is of a part of the hub only.
+// Partial records whether the published memberships cover only a part of the hub.
 func (h Hub) Partial(partial bool) {
 	value := 0.0
 	if partial {
@@ -134,16 +131,16 @@ func (h Hub) Partial(partial bool) {
 	h.self.partial.WithLabelValues(h.namespace).Set(value)
 }
 
-// Inconsistent records that a refresh may have missed somebody.
+// Inconsistent records a refresh that may have missed users.
 func (h Hub) Inconsistent() { h.self.inconsistent.WithLabelValues(h.namespace).Inc() }
 
-// Failed records a refresh that failed.
+// Failed records a failed refresh.
 func (h Hub) Failed(reason string) {
 	h.self.hubUp.WithLabelValues(h.namespace).Set(0)
 	h.self.failures.WithLabelValues(h.namespace, reason).Inc()
 }
 
-// Dropped records that the snapshot grew too old and is published no longer.
+// Dropped removes the metrics about the snapshot, which is too old and no longer published.
 func (h Hub) Dropped() {
 	h.self.partial.DeleteLabelValues(h.namespace)
 	h.self.users.DeleteLabelValues(h.namespace)
@@ -153,8 +150,7 @@ func (h Hub) Dropped() {
 	h.self.pageSeries.DeleteLabelValues(h.namespace)
 }
 
-// Usage starts the families of a resource that is asked for at an interval: no query
-// has failed yet.
+// Usage initializes the families about the queries of a resource at an interval. Counters for all reasons start at 0.
 func (h Hub) Usage(resource usage.Resource, interval time.Duration, reasons ...string) {
 	h.self.usageInterval.WithLabelValues(h.namespace, string(resource)).Set(interval.Seconds())
 	for _, reason := range reasons {
@@ -162,25 +158,24 @@ func (h Hub) Usage(resource usage.Resource, interval time.Duration, reasons ...s
 	}
 }
 
-// UsageRead records a query of usage that Prometheus answered at a time.
+// UsageRead records a successful query of usage.
 func (h Hub) UsageRead(resource usage.Resource, at time.Time) {
 	h.self.usageSuccess.WithLabelValues(h.namespace, string(resource)).Set(float64(at.UnixMilli()) / 1000)
 }
 
-// UsageFailed records a query of usage that failed.
+// UsageFailed records a failed query of usage.
 func (h Hub) UsageFailed(resource usage.Resource, reason string) {
 	h.self.usageFailures.WithLabelValues(h.namespace, string(resource), reason).Inc()
 }
 
-// Unattributed records how many of a query's results count for no group: those of
-// users, or directories of users, whom the hub doesn't know, and those that are no
-// finite numbers.
+// Unattributed records how many results of a query count for no group. Unknown results belong to no user of the hub,
+// and the values of others are not finite.
 func (h Hub) Unattributed(resource usage.Resource, unknown, notFinite int) {
 	h.self.unattributed.WithLabelValues(h.namespace, string(resource), "unknown").Set(float64(unknown))
 	h.self.unattributed.WithLabelValues(h.namespace, string(resource), "not_finite").Set(float64(notFinite))
 }
 
-// UsageDropped records that the answer grew too old and counts no longer.
+// UsageDropped removes the metrics about the last answer, which is too old and no longer published.
 func (h Hub) UsageDropped(resource usage.Resource) {
 	h.self.unattributed.DeletePartialMatch(prometheus.Labels{LabelNamespace: h.namespace, LabelResource: string(resource)})
 }
@@ -194,7 +189,7 @@ func (h Hub) SeriesMissing(series string, missing bool) {
 	h.self.seriesMissing.WithLabelValues(h.namespace, series).Set(value)
 }
 
-// SeriesUnknown records that it is no longer known which series Prometheus has.
+// SeriesUnknown removes the metrics of SeriesMissing, because the last lookup is too old.
 func (h Hub) SeriesUnknown() {
 	h.self.seriesMissing.DeletePartialMatch(prometheus.Labels{LabelNamespace: h.namespace})
 }

@@ -10,19 +10,18 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
-// victoriaMetricsLimit is the most that VictoriaMetrics takes of a target by default, in
-// bytes of text that is not compressed. Prometheus has no limit by default.
+// victoriaMetricsLimit is the default limit of VictoriaMetrics for the size of a scrape, in bytes of uncompressed text.
+// Prometheus has no limit by default.
 const victoriaMetricsLimit = 16 << 20
 
-// Alerts returns rules that alert when memberships or usage are missing, or aren't what
-// they should be.
+// Alerts returns the alerts about missing, stale or wrong memberships and usage.
 func Alerts(q promql.Queries) Group {
 	hub := q.Labels()
 	resource := q.Labels(metrics.LabelResource)
 	alerts := []Rule{
 		alert("GroupsExporterDown", 10*time.Minute, "critical",
-			// An exporter that was up in the last day and is gone; and if none is left at
-			// all, for as long as that lasts.
+			// The first part covers exporters that were up in the last day. The second part fires as long as there is
+			// no exporter at all.
 			fmt.Sprintf("group by (%[1]s) (present_over_time(%[2]s[1d])) unless on (%[1]s) %[2]s\nor on ()\nabsent(%[2]s)", hub, q.OfHubs(metrics.HubUp)),
 			"Prometheus gets no metrics of the exporter{{ with $labels.namespace }} of {{ . }}{{ end }}",
 			"Nothing is known of groups, and usage by group is not recorded. Does groups-exporter run, and does Prometheus scrape it?"),
@@ -36,8 +35,8 @@ func Alerts(q promql.Queries) Group {
 			"The memberships of {{ $labels.namespace }} are {{ $value | humanizeDuration }} old",
 			"No refresh has succeeded for more than three intervals: who joined or left a group since then is counted where they were."),
 		alert("GroupsExporterRefreshesFailing", 15*time.Minute, "warning",
-			// Of one exporter: two that ask the same hub fail together. The increase is
-			// extrapolated, so it is a bit more than what was counted.
+			// The failures are those of one exporter, because exporters of the same hub fail together. They are rounded,
+			// because an increase is extrapolated.
 			fmt.Sprintf("round(max by (%s) (sum without (reason) (increase(%s[1h])))) > 10", hub, q.OfHubs(metrics.RefreshFailures)),
 			"{{ $value | humanize }} refreshes from the hub of {{ $labels.namespace }} failed in the last hour",
 			"Some may have succeeded in between. The exporter's log says why, and so does "+metrics.RefreshFailures+" by reason."),
@@ -51,12 +50,12 @@ func Alerts(q promql.Queries) Group {
 			"Only a part of the hub of {{ $labels.namespace }} is known",
 			"The token has list:users or read:users:groups with a filter, so users and memberships may be missing, and numbers by group too low. The exporter's log names the scopes. Give its role both scopes without a filter (c.JupyterHub.load_roles), or silence this alert if a part is what you want."),
 		alert("GroupsExporterPageLarge", 15*time.Minute, "info",
-			// Four fifths: over the whole, this series isn't stored either.
+			// The threshold is below the limit, because beyond the limit this series isn't stored either.
 			fmt.Sprintf("max by (%s) (%s) > 0.8 * %d", hub, q.OfHubs(metrics.PageSize), victoriaMetricsLimit),
 			"What the exporter publishes of {{ $labels.namespace }} is {{ $value | humanize1024 }}B",
 			"VictoriaMetrics refuses more than 16 MiB, unless -promscrape.maxScrapeSize allows it: then all memberships are gone. Prometheus refuses what is over body_size_limit, if that is set. Raise the limit, or publish fewer series: --usernames omit, --allow-group, --deny-group, fewer values of --with."),
 		alert("GroupsExporterUsageOld", 15*time.Minute, "warning",
-			// Also if none has ever succeeded: then there is no time of it.
+			// With unless, the alert also fires if no query has ever succeeded, and there is no timestamp.
 			fmt.Sprintf("max by (%[1]s) (%[2]s)\nunless on (%[1]s)\ntime() - max by (%[1]s) (%[3]s)\n< 3 * max by (%[1]s) (%[2]s) + 300",
 				resource, q.OfHubs(metrics.UsageInterval), q.OfHubs(metrics.LastUsageSuccess)),
 			"The {{ $labels.resource }} that the exporter publishes for {{ $labels.namespace }} is old",

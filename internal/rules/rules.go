@@ -1,5 +1,5 @@
-// Package rules writes Prometheus' rule files: usage by group to record, and
-// alerts on the exporter. The names are those of metrics and promql.
+// Package rules writes rule files for Prometheus: recording rules for usage by group, and alerts on the exporter. The
+// names come from the packages metrics and promql.
 package rules
 
 import (
@@ -20,7 +20,7 @@ type Group struct {
 	Rules    []Rule         `yaml:"rules"`
 }
 
-// Rule records series under a name, or alerts.
+// Rule is a recording rule or an alert.
 type Rule struct {
 	Record      string            `yaml:"record,omitempty"`
 	Alert       string            `yaml:"alert,omitempty"`
@@ -30,8 +30,8 @@ type Rule struct {
 	Annotations map[string]string `yaml:"annotations,omitempty"`
 }
 
-// Write writes a rule file of the groups, which are evaluated at the interval, or
-// at Prometheus' own where it is 0.
+// Write writes a rule file with the groups. They are evaluated at the interval, or at the default interval of
+// Prometheus if it is 0.
 func Write(w io.Writer, interval time.Duration, groups ...Group) error {
 	for i := range groups {
 		groups[i].Interval = model.Duration(interval)
@@ -44,9 +44,9 @@ func Write(w io.Writer, interval time.Duration, groups ...Group) error {
 	return encoder.Close()
 }
 
-// Recording returns rules that record whose each pod is, then the usage of each
-// resource by user, and from that by group, in full and by the users' shares. The order
-// matters: Prometheus evaluates a group's rules one after another.
+// Recording returns the recording rules: first for the owners of pods, then for the usage of each resource by user, and
+// then by group, in full and by share. The order matters, because Prometheus evaluates the rules of a group one after
+// another.
 func Recording(q promql.Queries) Group {
 	g := Group{Name: "groups-exporter-usage"}
 	g.Rules = append(g.Rules,

@@ -26,11 +26,11 @@ type connections struct {
 	open []*connection
 }
 
-// connection is in the set until it is closed.
+// connection is an open connection. Close removes it from the set.
 type connection struct {
 	net.Conn
 	host  netip.Addr
-	among *connections
+	set *connections
 }
 
 // add adds a connection. If there are now too many, it removes one and returns it, to be closed: the oldest of the host
@@ -51,20 +51,20 @@ func (c *connections) add(added *connection) (surplus *connection) {
 			surplus = o
 		}
 	}
-	c.remove(surplus) // now, so that another listener doesn't choose it too
+	c.remove(surplus) // before the lock is released, so that another listener doesn't choose it too
 	return surplus
 }
 
-// remove removes a connection, if it is there. The caller holds the lock.
+// remove removes a connection from the set, if the set has it. The caller holds the lock.
 func (c *connections) remove(removed *connection) {
 	c.open = slices.DeleteFunc(c.open, func(o *connection) bool { return o == removed })
 }
 
 // Close closes the connection and removes it from the set.
 func (c *connection) Close() error {
-	c.among.mu.Lock()
-	c.among.remove(c)
-	c.among.mu.Unlock()
+	c.set.mu.Lock()
+	c.set.remove(c)
+	c.set.mu.Unlock()
 	return c.Conn.Close()
 }
 
@@ -84,21 +84,21 @@ func (c *connection) CloseWrite() error {
 	return nil
 }
 
-// limitedListener adds what it accepts to a set of connections.
+// limitedListener adds the connections that it accepts to a set.
 type limitedListener struct {
 	net.Listener
-	among   *connections
+	set   *connections
 	warning *rate.Sometimes
 	log     *slog.Logger
 }
 
 // limit returns the listeners with a common limit on their connections.
 func limit(listeners []net.Listener, log *slog.Logger) []net.Listener {
-	var among connections
+	var set connections
 	warning := rate.Sometimes{Interval: time.Minute}
 	var limited []net.Listener
 	for _, l := range listeners {
-		limited = append(limited, &limitedListener{l, &among, &warning, log})
+		limited = append(limited, &limitedListener{l, &set, &warning, log})
 	}
 	return limited
 }
@@ -112,8 +112,8 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	if tcp, ok := accepted.(*net.TCPConn); ok {
 		_ = tcp.SetWriteBuffer(sendBuffer)
 	}
-	c := &connection{accepted, hostOf(accepted.RemoteAddr()), l.among}
-	if surplus := l.among.add(c); surplus != nil {
+	c := &connection{accepted, hostOf(accepted.RemoteAddr()), l.set}
+	if surplus := l.set.add(c); surplus != nil {
 		_ = surplus.Close()
 		l.warning.Do(func() {
 			l.log.Warn("too many open connections: closing the oldest of the client that has the most", "client", surplus.client(), "max", maxConnections)

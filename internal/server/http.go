@@ -23,12 +23,12 @@ import (
 )
 
 const (
-	// drainTime is how long open scrapes may go on after a stop: a JupyterHub
-	// that stops its service waits 10 s between SIGINT and SIGTERM.
+	// drainTime is how long open requests may take after a stop. When JupyterHub stops a service, it sends SIGTERM 10 s
+	// after SIGINT.
 	drainTime = 5 * time.Second
-	// A page of 270,000 series is 60 MB of text: two minutes are 0.5 MB/s.
+	// writeTimeout is enough for 270,000 series, which are 60 MB of text, at 0.5 MB/s.
 	writeTimeout = 2 * time.Minute
-	// A request fits into one packet, unless a client is slow on purpose.
+	// readHeaderTimeout can be short, because a request usually fits into one packet.
 	readHeaderTimeout = 5 * time.Second
 	// maxHeaderBytes has room for the cookies that a hub's proxy forwards. net/http adds 4 KiB.
 	maxHeaderBytes = 16 << 10
@@ -36,46 +36,46 @@ const (
 	maxStreams = 8
 )
 
-// Handler answers scrapes, probes and browsers.
+// Handler serves the metrics, the probes and the landing page.
 type Handler struct {
-	// State returns the current state, without anything that is too old.
+	// State returns the current state, without stale results.
 	State func() *exporter.State
-	// Redact makes a text from outside safe to show. It may be nil.
+	// Redact removes secrets from external text. It may be nil.
 	Redact func(string) string
-	// TelemetryPath is where metrics are, at the root and below RoutePrefix.
+	// TelemetryPath is the path of the metrics, both at the root and below RoutePrefix.
 	TelemetryPath string
-	// RoutePrefix is the path that a hub's proxy forwards; metrics are at it too.
+	// RoutePrefix is the path that the hub's proxy forwards. It serves the metrics too.
 	RoutePrefix string
-	// Check lets a caller in, or returns why not; nil lets everybody in. Probes are
-	// answered in any case: they tell nothing about people.
+	// Check returns nil if the caller of a request has access. A nil Check allows all callers. Probes are not checked,
+	// because they contain nothing about users.
 	Check func(*http.Request) *Refusal
-	// Reload refreshes at once; nil is for nobody.
+	// Reload starts a refresh at once. If it is nil, /-/reload is forbidden.
 	Reload func()
-	// Pprof serves Go's profiles below /debug/pprof/.
+	// Pprof enables Go's profiles below /debug/pprof/.
 	Pprof bool
 	Log   *slog.Logger
 }
 
-// Refusal is what a caller gets who may not read.
+// Refusal is the response to a caller without access.
 type Refusal struct {
 	Status int // an HTTP status code
 	Reason string
 }
 
-// ServeHTTP routes the paths, which are compared as they are: an operator's path
-// is no pattern. A hub gives its prefix as it stands in an address, with escapes.
+// ServeHTTP routes a request. It doesn't use http.ServeMux, which would take TelemetryPath for a pattern. RoutePrefix
+// comes from the hub with percent-encoding, so ServeHTTP decodes it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	prefix := strings.TrimRight(h.RoutePrefix, "/")
 	if unescaped, err := url.PathUnescape(prefix); err == nil {
 		prefix = unescaped
 	}
 	path := r.URL.Path
-	bare := prefix != "" && strings.TrimSuffix(path, "/") == prefix
+	atPrefix := prefix != "" && strings.TrimSuffix(path, "/") == prefix
 	methods := "GET, HEAD"
 	var serve func(http.ResponseWriter, *http.Request)
 	switch {
-	case path == h.TelemetryPath, path == prefix+h.TelemetryPath, bare:
-		serve = h.checked(bare, h.metrics)
+	case path == h.TelemetryPath, path == prefix+h.TelemetryPath, atPrefix:
+		serve = h.checked(atPrefix, h.metrics)
 	case path == "/-/healthy":
 		serve = healthy
 	case path == "/-/ready":
@@ -96,12 +96,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only "+methods, http.StatusMethodNotAllowed)
 		return
 	}
-	steady(serve)(w, r)
+	withDeadlines(serve)(w, r)
 }
 
-// checked asks who comes before it serves. At the bare prefix no answer is 5xx: a
-// hub takes that for a service that is down.
-func (h *Handler) checked(bare bool, serve http.HandlerFunc) http.HandlerFunc {
+// checked returns a handler that calls Check before serve. At the route prefix it never responds with 5xx, because the
+// hub would take the service for down.
+func (h *Handler) checked(atPrefix bool, serve http.HandlerFunc) http.HandlerFunc {
 	if h.Check == nil {
 		return serve
 	}
@@ -112,7 +112,7 @@ func (h *Handler) checked(bare bool, serve http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		status := refusal.Status
-		if bare && status >= 500 {
+		if atPrefix && status >= 500 {
 			status = http.StatusForbidden
 		}
 		if status == http.StatusUnauthorized {
@@ -151,7 +151,7 @@ func (h *Handler) reload(w http.ResponseWriter, _ *http.Request) {
 func profile(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/debug/pprof/cmdline":
-		// A token may be among the arguments: nobody gets them.
+		// The arguments may contain a token.
 		http.NotFound(w, r)
 	case "/debug/pprof/profile":
 		pprof.Profile(w, r)
@@ -164,14 +164,13 @@ func profile(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// metrics answers a scrape. It never fails: a hub takes an answer of 5xx at the
-// prefix for a service that is down.
+// metrics serves the metrics. It never responds with 5xx, because the hub would take the service for down.
 func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) {
 	page := h.State().Page
 	header := w.Header()
 	header.Set("Content-Type", string(expfmt.NewFormat(expfmt.TypeTextPlain)))
 	header.Set("Vary", "Accept-Encoding")
-	// If the scraper closes the connection, there is nothing left to do.
+	// Write errors are ignored: the scraper has closed the connection.
 	if acceptsGzip(r.Header.Values("Accept-Encoding")) {
 		header.Set("Content-Encoding", "gzip")
 		header.Set("Content-Length", strconv.FormatInt(page.GzipSize(), 10))
@@ -182,7 +181,8 @@ func (h *Handler) metrics(w http.ResponseWriter, r *http.Request) {
 	_, _ = page.WriteTo(w)
 }
 
-// acceptsGzip reads Accept-Encoding by RFC 9110: gzip itself decides, then "*".
+// acceptsGzip reports whether the Accept-Encoding headers allow gzip. As in RFC 9110, an entry for gzip takes
+// precedence over "*".
 func acceptsGzip(headers []string) bool {
 	accepted := false
 	for _, header := range headers {
@@ -208,19 +208,19 @@ func writeText(w http.ResponseWriter, text string) {
 	_, _ = io.WriteString(w, text)
 }
 
-// Security says how connections are secured. The zero value is plain HTTP.
+// Security configures TLS and basic auth. The zero value is plain HTTP.
 type Security struct {
 	// ConfigFile names a file in the format of Prometheus' exporter-toolkit, with TLS and
 	// basic auth. It isn't read if TLS is set.
 	ConfigFile string
-	// TLS has a GetConfigForClient or a certificate.
+	// TLS is a configuration with a certificate or GetConfigForClient.
 	TLS *tls.Config
-	// Log is the log of exporter-toolkit, which reads ConfigFile.
+	// Log is the logger of exporter-toolkit, which reads ConfigFile.
 	Log *slog.Logger
 }
 
-// Serve answers on the listeners until ctx ends, then lets open requests finish for
-// a while. It returns nil after such a stop.
+// Serve serves on the listeners until ctx ends. Then it waits up to drainTime for open requests, and returns nil. If
+// one listener fails, Serve stops the others and returns the error.
 func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, security Security, log *slog.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -230,7 +230,7 @@ func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, 
 		server := newServer(handler, log)
 		go func() {
 			err := serve(server, l, security)
-			cancel() // the others stop with it
+			cancel() // stops the other servers
 			ended <- err
 		}()
 		go func() {
@@ -247,7 +247,7 @@ func Serve(ctx context.Context, listeners []net.Listener, handler http.Handler, 
 	return errors.Join(failures...)
 }
 
-// shutDown stops a server. Open requests may go on for drainTime.
+// shutDown stops a server. It closes the connections of requests that are still open after drainTime.
 func shutDown(ctx context.Context, server *http.Server) error {
 	drain, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer done()
@@ -267,15 +267,15 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeaderBytes,
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: maxStreams, WriteByteTimeout: pieceTimeout,
-			// Nobody has a body to send; these are the least that HTTP/2 allows.
+			MaxConcurrentStreams: maxStreams, WriteByteTimeout: chunkTimeout,
+			// Requests have no body. These are the minimum values of HTTP/2.
 			MaxReceiveBufferPerConnection: 64 << 10, MaxReceiveBufferPerStream: 64 << 10,
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
 
-// serve answers on a listener until it fails or the server is shut down.
+// serve serves on a listener until the listener fails or the server is shut down.
 func serve(server *http.Server, l net.Listener, security Security) error {
 	if security.TLS == nil {
 		return web.Serve(l, server, &web.FlagConfig{WebConfigFile: &security.ConfigFile}, security.Log)

@@ -13,13 +13,13 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/exporter"
 )
 
-// maxGroups is how many groups the landing page shows: it is for eyes.
+// maxGroups limits the groups on the landing page, which is for people.
 const maxGroups = 500
 
 // reloadSeconds is how often a browser loads the landing page again.
 const reloadSeconds = "30"
 
-// landing is the page for a browser.
+// landing serves the page for browsers.
 func (h *Handler) landing(w http.ResponseWriter, _ *http.Request) {
 	status := h.State().Status
 	more := max(0, len(status.Groups)-maxGroups)

@@ -38,7 +38,7 @@ func start(t *testing.T, handler http.Handler, webConfig string, log *slog.Logge
 	return listener.Addr().String()
 }
 
-// inMemory is a listener without a network, so that timeouts cost no time in a bubble.
+// inMemory is a listener without a network, for use with synctest.
 type inMemory struct {
 	dialed chan net.Conn
 	closed chan struct{}
@@ -65,14 +65,14 @@ func (m *inMemory) Close() error {
 
 func (m *inMemory) Addr() net.Addr { return &net.TCPAddr{} }
 
-// dial connects from an address.
+// dial returns the client side of a new connection from an address.
 func (m *inMemory) dial(from string) net.Conn {
 	client, server := net.Pipe()
 	m.dialed <- &accepted{server, &net.TCPAddr{IP: net.ParseIP(from), Port: 1}}
 	return client
 }
 
-// accepted is the server's end of a connection.
+// accepted is the server side of a connection.
 type accepted struct {
 	net.Conn
 	from net.Addr

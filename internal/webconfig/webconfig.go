@@ -24,7 +24,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Demand is something that a file can demand of callers.
+// Demand is a requirement that a file can have for callers.
 type Demand string
 
 // The demands.
@@ -50,7 +50,7 @@ type File struct {
 	verified *lru.Cache[[sha256.Size]byte, struct{}]
 
 	mu      sync.Mutex
-	demands []Demand // all since the start
+	demands []Demand // all demands since the start
 }
 
 // Open reads a file that must be valid and not empty.
@@ -58,7 +58,7 @@ func Open(path string) (*File, error) {
 	if err := web.Validate(path); err != nil {
 		return nil, err
 	}
-	content, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	content, err := os.ReadFile(path) //nolint:gosec // the path comes from the operator
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func Open(path string) (*File, error) {
 		return nil, err
 	}
 	f := &File{Report: func(error) {}, path: path, isTLS: config.TLSConfig.IsEnabled()}
-	f.verified, _ = lru.New[[sha256.Size]byte, struct{}](maxVerified) // an error is of a size that is not positive
+	f.verified, _ = lru.New[[sha256.Size]byte, struct{}](maxVerified) // fails only for sizes below 1
 	f.demands = f.demandsOf(config)
 	return f, nil
 }
@@ -125,7 +125,7 @@ func (f *File) Check(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if len(config.Users) > 0 && !f.knows(config, r) {
+	if len(config.Users) > 0 && !f.isCorrect(config, r) {
 		return errors.New("wrong user name or password")
 	}
 	switch {
@@ -161,8 +161,8 @@ func (f *File) current() (*web.Config, error) {
 	return config, nil
 }
 
-// knows reports whether a request has a correct user name and password.
-func (f *File) knows(config *web.Config, r *http.Request) bool {
+// isCorrect reports whether a request has a correct user name and password.
+func (f *File) isCorrect(config *web.Config, r *http.Request) bool {
 	user, password, _ := r.BasicAuth()
 	hashed := config.Users[user]
 	key := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", user, hashed, password))

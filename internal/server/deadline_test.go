@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// slowClient takes a while to read each piece. What it hasn't read by the deadline is lost, as in the network.
+// slowClient takes some time to read each chunk. If that is longer than the deadline, the write fails, as on a network.
 type slowClient struct {
 	*httptest.ResponseRecorder
 	takes    time.Duration
 	deadline time.Time
-	largest  int // piece
+	largest  int // chunk in bytes
 }
 
 func newSlowClient(takes time.Duration) *slowClient {
@@ -36,8 +36,8 @@ func (c *slowClient) Write(b []byte) (int, error) {
 	return c.ResponseRecorder.Write(b)
 }
 
-// A response goes on while the client reads, up to two minutes; a client that stops reading is cut off after 5 s.
-func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
+// A response can take up to two minutes while the client reads. A client that stops reading is disconnected after 5 s.
+func TestStalledClient(t *testing.T) {
 	s := newSite(t)
 	s.publish(t, manyValues()...)
 	for _, encoding := range []string{"gzip", "identity"} {
@@ -55,20 +55,20 @@ func TestAClientThatStopsReadingIsCutOff(t *testing.T) {
 				client, begin := newSlowClient(c.takes), time.Now()
 				s.ServeHTTP(client, request)
 				if lasted := time.Since(begin); lasted > c.lasts {
-					t.Errorf("%s, %v for each piece: it took %v, want %v at most", encoding, c.takes, lasted, c.lasts)
+					t.Errorf("%s, %v per chunk: took %v, want at most %v", encoding, c.takes, lasted, c.lasts)
 				}
 				if whole := client.Header().Get("Content-Length") == strconv.Itoa(client.Body.Len()); c.whole && !whole {
-					t.Errorf("%s, %v for each piece: cut off after %d bytes", encoding, c.takes, client.Body.Len())
+					t.Errorf("%s, %v per chunk: got %d bytes, want the whole page", encoding, c.takes, client.Body.Len())
 				}
 				if client.largest > 256<<10 {
-					t.Errorf("%s: a piece of %d bytes", encoding, client.largest)
+					t.Errorf("%s: largest chunk has %d bytes, want at most 256 KiB", encoding, client.largest)
 				}
 			})
 		}
 	}
 }
 
-func TestEveryResponseHasADeadline(t *testing.T) {
+func TestWriteDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
 		s.publish(t)
@@ -77,7 +77,7 @@ func TestEveryResponseHasADeadline(t *testing.T) {
 			client := newSlowClient(0)
 			s.ServeHTTP(client, httptest.NewRequest(http.MethodGet, path, nil))
 			if left := time.Until(client.deadline); left <= 0 || left > 5*time.Second {
-				t.Errorf("%s: %v to read", path, left)
+				t.Errorf("%s: deadline in %v, want at most 5s", path, left)
 			}
 		}
 	})
