@@ -173,8 +173,8 @@ func (o Options) groupsOfUsers() string {
 		q.Labels(metrics.LabelUsername, metrics.LabelUsergroup), q.OfHubs(o.name(metrics.UserGroupInfo), q.NotMultiple()))
 }
 
-// inSeveral returns an expression for the number of users in several groups. It works with each --multi-group mode, and
-// without user names.
+// inSeveral returns an expression for the number of users in several groups. It counts users with several published
+// groups, or else the members of the pseudo-group.
 func (o Options) inSeveral() string {
 	return fmt.Sprintf("count(%s > 1)\nor\nsum(%s)\nor\nvector(0)", o.groupsOfUsers(),
 		o.anyOf(o.queries().OfHubs(o.name(metrics.GroupMembers), o.queries().Multiple())))

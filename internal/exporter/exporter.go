@@ -1,5 +1,5 @@
-// Package exporter keeps the metrics of a hub up to date: it polls the hub and Prometheus, and turns their answers into
-// the State that a server shows. refresh.go follows an answer of the hub to the published page.
+// Package exporter keeps the metrics of a hub up to date. It polls the hub and Prometheus, and turns the results into
+// the State that a server shows. refresh.go covers the way from a response of the hub to the published page.
 package exporter
 
 import (
@@ -37,14 +37,14 @@ type Usage struct {
 	Attribution usage.Attribution
 	// Schedules has a Schedule for each resource.
 	Schedules map[usage.Resource]Schedule
-	// Sources is the Schedule of the lookup which series Prometheus has.
+	// Sources is the Schedule for looking up the series that Prometheus has.
 	Sources Schedule
 }
 
-// Schedule says how often a source is polled, and how long its last good answer is published.
+// Schedule is how often a source is polled, and how long its last good result is published.
 type Schedule struct{ Interval, MaxStaleness time.Duration }
 
-// Words put facts into words. The command line has the same ones.
+// Words turn errors and notices into text. The commands use the same texts.
 type Words struct {
 	// Explain adds what to do to an error.
 	Explain func(error) error
@@ -109,7 +109,7 @@ func (e *Exporter) Run(ctx context.Context) {
 }
 
 // RefreshNow polls the hub, and Prometheus for each resource, at once. If a refresh is under way, another one follows,
-// because the first may miss what changed a moment ago.
+// because the first one may miss recent changes.
 func (e *Exporter) RefreshNow() {
 	e.hub.refreshNow()
 	for _, poller := range e.usage {
@@ -117,7 +117,7 @@ func (e *Exporter) RefreshNow() {
 	}
 }
 
-// State returns the current state. First it drops results that are too old.
+// State drops results that are too old, and returns the current state.
 func (e *Exporter) State() *State {
 	e.hub.Expire()
 	for _, poller := range e.usage {

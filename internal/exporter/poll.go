@@ -12,20 +12,20 @@ import (
 )
 
 // A failed refresh is retried after firstRetry, or after firstRetryAtStart if the source has
-// never answered. The wait doubles with each further failure, up to the interval. So a source
-// that comes back is noticed soon, and one that is down isn't flooded with requests. At the
+// never answered. The delay doubles with each further failure, up to the interval. So the
+// exporter soon notices a source that recovers, and doesn't flood one that is down. At the
 // start there is nothing to publish yet, and the source may be starting too: a hub starts its
-// services some moments before its proxy forwards requests to it.
+// services shortly before its proxy forwards requests to it.
 const (
 	firstRetry        = 10 * time.Second
 	firstRetryAtStart = time.Second
 )
 
-// jitter is how much of an interval chance takes or adds, so that exporters that
-// were started together don't ask together.
+// jitter is the maximum random change of an interval, as a fraction. With jitter, exporters that
+// were started together don't poll together.
 const jitter = 0.1
 
-// poller polls one source: a hub for memberships, or a Prometheus for an answer.
+// poller polls one source: a hub for memberships, or a Prometheus for usage.
 type poller[T any] struct {
 	// Refresh reads from the source.
 	Refresh func(context.Context) (T, error)
@@ -64,10 +64,9 @@ func (p *poller[T]) refreshNow() {
 	}
 }
 
-// Run refreshes at once and then again and again, until ctx ends. A refresh that
-// fails leaves what is published as it is, until that grows too old: then it is
-// dropped, also while a refresh hangs. A change of state is logged, and what
-// stays the same is not.
+// Run refreshes at once and then at the interval, until ctx ends. After a failed refresh,
+// the last good result stays published until it is too old. Then Run drops it, even while
+// a refresh hangs. Run logs changes of the state at their level, and repetitions at debug.
 func (p *poller[T]) Run(ctx context.Context) {
 	type answer struct {
 		result T
@@ -78,10 +77,10 @@ func (p *poller[T]) Run(ctx context.Context) {
 	defer stale.Stop()
 
 	failures, retry := 0, firstRetryAtStart
-	var wait time.Duration
+	var delay time.Duration
 	state := "" // "up", or the last error's text
 	for {
-		began := p.time()
+		started := p.time()
 		refreshed := make(chan answer, 1)
 		go func() {
 			result, err := p.Refresh(ctx)
@@ -97,29 +96,29 @@ func (p *poller[T]) Run(ctx context.Context) {
 				wasPublished := p.asOf.Load() != nil
 				if err == nil {
 					retry = firstRetry
-					description, err = p.publish(got.result, began)
+					description, err = p.publish(got.result, started)
 				}
 				switch {
 				case ctx.Err() != nil:
 					return
 				case err != nil:
 					failures++
-					wait = retry << min(failures-1, 20)
+					delay = retry << min(failures-1, 20)
 					if p.RetryAfter != nil {
-						wait = max(wait, p.RetryAfter(err))
+						delay = max(delay, p.RetryAfter(err))
 					}
-					wait = min(wait, p.Interval)
-					p.log(state != err.Error(), slog.LevelWarn, "refresh failed", "err", err, "next_in", wait.String())
+					delay = min(delay, p.Interval)
+					p.log(state != err.Error(), slog.LevelWarn, "refresh failed", "err", err, "next_in", delay.String())
 					state = err.Error()
 				default:
 					p.log(state != "up" || !wasPublished, slog.LevelInfo, "refreshed", description...)
-					failures, wait, state = 0, p.Interval, "up"
-					stale.Reset(p.MaxStaleness - began.Age(p.time()))
+					failures, delay, state = 0, p.Interval, "up"
+					stale.Reset(p.MaxStaleness - started.Age(p.time()))
 				}
-				wait = vary(wait)
-				next, now = time.After(wait), p.now
+				delay = addJitter(delay)
+				next, now = time.After(delay), p.now
 				if p.Report != nil {
-					p.Report(outcome{err: err, took: time.Since(began.Monotonic), next: time.Now().Add(wait)})
+					p.Report(outcome{err: err, took: time.Since(started.Monotonic), next: time.Now().Add(delay)})
 				}
 			case <-stale.C:
 				p.Expire()
@@ -129,7 +128,7 @@ func (p *poller[T]) Run(ctx context.Context) {
 				waiting = false
 			case <-ctx.Done():
 				if next == nil {
-					<-refreshed // nothing of a refresh outlives Run
+					<-refreshed // no goroutine outlives Run
 				}
 				return
 			}
@@ -137,11 +136,11 @@ func (p *poller[T]) Run(ctx context.Context) {
 	}
 }
 
-// publish publishes the result of a refresh that started at began.
-func (p *poller[T]) publish(result T, began clock.Instant) ([]any, error) {
+// publish publishes the result of a refresh that started at started.
+func (p *poller[T]) publish(result T, started clock.Instant) ([]any, error) {
 	p.changing.Lock()
 	defer p.changing.Unlock()
-	before := p.asOf.Swap(&began) // first: Publish takes a while after scrapes see the result
+	before := p.asOf.Swap(&started) // first: Publish takes a while after scrapes see the result
 	description, err := p.Publish(result)
 	if err != nil {
 		p.asOf.Store(before)
@@ -149,8 +148,8 @@ func (p *poller[T]) publish(result T, began clock.Instant) ([]any, error) {
 	return description, err
 }
 
-// Expire drops the published result if it is too old. Call it before each use, because the
-// timer of Run is late if the machine was suspended or the process was stopped.
+// Expire drops the published result if it is too old. It must be called before each use,
+// because the timer of Run is late if the machine was suspended or the process was stopped.
 func (p *poller[T]) Expire() {
 	if !p.isTooOld() {
 		return
@@ -158,7 +157,7 @@ func (p *poller[T]) Expire() {
 	p.changing.Lock()
 	defer p.changing.Unlock()
 	if !p.isTooOld() {
-		return // it was replaced or dropped meanwhile
+		return // the result was replaced or dropped in the meantime
 	}
 	p.Log.Warn("the last good refresh is too old: its series are gone", "max_staleness", p.MaxStaleness.String())
 	p.Drop()
@@ -177,14 +176,14 @@ func (p *poller[T]) time() clock.Instant {
 	return p.Clock()
 }
 
-// vary adds or takes up to a tenth.
-func vary(d time.Duration) time.Duration {
+// addJitter changes a duration at random by up to the jitter.
+func addJitter(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (1 + jitter*(2*rand.Float64()-1)))
 }
 
-// log writes news at the level, and what isn't news at debug.
-func (p *poller[T]) log(news bool, level slog.Level, message string, attributes ...any) {
-	if !news {
+// log logs a message at the level if it is new, and at debug otherwise.
+func (p *poller[T]) log(isNew bool, level slog.Level, message string, attributes ...any) {
+	if !isNew {
 		level = slog.LevelDebug
 	}
 	p.Log.Log(context.Background(), level, message, attributes...)

@@ -49,7 +49,7 @@ func (p *published) update(change func(*State)) {
 func (p *published) gather(previous *exposition.Sheet) *exposition.Sheet {
 	families, err := p.gatherer.Gather()
 	if err != nil {
-		// Metrics without errors were gathered nevertheless.
+		// Gather returns the metrics without errors too.
 		p.log.Warn("gathering the exporter's own metrics", "err", err)
 	}
 	sheet, err := exposition.Encode(slices.Values(families), exposition.Text, maxSelfSeries)

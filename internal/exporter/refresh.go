@@ -14,7 +14,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// reading is a good answer of the hub.
+// reading is the result of a successful refresh from the hub.
 type reading struct {
 	snapshot *membership.Snapshot
 	result   hub.Result
@@ -40,7 +40,7 @@ func (e *Exporter) readHub(ctx context.Context) (reading, error) {
 	return reading{membership.New(e.o.Namespace, result.Listing, e.o.Rules), result}, nil
 }
 
-// publishHub publishes memberships, together with the last usage that Prometheus returned.
+// publishHub publishes memberships, together with the last usage from Prometheus.
 func (e *Exporter) publishHub(r reading) ([]any, error) {
 	e.notices.log(e.o.Log, e.o.Words.Hub(r.snapshot, r.result))
 	e.mu.Lock()
@@ -97,12 +97,12 @@ func (e *Exporter) reportHub(o outcome) {
 	}
 }
 
-// content is what is published about the hub, and what it was made from. A content never changes. Each source has a
-// sheet of its own, so memberships aren't encoded again every minute because usage has changed.
+// content is the published data about the hub, and the data from which it was made. It is immutable. Each source has
+// its own sheet, so a change of usage doesn't require encoding the memberships again.
 type content struct {
 	memberships *exposition.Sheet    // nil if they aren't published
 	snapshot    *membership.Snapshot // nil if nothing will be joined with it, because it is large
-	// answers are kept even without memberships, until they come.
+	// answers are kept even while there are no memberships to join them with.
 	answers map[usage.Resource]*usage.Answer
 	usage   map[usage.Resource]usageSheet
 }
@@ -177,7 +177,7 @@ func (e *Exporter) replace(next content, change func(*Status)) {
 	})
 }
 
-// The reasons of failures that aren't a server's.
+// The reasons of failures that no server causes.
 const (
 	reasonMaxSeries = "max_series" // there would be too many series
 	reasonOther     = "other"      // what was read could not be published

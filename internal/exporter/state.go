@@ -6,11 +6,11 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
 )
 
-// State is everything that the exporter shows. It is replaced as a whole, so its parts always agree.
+// State holds everything that the exporter serves. It is replaced as a whole, so its parts are always consistent.
 type State struct {
 	// Page holds the hub's metrics, and then the exporter's own metrics.
 	Page *exposition.Page
-	// Status is shown on the landing page and decides the answer of /-/ready.
+	// Status is shown on the landing page, and determines the response of /-/ready.
 	Status Status
 
 	hub  []*exposition.Sheet // the hub's metrics
@@ -24,7 +24,7 @@ type Status struct {
 	Hub, Namespace string
 	// Refreshed is the time of the last successful refresh, and Next that of the next refresh. Zero if there is none.
 	Refreshed, Next time.Time
-	// Error is why the last refresh failed, or empty if it succeeded.
+	// Error is the error of the last refresh, or empty if it succeeded.
 	Error string
 	// Published reports whether memberships are published. If so, Users is the number of users, and Groups lists the
 	// groups.

@@ -69,7 +69,7 @@ func (e *Exporter) withoutUsage(resource usage.Resource) content {
 	return next
 }
 
-// usageSheet is the encoded usage of a resource, and how many values of the answer count for no group.
+// usageSheet is the encoded usage of a resource, and the numbers of values that count for no group.
 type usageSheet struct {
 	sheet              *exposition.Sheet
 	unknown, notFinite int
@@ -81,7 +81,7 @@ func (e *Exporter) newUsageSheet(answer *usage.Answer, snapshot *membership.Snap
 	return usageSheet{sheet, used.Unknown, answer.NotFinite + used.NotFinite}, err
 }
 
-// sourcesPoller returns the poller that looks up which of the series that usage is computed from Prometheus lacks.
+// sourcesPoller returns the poller that looks up the series from which usage is computed, and records missing ones.
 func (e *Exporter) sourcesPoller() *poller[*prometheus.Sources] {
 	logged := notices{}
 	return &poller[*prometheus.Sources]{

@@ -10,15 +10,14 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
 
-// Demo is a hub of a made-up university, which changes when told to. The same
-// seed gives the same people and the same changes.
+// Demo is the hub of a made-up university. Users and changes depend only on the seed.
 type Demo struct {
 	Hub
 	random *rand.Rand
-	taken  map[string]bool // every name there ever was
+	taken  map[string]bool // all names so far, also of deleted users
 }
 
-// demoGroups are courses and labs; the hub has a group without members too.
+// demoGroups returns the names of courses and labs.
 func demoGroups() []string {
 	return []string{
 		"astronomy-201", "bio-lab", "chem-101", "climate-lab", "cs-341", "data-8", "économie",
@@ -39,12 +38,12 @@ func demoNames() (first, last []string) {
 		}
 }
 
-// NewDemo makes a hub with so many users and lets token read all of it.
+// NewDemo returns a hub with the given number of users. The token can read everything.
 func NewDemo(seed uint64, users int, token string, now time.Time) *Demo {
 	d := &Demo{random: rand.New(rand.NewPCG(seed, seed)), taken: map[string]bool{}}
 	d.Grant(token, scopes.ListUsers, scopes.ReadUserGroups, scopes.ReadUserActivity, scopes.ReadServers, scopes.ListGroups)
 	d.AddGroups(demoGroups()...)
-	d.AddGroups("seminar-2027")
+	d.AddGroups("seminar-2027") // has no members
 	d.Update(func([]User) []User {
 		var all []User
 		for range users {
@@ -55,8 +54,7 @@ func NewDemo(seed uint64, users int, token string, now time.Time) *Demo {
 	return d
 }
 
-// Change makes one thing happen: somebody joins a group, leaves one, comes to the
-// hub or goes. It says what.
+// Change makes one random change: a user joins or leaves a group, is created or is deleted. It returns a description.
 func (d *Demo) Change(now time.Time) string {
 	var what string
 	d.Update(func(users []User) []User {
@@ -86,7 +84,7 @@ func (d *Demo) Change(now time.Time) string {
 	return what
 }
 
-// person makes somebody new.
+// person returns a new user with random groups and activity.
 func (d *Demo) person(now time.Time) User {
 	u := User{Name: d.newName(), Groups: []string{}}
 	for range pick(d.random, []int{0, 1, 1, 1, 1, 2, 2, 3}) {
@@ -94,8 +92,7 @@ func (d *Demo) person(now time.Time) User {
 			u.Groups = append(u.Groups, group)
 		}
 	}
-	// Most were there lately, some never; who was there in the last hours has a
-	// server running.
+	// One user in ten has never logged in. Users who were active in the last 12 hours have a running server.
 	if d.random.IntN(10) > 0 {
 		away := time.Duration(d.random.ExpFloat64() * float64(8*24*time.Hour))
 		u.LastActivity = now.Add(-away)
@@ -106,8 +103,8 @@ func (d *Demo) person(now time.Time) User {
 	return u
 }
 
-// newName makes a name in one of the styles that different authenticators give:
-// an e-mail address, a plain name, one with capitals, a short one with a number.
+// newName returns an unused name in one of the styles of common authenticators: an e-mail address, lower case, with a
+// capital letter, or with a number.
 func (d *Demo) newName() string {
 	first, last := demoNames()
 	for {

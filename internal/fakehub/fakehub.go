@@ -1,8 +1,5 @@
-// Package fakehub is an http.Handler that behaves as a JupyterHub's REST API
-// does where users and groups are listed: paging, scopes, refusals, and the
-// answers to what is not its API. It serves tests, benchmarks and `serve --demo`;
-// it knows nothing about the client. What it does was seen on JupyterHub 4.1.6,
-// 5.5.1 and 6.1.1.
+// Package fakehub provides a fake of JupyterHub's REST API for tests, benchmarks and serve --demo. It lists users and
+// groups, with paging, scopes and errors. Its behavior was observed on JupyterHub 4.1.6, 5.5.1 and 6.1.1.
 package fakehub
 
 import (
@@ -21,31 +18,30 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
 
-// Version is what the hub says of itself.
+// Version is the version that the hub reports.
 const Version = "5.5.1"
 
-// pagination is the media type that a hub matches exactly.
+// pagination is the media type for paging. JupyterHub compares it with the whole Accept header.
 const pagination = "application/jupyterhub-pagination+json"
 
 // User is a user of the hub.
 type User struct {
 	Name   string   `json:"name"`
 	Groups []string `json:"groups"`
-	// LastActivity is the zero time for a user who was never there.
+	// LastActivity is zero for a user who has never been active.
 	LastActivity time.Time `json:"last_activity"`
 	// Servers maps the names of active servers to whether they are ready.
 	Servers map[string]bool `json:"servers"`
 }
 
-// Hub is a hub, empty and without tokens where it is the zero value. Its methods
-// may be called while it serves.
+// Hub is a fake hub. The zero value has no users, groups or tokens. It is safe for concurrent use.
 type Hub struct {
-	// BaseURL is the hub's base address, "/" where empty.
+	// BaseURL is the base path of the hub, "/" if empty.
 	BaseURL string
-	// DefaultLimit and MaxLimit are the page sizes, 50 and 200 where 0.
+	// DefaultLimit and MaxLimit are the page sizes, 50 and 200 if 0.
 	DefaultLimit, MaxLimit int
-	// Intercept, where set, sees each request first and tells whether it
-	// answered it: faults are made here.
+	// Intercept is called first for each request, if it isn't nil. It reports whether it has responded. Tests use it to
+	// simulate failures.
 	Intercept func(w http.ResponseWriter, r *http.Request) bool
 
 	mu     sync.Mutex
@@ -57,8 +53,7 @@ type Hub struct {
 // SetUsers replaces all users, in the order of their creation.
 func (h *Hub) SetUsers(users ...User) { h.Update(func([]User) []User { return users }) }
 
-// Update replaces the users by what change makes of them. Each group that a user
-// is in comes to exist.
+// Update replaces the users with the result of change. It creates the groups that they are in.
 func (h *Hub) Update(change func([]User) []User) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -77,7 +72,7 @@ func (h *Hub) Update(change func([]User) []User) {
 	}
 }
 
-// AddGroups makes groups that may have no member.
+// AddGroups creates groups without members.
 func (h *Hub) AddGroups(names ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -88,7 +83,7 @@ func (h *Hub) AddGroups(names ...string) {
 	}
 }
 
-// Grant makes a token known and gives it scopes, instead of those it had.
+// Grant creates a token with scopes, or replaces the scopes of a token.
 func (h *Hub) Grant(token string, held ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -98,14 +93,14 @@ func (h *Hub) Grant(token string, held ...string) {
 	h.scopes[token] = scopes.Expand(held)
 }
 
-// Revoke makes a token unknown.
+// Revoke deletes a token.
 func (h *Hub) Revoke(token string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.scopes, token)
 }
 
-// may tells whether the scopes hold scope, for this user or group.
+// may reports whether the scopes contain a scope without a filter, or with a filter that matches.
 func may(held []string, scope string, matches func(filter string) bool) bool {
 	return slices.ContainsFunc(held, func(s string) bool {
 		base, filter, filtered := strings.Cut(s, "!")
@@ -122,17 +117,17 @@ func (u User) matches(filter string) bool {
 	return filter == "user="+u.Name
 }
 
-// RoundTrip answers a request without a network. It never fails.
+// RoundTrip serves a request without a network. It never returns an error.
 func (h *Hub) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer := recorder{header: http.Header{}, status: http.StatusOK}
-	h.ServeHTTP(&answer, r)
+	response := recorder{header: http.Header{}, status: http.StatusOK}
+	h.ServeHTTP(&response, r)
 	return &http.Response{
-		Status: http.StatusText(answer.status), StatusCode: answer.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: answer.header, Body: io.NopCloser(&answer.body), ContentLength: int64(answer.body.Len()), Request: r,
+		Status: http.StatusText(response.status), StatusCode: response.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: response.header, Body: io.NopCloser(&response.body), ContentLength: int64(response.body.Len()), Request: r,
 	}, nil
 }
 
-// recorder is a ResponseWriter that keeps the answer.
+// recorder is a ResponseWriter that records the response.
 type recorder struct {
 	header http.Header
 	status int
@@ -143,7 +138,7 @@ func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) WriteHeader(status int)      { r.status = status }
 func (r *recorder) Write(b []byte) (int, error) { return r.body.Write(b) }
 
-// ServeHTTP answers as a hub does.
+// ServeHTTP serves the REST API.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-JupyterHub-Version", Version)
 	if h.Intercept != nil && h.Intercept(w, r) {
@@ -159,7 +154,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			notFound(w)
 			return
 		}
-		http.Redirect(w, r, base+"hub"+r.URL.Path, http.StatusFound) //nolint:gosec // as a hub does
+		http.Redirect(w, r, base+"hub"+r.URL.Path, http.StatusFound) //nolint:gosec // like JupyterHub
 		return
 	}
 
@@ -190,8 +185,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// models is a list that is made page by page. A model that is nil is left out, and counts
-// all the same.
+// models is a list of users or groups. A nil model is omitted, but still counts for paging.
 type models struct {
 	length int
 	model  func(i int) any
@@ -246,21 +240,20 @@ func (h *Hub) groupModels(held []string) models {
 	}}
 }
 
-// list answers with one page, or, where paging is not asked for to the letter,
-// with a bare list cut off at the limit.
+// list serves one page. Without the exact media type for paging, it serves a bare list, up to the maximum limit.
 func (h *Hub) list(w http.ResponseWriter, r *http.Request, all models) {
-	most := h.MaxLimit
-	if most == 0 {
-		most = 200
+	maxLimit := h.MaxLimit
+	if maxLimit == 0 {
+		maxLimit = 200
 	}
-	usual := h.DefaultLimit
-	if usual == 0 {
-		usual = 50
+	defaultLimit := h.DefaultLimit
+	if defaultLimit == 0 {
+		defaultLimit = 50
 	}
-	offset, limit := 0, usual
+	offset, limit := 0, defaultLimit
 	paged := r.Header.Get("Accept") == pagination
 	if !paged {
-		limit = most
+		limit = maxLimit
 	}
 	for name, value := range map[string]*int{"offset": &offset, "limit": &limit} {
 		if text := r.URL.Query().Get(name); text != "" {
@@ -272,7 +265,7 @@ func (h *Hub) list(w http.ResponseWriter, r *http.Request, all models) {
 			*value = max(n, -n)
 		}
 	}
-	limit = min(max(limit, 1), most)
+	limit = min(max(limit, 1), maxLimit)
 	items := []any{}
 	for i := offset; i < min(offset+limit, all.length); i++ {
 		if model := all.model(i); model != nil {
@@ -285,7 +278,7 @@ func (h *Hub) list(w http.ResponseWriter, r *http.Request, all models) {
 	}
 	var next any
 	if offset+limit < all.length {
-		// Built from the request's Host header, as a hub does.
+		// Like JupyterHub, the URL uses the Host header of the request.
 		query := url.Values{"offset": {strconv.Itoa(offset + limit)}, "limit": {strconv.Itoa(limit)}}
 		next = map[string]any{"offset": offset + limit, "limit": limit, "url": "http://" + r.Host + r.URL.Path + "?" + query.Encode()}
 	}

@@ -1,5 +1,5 @@
-// Package prometheus queries a Prometheus, or another server with its HTTP API: in general, and for the usage of a
-// hub's users. It logs nothing.
+// Package prometheus queries Prometheus, or another server with the same HTTP API. UsageReader reads the usage of a
+// hub's users. The package logs nothing.
 package prometheus
 
 import (
@@ -44,12 +44,12 @@ type Options struct {
 	URL *url.URL
 	// HTTP configures credentials, certificate authorities and the proxy.
 	HTTP config.HTTPClientConfig
-	// Timeout limits one query. It is sent to the server too.
+	// Timeout limits each query. The client also sends it to the server.
 	Timeout   time.Duration
 	UserAgent string
 }
 
-// New returns a client. It makes no request. An error is about a file named in HTTP.
+// New returns a client. It makes no request. It returns an error if a file named in HTTP can't be used.
 func New(o Options) (*Client, error) {
 	client, err := config.NewClientFromConfig(o.HTTP, "prometheus", config.WithUserAgent(o.UserAgent))
 	if err != nil {
@@ -58,7 +58,7 @@ func New(o Options) (*Client, error) {
 	client.Transport = bounded{remote.SchemeTransport(client.Transport)}
 	follow := client.CheckRedirect
 	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
-		// Secret headers from the configuration would be sent there too.
+		// Following a redirect to another host would send it secret headers from the configuration.
 		if r.URL.Host != via[0].URL.Host {
 			return http.ErrUseLastResponse
 		}
@@ -70,17 +70,17 @@ func New(o Options) (*Client, error) {
 		}
 		return nil
 	}
-	asked, err := api.NewClient(api.Config{Address: o.URL.String(), Client: client})
+	apiClient, err := api.NewClient(api.Config{Address: o.URL.String(), Client: client})
 	if err != nil {
 		return nil, err
 	}
 	return &Client{
-		api: v1.NewAPI(checked{asked}), address: o.URL.String(), timeout: o.Timeout,
+		api: v1.NewAPI(checked{apiClient}), address: o.URL.String(), timeout: o.Timeout,
 		proxy: remote.ProxyAddress(o.HTTP.Proxy(), o.URL),
 	}, nil
 }
 
-// Query evaluates a query now. Its error is an *Error.
+// Query evaluates an instant query at the current time. Its error is an *Error.
 func (c *Client) Query(ctx context.Context, query string) (model.Vector, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -101,8 +101,8 @@ func (c *Client) Query(ctx context.Context, query string) (model.Vector, error) 
 	return vector, nil
 }
 
-// LabelValues returns the sorted values, without the empty one, that a label has had since a time in series of any of
-// the selectors. Its error is an *Error.
+// LabelValues returns the values that a label has had since a time in series that match any of the selectors. They are
+// sorted and not empty. Its error is an *Error.
 func (c *Client) LabelValues(ctx context.Context, label string, selectors []string, since time.Time) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -137,8 +137,8 @@ func (c *Client) failure(err error, warnings v1.Warnings, sent *secrets) error {
 	return failed
 }
 
-// secrets are the values of the headers of requests, but for those that are the same for
-// everybody. A server may repeat them in its answer.
+// secrets collects the values of request headers, except for headers that never contain
+// secrets. A server may repeat header values in its response.
 type secrets struct {
 	mu     sync.Mutex
 	values []string
@@ -172,7 +172,7 @@ func (c *Client) malformed(problem string) *Error {
 	return &Error{Reason: Format, URL: c.address, Problem: problem}
 }
 
-// bounded cuts off an answer that is too large before all of it is in memory.
+// bounded limits responses to maxAnswer bytes.
 type bounded struct{ http.RoundTripper }
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -183,13 +183,13 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// checked refuses partial answers, and turns a status that isn't one of Prometheus' API
-// into an Error.
+// checked turns partial answers, and statuses that Prometheus' API doesn't use, into an
+// *Error.
 type checked struct{ api.Client }
 
 func (c checked) Do(ctx context.Context, r *http.Request) (*http.Response, []byte, error) {
-	// With this parameter, a VictoriaMetrics cluster fails if a part of it is down. Other
-	// servers ignore it.
+	// With this parameter, a VictoriaMetrics cluster returns an error if a part of it is
+	// down. Other servers ignore it.
 	query := r.URL.Query()
 	query.Set("deny_partial_response", "1")
 	r.URL.RawQuery = query.Encode()
@@ -202,7 +202,7 @@ func (c checked) Do(ctx context.Context, r *http.Request) (*http.Response, []byt
 		switch {
 		case isPartial(body):
 			return response, body, &Error{Reason: Partial, Problem: "it says isPartial"}
-		case withoutValue.Match(body): // the API client takes the value for 0
+		case withoutValue.Match(body): // the API client would read the value as 0
 			return response, body, &Error{Reason: Format, Problem: "a sample has no value"}
 		}
 		return response, body, nil

@@ -5,18 +5,18 @@ import (
 	"net/http"
 )
 
-// Reason is why a query failed, in a word. It is the value of a metric's label.
+// Reason is the reason why a query failed. It is the value of the label reason.
 type Reason string
 
 // The reasons.
 const (
-	Connect  Reason = "connect"   // no connection, or it broke
-	Timeout  Reason = "timeout"   // no whole answer in time
-	Status   Reason = "status"    // an answer that isn't 200, like 401
+	Connect  Reason = "connect"   // no connection, or a broken one
+	Timeout  Reason = "timeout"   // no complete response in time
+	Status   Reason = "status"    // a status other than 200, such as 401
 	Query    Reason = "query"     // Prometheus can't evaluate the query
-	Partial  Reason = "partial"   // the answer may lack a part
-	Format   Reason = "format"    // a 200 that isn't an answer of Prometheus
-	TooLarge Reason = "too_large" // an answer over the bound
+	Partial  Reason = "partial"   // the answer may be incomplete
+	Format   Reason = "format"    // a 200 that isn't a response of Prometheus
+	TooLarge Reason = "too_large" // the response is over the limit
 )
 
 // Reasons returns all reasons.
@@ -24,21 +24,21 @@ func Reasons() []string {
 	return []string{string(Connect), string(Timeout), string(Status), string(Query), string(Partial), string(Format), string(TooLarge)}
 }
 
-// Error is an error of a request to a Prometheus.
+// Error is the error of a request to Prometheus.
 type Error struct {
 	Reason Reason
 	// URL is the server's address.
 	URL string
-	// Status is the answer's status code, for Status.
+	// Status is the HTTP status code, for Status.
 	Status int
-	// Problem is what Prometheus reported, for Query and Partial, or what is wrong with
-	// its answer, for Format and TooLarge, or with the connection, for Connect. It is safe
-	// to print.
+	// Problem is the message of Prometheus, for Query and Partial, or a description of what
+	// is wrong with its response, for Format and TooLarge, or with the connection, for
+	// Connect. It contains no secrets.
 	Problem string
-	// Proxy is the address of the proxy that the request went through, for Connect and
-	// Timeout; empty if there is none.
+	// Proxy is the address of the proxy for the request, for Connect and Timeout. It is
+	// empty if there is none.
 	Proxy string
-	// Err is the network's error, for Connect.
+	// Err is the network error, for Connect.
 	Err error
 }
 

@@ -9,11 +9,11 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
-// recent is how far back a lookup of series goes, so that series don't count as missing
-// after a night without servers.
+// recent is how far back a lookup of series goes. It is a day, so that series don't count
+// as missing after a night without servers.
 const recent = 24 * time.Hour
 
-// Found is a kind of series that usage is computed from, and where Prometheus has it.
+// Found is the result of looking up a kind of series from which usage is computed.
 type Found struct {
 	promql.Source
 	// OK reports whether Prometheus has such series for the hub's namespace.
@@ -22,11 +22,11 @@ type Found struct {
 	Elsewhere []string
 }
 
-// Sources is the result of looking up all series that usage is computed from.
+// Sources is the result of looking up all series from which usage is computed.
 type Sources struct {
 	Found []Found
-	// Renamed lists the namespaces of pods in the label exported_namespace, which Prometheus
-	// adds if a scrape job lacks honor_labels.
+	// Renamed lists the values of the label exported_namespace of pods. Prometheus renames
+	// the label namespace if a scrape job lacks honor_labels.
 	Renamed []string
 	// Clusters lists the values of the label cluster if pods of more than one cluster are in
 	// the hub's namespace.
@@ -64,7 +64,7 @@ func (u *UsageReader) Sources(ctx context.Context) (*Sources, error) {
 		return nil, err
 	}
 	if u.Namespace == "" {
-		return s, nil // clusters with different namespaces don't mix, and may all be wanted
+		return s, nil // the user may want all clusters, and different namespaces keep them apart
 	}
 	annotations, labels = u.ofNamespace().PodOwners()
 	if s.Clusters, err = u.Client.LabelValues(ctx, "cluster", []string{annotations, labels}, since); err != nil {

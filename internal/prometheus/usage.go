@@ -14,14 +14,14 @@ import (
 // UsageReader reads the usage of a hub's users.
 type UsageReader struct {
 	Client *Client
-	// Queries writes the queries, without the namespace.
+	// Queries writes the queries. It needn't contain the namespace.
 	Queries promql.Queries
 	// Namespace is the namespace of the hub's pods and directories, or empty for all.
 	Namespace string
 }
 
-// Read queries the current usage of a resource, by the owner of pods or by directory. Prometheus doesn't need the
-// memberships for that. Its error is an *Error.
+// Read returns the current usage of a resource, by owner of pods or by directory. Prometheus doesn't need to scrape the
+// exporter for that. Its error is an *Error.
 func (u *UsageReader) Read(ctx context.Context, resource usage.Resource) (*usage.Answer, error) {
 	queries := u.ofNamespace()
 	query, name := queries.ByOwner(resource), model.LabelName(promql.Owner)

@@ -1,6 +1,5 @@
-// Package scopes knows JupyterHub's scopes: which of them include others, and which can change
-// something. A scope may have a filter after a "!", like list:users!group=bio. It then covers only a
-// part of the hub.
+// Package scopes implements JupyterHub's rules for scopes: which scopes include others, and which do more than read.
+// A scope can have a filter after a "!", such as list:users!group=bio. Then it covers only a part of the hub.
 package scopes
 
 import (
@@ -8,8 +7,8 @@ import (
 	"strings"
 )
 
-// Grants reports whether a token with the scopes held has a scope for the whole hub. If it doesn't, Grants
-// returns the scope with each filter under which the token has it.
+// Grants reports whether a token with the scopes held has a scope for the whole hub. If not, it also returns the scope
+// with each filter that limits it.
 func Grants(held []string, scope string) (whole bool, parts []string) {
 	included := included()
 	for _, h := range held {
@@ -26,14 +25,13 @@ func Grants(held []string, scope string) (whole bool, parts []string) {
 	return false, slices.Compact(parts)
 }
 
-// Has reports whether a token with the scopes held has a scope for the whole hub or a part of it.
+// Has reports whether a token with the scopes held has a scope, for the whole hub or a part of it.
 func Has(held []string, scope string) bool {
 	whole, parts := Grants(held, scope)
 	return whole || len(parts) > 0
 }
 
-// Writes returns those of the scopes held that do more than read, without those that others of them
-// include.
+// Writes returns the scopes held that do more than read. It omits scopes that other scopes in the result include.
 func Writes(held []string) []string {
 	included := included()
 	redundant, whole := map[string]bool{}, map[string]bool{}
@@ -56,8 +54,8 @@ func Writes(held []string) []string {
 	return slices.Compact(writes)
 }
 
-// onlyReads reports whether a scope changes nothing: neither in the hub nor, by access:servers, what
-// belongs to its users. Custom scopes count too: the hub itself has no use for them.
+// onlyReads reports whether a scope allows no change. The scope access:servers allows changes to the users' data. Custom
+// scopes allow none, because the hub doesn't use them.
 func onlyReads(scope string) bool {
 	switch scope {
 	case "inherit", "self", "(no_scope)", "admin-ui", "access:services":
@@ -66,8 +64,8 @@ func onlyReads(scope string) bool {
 	return slices.ContainsFunc([]string{"read:", "list:", "custom:"}, func(prefix string) bool { return strings.HasPrefix(scope, prefix) })
 }
 
-// included returns the scopes that each scope includes, directly or not. Most hubs list all of them among a
-// token's scopes. The table is for hubs that don't, and to leave out redundant scopes.
+// included returns the scopes that each scope includes, directly or indirectly. Most hubs list them among the scopes of a
+// token. The table is for other hubs, and for omitting redundant scopes.
 func included() map[string][]string {
 	table := map[string][]string{
 		"admin:users":    {"users", "delete:users", "admin:auth_state", "read:roles:users"},

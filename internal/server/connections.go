@@ -29,8 +29,8 @@ type connections struct {
 // connection is an open connection. Close removes it from the set.
 type connection struct {
 	net.Conn
-	host  netip.Addr
-	set *connections
+	host netip.Addr
+	set  *connections
 }
 
 // add adds a connection. If there are now too many, it removes one and returns it, to be closed: the oldest of the host
@@ -87,7 +87,7 @@ func (c *connection) CloseWrite() error {
 // limitedListener adds the connections that it accepts to a set.
 type limitedListener struct {
 	net.Listener
-	set   *connections
+	set     *connections
 	warning *rate.Sometimes
 	log     *slog.Logger
 }

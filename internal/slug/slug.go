@@ -1,11 +1,10 @@
-// Package slug holds kubespawner's naming schemes: which pod, claim, label or
-// home directory carries a user's name, and how it is spelled there.
+// Package slug implements kubespawner's naming schemes for pods, volume claims,
+// labels and home directories.
 //
-// Every function is pure and total: any string in, a string out. The rules are
-// those of kubespawner 7.1.0 (kubespawner/slugs.py and
-// KubeSpawner._expand_user_properties), to the byte. A name that isn't UTF-8,
-// which Python could not even hold, is taken byte by byte: bytes outside ASCII
-// are never letters, and they enter the hash as they are.
+// The results are identical to those of kubespawner 7.1.0 (kubespawner/slugs.py
+// and KubeSpawner._expand_user_properties). The functions accept any string. In
+// a name that isn't valid UTF-8, which Python doesn't allow, bytes outside ASCII
+// aren't letters, and are hashed unchanged.
 package slug
 
 import (
@@ -16,23 +15,22 @@ import (
 )
 
 const (
-	// userMax is the longest safe form of a user, a server or both together
-	// (_slug_max_length in _expand_user_properties).
+	// userMax is the maximum length of the safe form of a user, a server or both
+	// together (_slug_max_length in _expand_user_properties).
 	userMax = 48
-	// hashedMax is the longest hashed form where no limit is given
-	// (strip_and_hash's default).
+	// hashedMax is the default maximum length of a hashed form (strip_and_hash).
 	hashedMax = 32
-	// objectMax is the longest name of a Kubernetes object and the longest
+	// objectMax is the maximum length of the name of a Kubernetes object and of a
 	// label value, in code points.
 	objectMax = 63
-	// hashLength is how many hexadecimal digits of SHA-256 end a hashed form.
+	// hashLength is the number of hexadecimal digits of SHA-256 in a hashed form.
 	hashLength = 8
 
 	hexDigits = "0123456789abcdef"
 )
 
-// Forms is all that kubespawner makes of a user's name, and of a server of that
-// user. The default server has the empty name.
+// Forms holds all forms that kubespawner derives from the names of a user and a
+// server. The default server has the empty name.
 type Forms struct {
 	Username         string `json:"username"`
 	Servername       string `json:"servername"`
@@ -45,7 +43,7 @@ type Forms struct {
 	EscapePodName    string `json:"escape_pod_name"`
 }
 
-// FormsOf returns every form of a user's and a server's name.
+// FormsOf returns all forms of the names of a user and a server.
 func FormsOf(user, server string) Forms {
 	safe, escape := SafeUserServer(user, server), EscapeUserServer(user, server)
 	return Forms{
@@ -56,15 +54,15 @@ func FormsOf(user, server string) Forms {
 	}
 }
 
-// Escape returns name under the scheme "escape" (escape_slug): each byte of its
-// UTF-8 outside [a-z0-9] becomes a hyphen and its hexadecimal value, which is
-// not padded: a tab is "-9".
+// Escape returns the form of name in the scheme "escape" (escape_slug). Each byte
+// outside [a-z0-9] becomes a hyphen and its hexadecimal value without padding: a
+// tab becomes "-9".
 func Escape(name string) string {
-	plain := true
-	for i := 0; i < len(name) && plain; i++ {
-		plain = isLowerAlnum(name[i])
+	unchanged := true
+	for i := 0; i < len(name) && unchanged; i++ {
+		unchanged = isLowerAlnum(name[i])
 	}
-	if plain {
+	if unchanged {
 		return name
 	}
 	out := make([]byte, 0, len(name)+16)
@@ -82,9 +80,9 @@ func Escape(name string) string {
 	return string(out)
 }
 
-// Safe returns name under the scheme "safe" (safe_slug with a maximum of 48):
-// name itself where it is a valid object name, and otherwise a stripped form,
-// three hyphens and eight digits of its SHA-256.
+// Safe returns the form of name in the scheme "safe" (safe_slug with a maximum
+// of 48). A valid object name stays as it is. For others, Safe returns the
+// stripped name, three hyphens and eight digits of the SHA-256 hash.
 func Safe(name string) string {
 	if !strings.Contains(name, "--") && isObjectName(name) && len(name) <= userMax {
 		return name
@@ -92,9 +90,10 @@ func Safe(name string) string {
 	return stripAndHash(name, userMax)
 }
 
-// Label returns name as kubespawner 7 writes it into the pod label
-// hub.jupyter.org/username (safe_slug with is_valid_label): name itself where it
-// is a valid label value, and otherwise a hashed form of at most 32 characters.
+// Label returns the form of name that kubespawner 7 writes into the pod label
+// hub.jupyter.org/username (safe_slug with is_valid_label). A valid label value
+// stays as it is. For others, Label returns a hashed form of at most 32
+// characters.
 func Label(name string) string {
 	if !strings.Contains(name, "--") && isLabelValue(name) {
 		return name
@@ -102,7 +101,7 @@ func Label(name string) string {
 	return stripAndHash(name, hashedMax)
 }
 
-// EscapeUserServer returns the template field {user_server} under the scheme
+// EscapeUserServer returns the template field {user_server} in the scheme
 // "escape". The default server has the empty name.
 func EscapeUserServer(user, server string) string {
 	if server == "" {
@@ -111,10 +110,10 @@ func EscapeUserServer(user, server string) string {
 	return Escape(user) + "--" + Escape(server)
 }
 
-// SafeUserServer returns the template field {user_server} under the scheme
-// "safe". The default server has the empty name. A user whose safe form has 47
-// or 48 characters is hashed again even then, because kubespawner leaves room
-// for the two hyphens all the same.
+// SafeUserServer returns the template field {user_server} in the scheme "safe".
+// The default server has the empty name. A user whose safe form has 47 or 48
+// characters is hashed again even for the default server, because kubespawner
+// always reserves space for two hyphens.
 func SafeUserServer(user, server string) string {
 	safeUser, safeServer := Safe(user), ""
 	if server != "" {
@@ -130,20 +129,21 @@ func SafeUserServer(user, server string) string {
 	}
 }
 
-// PodName returns the pod of a {user_server} under kubespawner's default
-// template, "jupyter-{user_server}". Trailing hyphens go, as they do there.
+// PodName returns the name of the pod for a {user_server} in kubespawner's
+// default template, "jupyter-{user_server}". Like kubespawner, it removes
+// trailing hyphens.
 func PodName(userServer string) string {
 	return strings.TrimRight("jupyter-"+userServer, "-")
 }
 
-// stripAndHash is kubespawner's strip_and_hash.
-func stripAndHash(name string, most int) string {
+// stripAndHash implements kubespawner's strip_and_hash.
+func stripAndHash(name string, maxLength int) string {
 	sum := sha256.Sum256([]byte(name))
-	return stripped(name, most-(hashLength+3)) + "---" + hexHash(sum[:])
+	return stripped(name, maxLength-(hashLength+3)) + "---" + hexHash(sum[:])
 }
 
-// multiSlug is kubespawner's multi_slug of two names: one hash over both, with
-// the byte 0xFF, which no UTF-8 holds, between them.
+// multiSlug implements kubespawner's multi_slug for two names. It hashes both
+// together, separated by the byte 0xFF, which doesn't occur in UTF-8.
 func multiSlug(user, server string) string {
 	sum := sha256.Sum256([]byte(user + "\xff" + server))
 	const each = (userMax-(hashLength+1))/2 - 2
@@ -152,10 +152,11 @@ func multiSlug(user, server string) string {
 
 func hexHash(sum []byte) string { return hex.EncodeToString(sum[:hashLength/2]) }
 
-// stripped is kubespawner's _extract_safe_name: lower case, every run of other
-// characters one hyphen, at most `most` characters. A hyphen can stay at the end
-// of a name that got the prefix "x-": kubespawner does the same.
-func stripped(name string, most int) string {
+// stripped implements kubespawner's _extract_safe_name. It converts a name to
+// lower case, replaces each run of other characters with one hyphen, and cuts
+// the result at a maximum length. Like in kubespawner, a name with the added
+// prefix "x-" may end in a hyphen.
+func stripped(name string, maxLength int) string {
 	out := make([]byte, 0, len(name))
 	for _, r := range name {
 		c, rest := asciiLower(r)
@@ -166,20 +167,21 @@ func stripped(name string, most int) string {
 			out = append(out, '-')
 		}
 	}
-	safe := strings.TrimRight(string(out[:min(len(out), most)]), "-")
+	safe := strings.TrimRight(string(out[:min(len(out), maxLength)]), "-")
 	switch {
 	case safe == "":
 		return "x"
 	case safe[0] < 'a':
-		return "x-" + safe[:min(len(safe), most-2)]
+		return "x-" + safe[:min(len(safe), maxLength-2)]
 	default:
 		return safe
 	}
 }
 
-// asciiLower gives the [a-z0-9] at the start of Python's r.lower(), or 0, and
-// whether anything else is in it. Two characters outside ASCII have a letter
-// there: U+0130 lowers to "i" and a combining dot, U+212A (Kelvin) to "k".
+// asciiLower returns the [a-z0-9] at the start of Python's r.lower(), or 0, and
+// reports whether other characters follow or take its place. Two characters
+// outside ASCII have one: U+0130 becomes "i" and a combining dot, and U+212A
+// (Kelvin) becomes "k".
 func asciiLower(r rune) (c byte, rest bool) {
 	switch {
 	case r == 0x130:
@@ -195,7 +197,7 @@ func asciiLower(r rune) (c byte, rest bool) {
 	}
 }
 
-// isObjectName is kubespawner's is_valid_object_name.
+// isObjectName implements kubespawner's is_valid_object_name.
 func isObjectName(s string) bool {
 	if s == "" || len(s) > objectMax || s[0] < 'a' || s[0] > 'z' || !isLowerAlnum(s[len(s)-1]) {
 		return false
@@ -208,8 +210,9 @@ func isObjectName(s string) bool {
 	return true
 }
 
-// isLabelValue is kubespawner's is_valid_label. Its pattern ignores case, so
-// Python also matches four letters outside ASCII; its length counts code points.
+// isLabelValue implements kubespawner's is_valid_label. Its pattern ignores case,
+// so Python also matches four letters outside ASCII. Its length is in code
+// points.
 func isLabelValue(s string) bool {
 	if s == "" {
 		return true

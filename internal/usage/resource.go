@@ -1,6 +1,6 @@
 package usage
 
-// Resource is something that users use. It is the value of the label resource.
+// Resource is a resource that users consume. It is the value of the label resource.
 type Resource string
 
 // The resources.

@@ -1,5 +1,5 @@
-// Package usage joins what a Prometheus measured with memberships: it finds the user of each value, and the groups that
-// the value counts for.
+// Package usage joins usage from Prometheus with group memberships. It assigns each value to a user, and to the groups
+// of that user.
 package usage
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
 
-// Attribution says how the usage of a user in several groups counts.
+// Attribution is how the usage of a user in several groups counts.
 type Attribution string
 
 // The values of Attribution.
@@ -23,14 +23,14 @@ const (
 // Answer is the usage of a resource as Prometheus returned it, not yet joined with users.
 type Answer struct {
 	Resource Resource
-	// Values are keyed by the owner of pods, which is a user's name or a form of it. For
-	// HomeDir they are keyed by directory.
+	// Values maps owners of pods to their usage. An owner is a user's name or a form of it.
+	// For HomeDir, the keys are directories.
 	Values map[string]float64
-	// NotFinite counts the values that were left out because they are NaN or infinite.
+	// NotFinite is the number of values that were omitted because they are NaN or infinite.
 	NotFinite int
 }
 
-// NewAnswer returns an answer with the values that are finite. It deletes the others.
+// NewAnswer returns an answer with the finite values. It deletes all others from the map.
 func NewAnswer(resource Resource, values map[string]float64) *Answer {
 	a := &Answer{Resource: resource, Values: values}
 	for name, value := range values {
@@ -47,9 +47,9 @@ type Usage struct {
 	Resource Resource
 	snapshot *membership.Snapshot
 	byUser   map[string]float64
-	// Unknown counts the values that belong to no user in the snapshot.
+	// Unknown is the number of values that belong to no user in the snapshot.
 	Unknown int
-	// NotFinite counts the users whose values add up to infinity. They have no rows.
+	// NotFinite is the number of users whose values add up to infinity. They have no rows.
 	NotFinite int
 }
 
@@ -68,7 +68,7 @@ func Join(a *Answer, snapshot *membership.Snapshot) *Usage {
 	unknown := maps.Clone(a.Values)
 	for _, form := range formsOf(a.Resource) {
 		if len(unknown) == 0 {
-			break // computing the forms of 100,000 names takes a while
+			break // saves computing the forms of 100,000 names
 		}
 		for user := range snapshot.Users() {
 			name := form(user)
@@ -88,18 +88,19 @@ func Join(a *Answer, snapshot *membership.Snapshot) *Usage {
 	return u
 }
 
-// formsOf returns functions for the forms of users' names that an answer may have. If a
-// form could mean two users, the earlier function decides, as in the recording rules.
+// formsOf returns functions for the forms of a user's name that may be keys of an answer.
+// If a key could mean two users, the earlier function takes precedence, as in the recording
+// rules.
 func formsOf(resource Resource) []func(string) string {
 	if resource == HomeDir {
 		return []func(string) string{slug.Safe, slug.Escape}
 	}
-	asIs := func(name string) string { return name }
-	return []func(string) string{asIs, slug.Label, slug.Safe, slug.Escape}
+	unchanged := func(name string) string { return name }
+	return []func(string) string{unchanged, slug.Label, slug.Safe, slug.Escape}
 }
 
-// Rows yields the usage by user and group. For a user who has rows for real groups, there
-// is no row for the pseudo-group for users in several groups, because it has no share.
+// Rows yields the usage by user and group. A user with rows for real groups has no row for
+// the pseudo-group, which has no share then.
 func (u *Usage) Rows(attribution Attribution) iter.Seq[Row] {
 	return func(yield func(Row) bool) {
 		for row := range u.snapshot.Rows() {
