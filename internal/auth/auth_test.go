@@ -15,25 +15,25 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/clock"
 )
 
-const questionTakes = 200 * time.Millisecond
+const lookupTime = 200 * time.Millisecond
 
-// fakeHub knows tokens' scopes, counts questions and takes its time for each.
+// fakeHub looks up the scopes of tokens and counts the lookups. Each takes lookupTime.
 type fakeHub struct {
-	mu     sync.Mutex
-	scopes map[string][]string
-	down   error
-	hangs  bool
-	asked  []string
-	atOnce int
-	most   int
+	mu         sync.Mutex
+	scopes     map[string][]string
+	down       error
+	hangs      bool
+	tokens     []string
+	current    int
+	mostAtOnce int
 }
 
-func (h *fakeHub) ask(ctx context.Context, token string) ([]string, bool, error) {
+func (h *fakeHub) lookUp(ctx context.Context, token string) ([]string, bool, error) {
 	h.mu.Lock()
-	h.asked = append(h.asked, token)
-	h.atOnce++
-	h.most = max(h.most, h.atOnce)
-	takes := questionTakes
+	h.tokens = append(h.tokens, token)
+	h.current++
+	h.mostAtOnce = max(h.mostAtOnce, h.current)
+	takes := lookupTime
 	if h.hangs {
 		takes = time.Hour
 	}
@@ -44,7 +44,7 @@ func (h *fakeHub) ask(ctx context.Context, token string) ([]string, bool, error)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.atOnce--
+	h.current--
 	scopes, known := h.scopes[token]
 	return scopes, known, errors.Join(h.down, ctx.Err())
 }
@@ -55,10 +55,10 @@ func (h *fakeHub) set(change func()) {
 	change()
 }
 
-func (h *fakeHub) questions() int {
+func (h *fakeHub) lookups() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.asked)
+	return len(h.tokens)
 }
 
 func gate(h *fakeHub) *auth.Gate {
@@ -67,7 +67,7 @@ func gate(h *fakeHub) *auth.Gate {
 		"ada":        {"self"},
 		"other":      {"access:services!service=other"},
 	}
-	return auth.NewGate(h.ask, "access:services", "access:services!service=groups", "read:metrics")
+	return auth.NewGate(h.lookUp, "access:services", "access:services!service=groups", "read:metrics")
 }
 
 func reason(err error) auth.Reason {
@@ -89,30 +89,30 @@ func TestCheck(t *testing.T) {
 			"Bearer ada": auth.NoScope, "Bearer other": auth.NoScope,
 		} {
 			if err := g.Check(t.Context(), header); reason(err) != want {
-				t.Errorf("%.30q: %v, want reason %d", header, err, want)
+				t.Errorf("%.30q: got %v, want reason %d", header, err, want)
 			}
 		}
 		err := g.Check(t.Context(), "Bearer ada")
 		if want := "the token has none of the scopes access:services, access:services!service=groups, read:metrics"; err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
-		if !slices.Equal(slices.Compact(slices.Sorted(slices.Values(h.asked))), []string{"Prometheus", "ada", "nobody", "other", "prometheus"}) || len(h.asked) != 5 {
-			t.Errorf("asked for %q", h.asked)
+		if !slices.Equal(slices.Compact(slices.Sorted(slices.Values(h.tokens))), []string{"Prometheus", "ada", "nobody", "other", "prometheus"}) || len(h.tokens) != 5 {
+			t.Errorf("looked up %q, want each token once", h.tokens)
 		}
 	})
 }
 
-func TestAnswersAreKept(t *testing.T) {
+func TestCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &fakeHub{}
 		g := gate(h)
-		check := func(when, token string, want auth.Reason, questions int) {
+		check := func(when, token string, want auth.Reason, lookups int) {
 			t.Helper()
 			if err := g.Check(t.Context(), "Bearer "+token); reason(err) != want {
-				t.Errorf("%s, %s: %v", when, token, err)
+				t.Errorf("%s, %s: got %v, want reason %d", when, token, err, want)
 			}
-			if got := h.questions(); got != questions {
-				t.Errorf("%s, %s: %d questions, want %d", when, token, got, questions)
+			if got := h.lookups(); got != lookups {
+				t.Errorf("%s, %s: %d lookups, want %d", when, token, got, lookups)
 			}
 		}
 		check("at first", "prometheus", -1, 1)
@@ -122,14 +122,14 @@ func TestAnswersAreKept(t *testing.T) {
 		check("soon", "prometheus", -1, 2)
 		check("soon", "ada", auth.NoScope, 2)
 		time.Sleep(20 * time.Second)
-		check("after half a minute", "ada", -1, 3) // what was granted counts
+		check("after half a minute", "ada", -1, 3) // was granted a scope
 		time.Sleep(5 * time.Minute)
-		check("after five minutes", "prometheus", auth.BadToken, 4) // what was revoked too
+		check("after five minutes", "prometheus", auth.BadToken, 4) // was revoked
 	})
 }
 
-// While the hub is down, a token that was good stays good, for a limited time. Others stay out.
-func TestAHubThatIsDown(t *testing.T) {
+// While the hub is down, tokens that were accepted before are still accepted during the grace period.
+func TestHubDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &fakeHub{}
 		g := gate(h)
@@ -139,7 +139,7 @@ func TestAHubThatIsDown(t *testing.T) {
 		check := func(when, token string, want auth.Reason) {
 			t.Helper()
 			if err := g.Check(t.Context(), "Bearer "+token); reason(err) != want {
-				t.Errorf("%s, %s: %v", when, token, err)
+				t.Errorf("%s, %s: got %v, want reason %d", when, token, err, want)
 			}
 		}
 		down := errors.New("connection refused")
@@ -147,7 +147,7 @@ func TestAHubThatIsDown(t *testing.T) {
 		h.set(func() { h.scopes["revoked"] = []string{"read:metrics"} })
 		check("before", "revoked", -1)
 		h.set(func() { h.down = down; delete(h.scopes, "revoked") })
-		for range 64 { // more than keepAllowed and Grace would be 65 minutes
+		for range 64 { // in total less than the 65 minutes of cache and grace period
 			check("during the outage", "prometheus", -1)
 			check("during the outage", "revoked", -1)
 			check("during the outage", "unknown", auth.NoAnswer)
@@ -158,22 +158,22 @@ func TestAHubThatIsDown(t *testing.T) {
 		}
 		err := g.Check(t.Context(), "Bearer unknown")
 		if errors.Unwrap(err) == nil || errors.Unwrap(err).Error() != down.Error() {
-			t.Errorf("unknown: %v", err)
+			t.Errorf("unknown: got %v, want one that wraps %v", err, down)
 		}
-		h.set(func() { h.down = nil }) // a failure isn't kept, and a question is asked each time
+		h.set(func() { h.down = nil }) // failures are not cached
 		check("when the hub is back", "revoked", auth.BadToken)
 		check("when the hub is back", "prometheus", -1)
 		h.set(func() { h.down = down })
 		check("when it fails again", "revoked", auth.BadToken)
-		time.Sleep(65*time.Minute - questionTakes)
+		time.Sleep(65*time.Minute - lookupTime)
 		check("when the answer is too old", "prometheus", auth.NoAnswer)
 		h.set(func() { h.down = nil })
 		check("when the hub is back again", "prometheus", -1)
 	})
 }
 
-// Grace ends by the wall clock too, which goes on while the machine is suspended.
-func TestGraceEndsAfterASuspend(t *testing.T) {
+// The grace period includes the time in which the machine is suspended.
+func TestGraceAfterSuspend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &fakeHub{}
 		g := gate(h)
@@ -189,14 +189,14 @@ func TestGraceEndsAfterASuspend(t *testing.T) {
 		for asleep, want := range map[time.Duration]auth.Reason{64 * time.Minute: -1, 65 * time.Minute: auth.NoAnswer} {
 			suspended = asleep
 			if err := g.Check(t.Context(), "Bearer prometheus"); reason(err) != want {
-				t.Errorf("after %v: %v", asleep, err)
+				t.Errorf("after %v: got %v, want reason %d", asleep, err, want)
 			}
 		}
 	})
 }
 
-// A hub that hangs delays no scrape by more than Prometheus waits, even if several callers are known.
-func TestAHubThatHangs(t *testing.T) {
+// If the hub hangs, each check ends before Prometheus gives up the scrape, even with several tokens.
+func TestHubHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &fakeHub{}
 		g := gate(h)
@@ -218,7 +218,7 @@ func TestAHubThatHangs(t *testing.T) {
 			all.Go(func() {
 				began := time.Now()
 				if err := g.Check(t.Context(), "Bearer "+token); err != nil || time.Since(began) > 5*time.Second {
-					t.Errorf("%s: %v after %v", token, err, time.Since(began))
+					t.Errorf("%s: got %v after %v, want no error within 5s", token, err, time.Since(began))
 				}
 			})
 		}
@@ -226,8 +226,8 @@ func TestAHubThatHangs(t *testing.T) {
 	})
 }
 
-// What a caller reads names no host, and why the hub can't be asked is reported without the token.
-func TestAFailureShowsNothingInternal(t *testing.T) {
+// The caller sees no host name. Report gets the cause without the token.
+func TestErrorsHideInternals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &fakeHub{}
 		g := gate(h)
@@ -236,26 +236,26 @@ func TestAFailureShowsNothingInternal(t *testing.T) {
 		h.down = errors.New("the hub at http://hub.internal:8081 answered \"S3CRET-token\" \x1b[31m")
 		err := g.Check(t.Context(), "Bearer s3cret-TOKEN")
 		if err == nil || err.Error() != "the hub can't check the token at the moment: try again later" {
-			t.Errorf("the caller reads %v", err)
+			t.Errorf("got %v, want an error without details", err)
 		}
 		want := "the hub at http://hub.internal:8081 answered \"[token]\"  [31m"
 		if len(reports) != 1 || reports[0] == nil || reports[0].Error() != want || errors.Unwrap(err).Error() != want {
 			t.Errorf("reports %q, want %q", reports, want)
 		}
 		h.set(func() { h.down = nil })
-		for range 2 { // the second time from the cache
+		for range 2 { // the second result comes from the cache
 			if err := g.Check(t.Context(), "Bearer ada"); reason(err) != auth.NoScope {
 				t.Error(err)
 			}
 		}
 		if len(reports) != 2 || reports[1] != nil {
-			t.Errorf("reports %q, want one for each question", reports)
+			t.Errorf("reports %q, want one for each lookup", reports)
 		}
 	})
 }
 
-// Time in suspend counts: the monotonic clock leaves it out, the wall clock doesn't.
-func TestAnswersAreNoYoungerAfterASuspend(t *testing.T) {
+// The age of a cached result includes the time in which the machine is suspended.
+func TestCacheAfterSuspend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &fakeHub{}
 		g := gate(h)
@@ -265,28 +265,28 @@ func TestAnswersAreNoYoungerAfterASuspend(t *testing.T) {
 			now.Wall = now.Wall.Add(suspended)
 			return now
 		}
-		questions := func(token string) int {
-			before := h.questions()
+		lookups := func(token string) int {
+			before := h.lookups()
 			_ = g.Check(t.Context(), "Bearer "+token)
-			return h.questions() - before
+			return h.lookups() - before
 		}
 		for token, kept := range map[string]time.Duration{"prometheus": 5 * time.Minute, "ada": 30 * time.Second} {
-			if questions(token) != 1 || questions(token) != 0 {
-				t.Errorf("%s: the answer isn't kept", token)
+			if lookups(token) != 1 || lookups(token) != 0 {
+				t.Errorf("%s: result not cached", token)
 			}
 			suspended += kept - time.Second
-			if questions(token) != 0 {
-				t.Errorf("%s: the answer isn't kept for %v", token, kept)
+			if lookups(token) != 0 {
+				t.Errorf("%s: result not cached for %v", token, kept)
 			}
 			suspended += time.Second
-			if questions(token) != 1 {
-				t.Errorf("%s: the answer is kept longer than %v", token, kept)
+			if lookups(token) != 1 {
+				t.Errorf("%s: result cached for longer than %v", token, kept)
 			}
 		}
 	})
 }
 
-func TestManyWithOneTokenAskOnce(t *testing.T) {
+func TestConcurrentChecksShareLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &fakeHub{}
 		g := gate(h)
@@ -294,7 +294,7 @@ func TestManyWithOneTokenAskOnce(t *testing.T) {
 		var all sync.WaitGroup
 		all.Go(func() {
 			if err := g.Check(impatient, "Bearer prometheus"); !errors.Is(err, context.Canceled) {
-				t.Errorf("who left: %v", err)
+				t.Errorf("canceled check: got %v, want %v", err, context.Canceled)
 			}
 		})
 		synctest.Wait()
@@ -306,15 +306,15 @@ func TestManyWithOneTokenAskOnce(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		leave() // the one who asked: the others still get the answer
+		leave() // cancels the check that started the lookup
 		all.Wait()
-		if h.questions() != 1 {
-			t.Errorf("%d questions", h.questions())
+		if h.lookups() != 1 {
+			t.Errorf("%d lookups, want 1", h.lookups())
 		}
 	})
 }
 
-// Guesses cost the hub a few questions at a time, and push out no good answer.
+// Guessed tokens cause few concurrent lookups, and evict no accepted token from the cache.
 func TestGuesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &fakeHub{}
@@ -323,39 +323,39 @@ func TestGuesses(t *testing.T) {
 			t.Fatal(err)
 		}
 		var all sync.WaitGroup
-		for i := range 1100 { // more than are kept, in less time than a good answer is
+		for i := range 1100 { // more than the cache holds, in less time than allowedTTL
 			all.Go(func() {
 				if err := g.Check(t.Context(), fmt.Sprint("Bearer guess-", i)); reason(err) != auth.BadToken {
-					t.Errorf("guess %d: %v", i, err)
+					t.Errorf("guess %d: got %v, want reason %d", i, err, auth.BadToken)
 				}
 			})
 			if i%10 == 9 {
 				all.Wait()
 			}
 		}
-		if h.most > 4 {
-			t.Errorf("%d questions at the same time", h.most)
+		if h.mostAtOnce > 4 {
+			t.Errorf("%d lookups at the same time, want at most 4", h.mostAtOnce)
 		}
 		h.set(func() { h.down = errors.New("down") })
 		if err := g.Check(t.Context(), "Bearer prometheus"); err != nil {
-			t.Errorf("the good answer is no longer kept: %v", err)
+			t.Errorf("accepted token not cached: %v", err)
 		}
 	})
 }
 
-// A token stands in no error, and the gate has none.
-func TestNoTokenIsShown(t *testing.T) {
+// Neither errors nor the gate contain a token.
+func TestTokensStaySecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &fakeHub{}
 		g := gate(h)
 		for _, header := range []string{"Bearer prometheus", "Bearer ada", "Bearer nobody", "Basic prometheus"} {
 			if err := g.Check(t.Context(), header); err != nil && strings.Contains(err.Error(), strings.Fields(header)[1]) {
-				t.Errorf("the error shows it: %v", err)
+				t.Errorf("the error contains the token: %v", err)
 			}
 		}
-		synctest.Wait() // the one who asked has answered, and may not be done
+		synctest.Wait() // until the goroutines of the lookups have ended
 		if text := fmt.Sprintf("%+v %#v", g, g); strings.Contains(text, "prometheus") || strings.Contains(text, "nobody") {
-			t.Errorf("the gate shows it: %s", text)
+			t.Errorf("the gate contains a token: %s", text)
 		}
 	})
 }
@@ -365,17 +365,17 @@ func FuzzCheck(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		asked := ""
+		lookedUp := ""
 		g := auth.NewGate(func(_ context.Context, token string) ([]string, bool, error) {
-			asked = token
+			lookedUp = token
 			return []string{"read:metrics"}, true, nil
 		}, "read:metrics")
 		err := g.Check(t.Context(), header)
 		switch {
-		case err != nil && (reason(err) != auth.NoToken || asked != ""):
-			t.Errorf("%q: %v, asked for %q", header, err, asked)
-		case err == nil && (asked == "" || len(asked) > 1024 || !strings.HasSuffix(strings.TrimSpace(header), asked) || strings.ContainsFunc(asked, func(r rune) bool { return r <= ' ' || r > '~' })):
-			t.Errorf("%q let in with %q", header, asked)
+		case err != nil && (reason(err) != auth.NoToken || lookedUp != ""):
+			t.Errorf("%q: got %v after a lookup of %q", header, err, lookedUp)
+		case err == nil && (lookedUp == "" || len(lookedUp) > 1024 || !strings.HasSuffix(strings.TrimSpace(header), lookedUp) || strings.ContainsFunc(lookedUp, func(r rune) bool { return r <= ' ' || r > '~' })):
+			t.Errorf("%q: accepted after a lookup of %q", header, lookedUp)
 		}
 	})
 }

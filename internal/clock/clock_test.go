@@ -12,7 +12,7 @@ func TestAge(t *testing.T) {
 	start := clock.Now()
 	for _, c := range []struct {
 		what            string
-		monotonic, wall time.Duration // passed since the start
+		monotonic, wall time.Duration // time since the start
 		want            time.Duration
 	}{
 		{"both clocks agree", time.Hour, time.Hour, time.Hour},
@@ -26,10 +26,10 @@ func TestAge(t *testing.T) {
 	}
 }
 
-// If both readings were monotonic, an age would leave out the time in suspend.
+// If both readings were monotonic, an age would exclude the time in suspend.
 func TestNowReadsBothClocks(t *testing.T) {
 	now := clock.Now()
 	if !strings.Contains(now.Monotonic.String(), "m=") || strings.Contains(now.Wall.String(), "m=") {
-		t.Errorf("monotonic %v, wall %v", now.Monotonic, now.Wall)
+		t.Errorf("got monotonic %v and wall %v, want a wall clock without a monotonic reading", now.Monotonic, now.Wall)
 	}
 }

@@ -55,23 +55,23 @@ func (b board) exprs() []string {
 	return all
 }
 
-// What Grafana takes for granted of a dashboard that it loads.
+// Grafana requires these properties of a dashboard.
 func TestPanels(t *testing.T) {
 	b, _ := write(t, dashboard.Options{})
 	if b.UID != "groups-exporter" || b.SchemaVersion != 39 {
-		t.Errorf("uid %q, schema %d", b.UID, b.SchemaVersion)
+		t.Errorf("unexpected uid %q and schema version %d", b.UID, b.SchemaVersion)
 	}
 	ids := map[int]bool{}
 	taken := map[[2]int]string{}
 	for _, p := range b.Panels {
 		if ids[p.ID] || p.ID == 0 {
-			t.Errorf("%s has the id %d", p.Title, p.ID)
+			t.Errorf("%s has the unexpected ID %d", p.Title, p.ID)
 		}
 		ids[p.ID] = true
 		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
 			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
 				if other := taken[[2]int{x, y}]; other != "" || x >= 24 {
-					t.Fatalf("%s is over %q or the edge", p.Title, other)
+					t.Fatalf("%s overlaps with %q or the edge", p.Title, other)
 				}
 				taken[[2]int{x, y}] = p.Title
 			}
@@ -82,12 +82,12 @@ func TestPanels(t *testing.T) {
 		letters := map[string]bool{}
 		for _, target := range p.Targets {
 			if target.RefID == "" || letters[target.RefID] || target.Datasource.UID != "${datasource}" || !strings.Contains(target.Expr, `namespace=~"$hub"`) {
-				t.Errorf("%s: %+v", p.Title, target)
+				t.Errorf("%s: unexpected query %+v", p.Title, target)
 			}
 			letters[target.RefID] = true
 		}
 		if p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 {
-			t.Errorf("%s has the data source %v and %d queries", p.Title, p.Datasource, len(p.Targets))
+			t.Errorf("%s has the unexpected data source %v and %d queries", p.Title, p.Datasource, len(p.Targets))
 		}
 	}
 	var variables []string
@@ -95,7 +95,7 @@ func TestPanels(t *testing.T) {
 		variables = append(variables, v.Name)
 	}
 	if !slices.Equal(variables, []string{"datasource", "hub", "group"}) {
-		t.Errorf("variables %q", variables)
+		t.Errorf("unexpected variables %q", variables)
 	}
 }
 
@@ -115,15 +115,15 @@ func TestUsage(t *testing.T) {
 					n++
 				}
 			}
-			if n != 2 { // now and over time
-				t.Errorf("%+v: %s is asked for %d times", o, resource, n)
+			if n != 2 { // the table and the panel
+				t.Errorf("%+v: %s is queried %d times, want 2", o, resource, n)
 			}
 		}
 		if strings.Contains(text, "jupyterhub_") || strings.Contains(text, "multiple") {
-			t.Errorf("%+v: a name is not the one that was given", o)
+			t.Errorf("%+v: a configured name is missing", o)
 		}
 		if stacked := strings.Contains(text, `"mode": "normal"`); stacked != o.Share {
-			t.Errorf("%+v: stacked is %v", o, stacked)
+			t.Errorf("%+v: got stacked %v", o, stacked)
 		}
 	}
 }

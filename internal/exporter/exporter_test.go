@@ -58,9 +58,9 @@ func snapshotOf(n int) *membership.Snapshot {
 	return membership.New("n", membership.NewListing(time.Now(), users...), membership.Rules{})
 }
 
-// After a suspend, a scrape gets nothing that is too old. The exporter then polls again at once: the hub, and Prometheus
+// After a suspend, a scrape contains nothing that is too old. The exporter then polls again at once: the hub, and Prometheus
 // for each resource on its own.
-func TestAScrapeGetsNothingTooOld(t *testing.T) {
+func TestExpireOnScrape(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		suspended := map[string]time.Duration{}
 		clockOf := func(source string) func() clock.Instant {
@@ -84,7 +84,7 @@ func TestAScrapeGetsNothingTooOld(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); e.Run(ctx) }()
 		synctest.Wait()
-		stop() // so that nothing is refreshed any more
+		stop() // ends all refreshes
 		<-done
 
 		has := func(want bool, lines ...string) {
@@ -96,7 +96,7 @@ func TestAScrapeGetsNothingTooOld(t *testing.T) {
 				}
 			}
 		}
-		// The size that is published is that of the page, even if only usage has changed.
+		// The published size is that of the page, even if only usage has changed.
 		sized := func() {
 			t.Helper()
 			page := textOf(t, exposition.Join(e.State().hub...))
@@ -127,8 +127,8 @@ func TestAScrapeGetsNothingTooOld(t *testing.T) {
 	})
 }
 
-// The users on a page and the number of users in the exporter's own metrics come from the same refresh.
-func TestAScrapeIsOfOneRefresh(t *testing.T) {
+// The users on a page and the exporter's number of users come from the same refresh.
+func TestScrapeIsConsistent(t *testing.T) {
 	e, _ := newTestExporter(Options{MaxSeries: 1000})
 	done := make(chan struct{})
 	go func() {
@@ -156,7 +156,7 @@ func TestAScrapeIsOfOneRefresh(t *testing.T) {
 	}
 }
 
-// hubExporter is an exporter of a fake hub. It refreshes when the test says so.
+// hubExporter is an exporter of a fake hub. It refreshes only when refreshed is called.
 type hubExporter struct {
 	*Exporter
 	t   *testing.T
@@ -189,8 +189,8 @@ func (e *hubExporter) refreshed() string {
 	return textOf(e.t, e.State().Page)
 }
 
-// A list that changes whenever it is read is published and counted.
-func TestAnInconsistentRefreshIsCounted(t *testing.T) {
+// A list of users that changes between all reads is published and counted.
+func TestInconsistentRefresh(t *testing.T) {
 	h := &fakehub.Hub{MaxLimit: 2}
 	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
 		h.Update(func(users []fakehub.User) []fakehub.User {
@@ -213,7 +213,7 @@ func TestAnInconsistentRefreshIsCounted(t *testing.T) {
 }
 
 // A part of a hub is published with a notice and a metric.
-func TestAPartOfTheHub(t *testing.T) {
+func TestPartialHub(t *testing.T) {
 	h := &fakehub.Hub{}
 	h.SetUsers(fakehub.User{Name: "ada", Groups: []string{"bio", "chem"}}, fakehub.User{Name: "bob", Groups: []string{"bio"}})
 	h.Grant("x", "list:users!group=chem", "read:users:groups")
@@ -244,7 +244,7 @@ func TestAPartOfTheHub(t *testing.T) {
 }
 
 // Usage is published as soon as there are memberships to join it with, each resource on its own.
-func TestUsageComesAndGoes(t *testing.T) {
+func TestPublishUsage(t *testing.T) {
 	e, _ := newTestExporter(Options{MaxSeries: 4, Usage: &Usage{Attribution: usage.Full}})
 	check := func(when string, want ...string) {
 		t.Helper()
@@ -276,7 +276,7 @@ func TestUsageComesAndGoes(t *testing.T) {
 	mustBeTooMany := func(err error) {
 		t.Helper()
 		if !errors.As(err, new(exposition.TooManySeries)) {
-			t.Errorf("got %v, want the error for too many series", err)
+			t.Errorf("got %v, want an error about too many series", err)
 		}
 	}
 	must(publishUsage(usage.CPU))

@@ -136,7 +136,7 @@ func (p *poller[T]) Run(ctx context.Context) {
 	}
 }
 
-// publish publishes the result of a refresh that started at started.
+// publish publishes the result of a refresh that started at the given time.
 func (p *poller[T]) publish(result T, started clock.Instant) ([]any, error) {
 	p.changing.Lock()
 	defer p.changing.Unlock()

@@ -18,19 +18,19 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 )
 
-// busyFor is the error of a hub that asks to be left alone.
+// busyFor is the error of a hub that asks the client to wait.
 type busyFor time.Duration
 
 func (busyFor) Error() string { return "busy" }
 
-// watched is a poller in a bubble: what its hub says is set, what it publishes
-// and logs is seen. The test holds the lock but for while it sleeps.
+// watched is a poller of a fake source for use with synctest. It records what the poller
+// publishes and logs. The test holds the lock except while it sleeps.
 type watched struct {
 	poller[*membership.Snapshot]
 	mu        sync.Mutex
-	answer    func(ctx context.Context) error // nil: a hub that is well
-	refreshes []time.Duration                 // when, since the start
-	published int                             // how often a snapshot was
+	answer    func(ctx context.Context) error // nil for a source that succeeds
+	refreshes []time.Duration                 // times since the start
+	published int                             // number of published snapshots
 	current   *membership.Snapshot
 	log       bytes.Buffer
 }
@@ -76,14 +76,14 @@ func watch(interval, staleness time.Duration) *watched {
 	return w
 }
 
-// Write takes the log.
+// Write appends to the log.
 func (w *watched) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.log.Write(line)
 }
 
-// start runs the poller until the bubble's test ends.
+// start runs the poller until the test ends.
 func (w *watched) start(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -104,7 +104,7 @@ func (w *watched) sleep(d time.Duration) {
 	w.mu.Lock()
 }
 
-func TestRefreshesAtOnceAndAtIntervals(t *testing.T) {
+func TestInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(time.Minute, time.Hour)
 		w.start(t)
@@ -113,7 +113,7 @@ func TestRefreshesAtOnceAndAtIntervals(t *testing.T) {
 		}
 		w.sleep(10 * time.Minute)
 		if n := len(w.refreshes); n < 9 || n > 12 {
-			t.Errorf("%d refreshes in ten minutes", n)
+			t.Errorf("unexpected number of refreshes in ten minutes: %d", n)
 		}
 		for i, at := range w.refreshes[1:] {
 			if gap := at - w.refreshes[i]; gap < 54*time.Second || gap > 66*time.Second {
@@ -126,27 +126,27 @@ func TestRefreshesAtOnceAndAtIntervals(t *testing.T) {
 	})
 }
 
-func TestAFailureKeepsTheSnapshotAndIsLoggedOnce(t *testing.T) {
+func TestFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(5*time.Minute, time.Hour)
 		w.start(t)
 		w.answer = func(context.Context) error { return errors.New("connection refused") }
 		w.sleep(20 * time.Minute)
 		if w.current == nil || w.published != 1 {
-			t.Errorf("published %d times, now %v", w.published, w.current)
+			t.Errorf("published %d times, now %v, want the first snapshot", w.published, w.current)
 		}
 		if n := strings.Count(w.log.String(), "refresh failed"); n != 1 {
-			t.Errorf("logged %d times:\n%s", n, &w.log)
+			t.Errorf("logged %d times, want once:\n%s", n, &w.log)
 		}
 		w.answer = nil
 		w.sleep(6 * time.Minute)
 		if w.published < 2 || strings.Count(w.log.String(), "msg=refreshed") != 2 {
-			t.Errorf("published %d times after the hub came back, log:\n%s", w.published, &w.log)
+			t.Errorf("published %d times after the hub recovered, log:\n%s", w.published, &w.log)
 		}
 	})
 }
 
-func TestAnotherFailureIsNews(t *testing.T) {
+func TestDifferentFailuresAreLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(time.Minute, time.Hour)
 		n := 0
@@ -161,7 +161,7 @@ func TestAnotherFailureIsNews(t *testing.T) {
 	})
 }
 
-func TestRetriesSoonAndThenLessOften(t *testing.T) {
+func TestBackoff(t *testing.T) {
 	away := func(context.Context) error { return errors.New("away") }
 	waits := func(t *testing.T, w *watched, want ...time.Duration) {
 		t.Helper()
@@ -172,21 +172,21 @@ func TestRetriesSoonAndThenLessOften(t *testing.T) {
 			}
 		}
 	}
-	synctest.Test(t, func(t *testing.T) { // a source that has never answered
+	synctest.Test(t, func(t *testing.T) { // a source that has never succeeded
 		w := watch(5*time.Minute, time.Hour)
 		w.answer = away
 		w.start(t)
 		w.sleep(30 * time.Minute)
 		waits(t, w, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300)
 	})
-	synctest.Test(t, func(t *testing.T) { // one that has
+	synctest.Test(t, func(t *testing.T) { // a source that has succeeded
 		w := watch(5*time.Minute, time.Hour)
 		w.start(t)
 		w.answer = away
 		w.sleep(40 * time.Minute)
 		waits(t, w, 300, 10, 20, 40, 80, 160, 300, 300)
 	})
-	synctest.Test(t, func(t *testing.T) { // one that was down at the start, and is again after its first answer
+	synctest.Test(t, func(t *testing.T) { // a source that fails at the start, and again after its first success
 		w := watch(5*time.Minute, time.Hour)
 		w.answer = away
 		w.start(t)
@@ -197,7 +197,7 @@ func TestRetriesSoonAndThenLessOften(t *testing.T) {
 		w.sleep(40 * time.Minute)
 		waits(t, w, 1, 2, 4, 8, 300, 10, 20, 40)
 	})
-	synctest.Test(t, func(t *testing.T) { // one that answers, with what can't be published
+	synctest.Test(t, func(t *testing.T) { // a source whose results can't be published
 		w := watch(5*time.Minute, time.Hour)
 		w.Publish = func(*membership.Snapshot) ([]any, error) { return nil, errors.New("too many series") }
 		w.start(t)
@@ -210,16 +210,16 @@ func TestRetriesSoonAndThenLessOften(t *testing.T) {
 		w.start(t)
 		w.sleep(10 * time.Second)
 		if n := len(w.refreshes); n < 9 {
-			t.Errorf("%d refreshes in 10 s: a short interval is not made longer", n)
+			t.Errorf("%d refreshes in 10 s: retries must not exceed a short interval", n)
 		}
 	})
 }
 
-func TestLeavesABusyHubAlone(t *testing.T) {
+func TestRetryAfter(t *testing.T) {
 	for asked, want := range map[time.Duration]time.Duration{
 		2 * time.Minute:        2 * time.Minute,
 		500 * time.Millisecond: time.Second,
-		time.Hour:              5 * time.Minute, // as seldom as if it were well
+		time.Hour:              5 * time.Minute, // no longer than the interval
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := watch(5*time.Minute, time.Hour)
@@ -233,7 +233,7 @@ func TestLeavesABusyHubAlone(t *testing.T) {
 	}
 }
 
-func TestDropsWhatIsTooOld(t *testing.T) {
+func TestMaxStaleness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(5*time.Minute, time.Hour)
 		w.start(t)
@@ -248,17 +248,17 @@ func TestDropsWhatIsTooOld(t *testing.T) {
 		}
 		w.sleep(5 * time.Hour)
 		if n := strings.Count(w.log.String(), "too old"); n != 1 {
-			t.Errorf("logged %d times:\n%s", n, &w.log)
+			t.Errorf("logged %d times, want once:\n%s", n, &w.log)
 		}
 		w.answer = nil
 		w.sleep(6 * time.Minute)
 		if w.current == nil || strings.Count(w.log.String(), "msg=refreshed") != 2 {
-			t.Errorf("not back after the hub is, or without a word:\n%s", &w.log)
+			t.Errorf("not published or not logged after the hub recovered:\n%s", &w.log)
 		}
 	})
 }
 
-// suspendable is a clock of a machine that can be suspended: then only the wall clock goes on.
+// suspendable is the clock of a machine that can be suspended, during which only the wall clock advances.
 type suspendable struct{ suspended atomic.Int64 }
 
 func (c *suspendable) suspend(d time.Duration) { c.suspended.Add(int64(d)) }
@@ -269,8 +269,8 @@ func (c *suspendable) now() clock.Instant {
 	return now
 }
 
-// The timer stands still while the machine is suspended. A scrape that comes before it gets nothing too old.
-func TestExpireAfterASuspend(t *testing.T) {
+// Timers stop while the machine is suspended. A scrape before they fire contains nothing that is too old.
+func TestExpireAfterSuspend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var machine suspendable
 		w := watch(5*time.Minute, time.Hour)
@@ -289,17 +289,17 @@ func TestExpireAfterASuspend(t *testing.T) {
 		machine.suspend(time.Minute)
 		for range 2 {
 			if expire() != nil {
-				t.Error("published although it is an hour old")
+				t.Error("published after an hour")
 			}
 		}
 		w.sleep(6 * time.Minute)
 		if expire() == nil {
-			t.Error("not back after a refresh")
+			t.Error("not published after a refresh")
 		}
 		if old, back := strings.Count(w.log.String(), "too old"), strings.Count(w.log.String(), "msg=refreshed"); old != 1 || back != 2 {
-			t.Errorf("logged %d and %d times:\n%s", old, back, &w.log)
+			t.Errorf("logged %d and %d times, want once each:\n%s", old, back, &w.log)
 		}
-		// What was read before a suspend is as old when the refresh ends after it.
+		// The age of a result includes a suspend during the refresh.
 		w.answer = func(context.Context) error { machine.suspend(8 * time.Hour); return nil }
 		w.sleep(6 * time.Minute)
 		if expire() != nil {
@@ -308,8 +308,8 @@ func TestExpireAfterASuspend(t *testing.T) {
 	})
 }
 
-// A refresh that fails to publish doesn't make what is published any younger.
-func TestAFailureToPublishKeepsTheAge(t *testing.T) {
+// A failure to publish doesn't reset the age of the published result.
+func TestPublishFailureKeepsAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(5*time.Minute, time.Hour)
 		publish := w.Publish
@@ -329,36 +329,36 @@ func TestAFailureToPublishKeepsTheAge(t *testing.T) {
 	})
 }
 
-func TestARefreshThatHangsDoesntKeepWhatIsTooOld(t *testing.T) {
+func TestExpireDuringRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(5*time.Minute, time.Hour)
 		w.start(t)
 		w.answer = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		w.sleep(62 * time.Minute)
 		if w.current != nil {
-			t.Error("a refresh hangs, and the old snapshot is still there")
+			t.Error("old snapshot still published while a refresh hangs")
 		}
 		w.answer = nil
 		if len(w.refreshes) != 2 {
-			t.Errorf("%d refreshes, want two: never two at once", len(w.refreshes))
+			t.Errorf("%d refreshes, want 2, one after the other", len(w.refreshes))
 		}
 	})
 }
 
-func TestEachSuccessStartsStalenessAnew(t *testing.T) {
+func TestSuccessResetsStaleness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(50*time.Minute, time.Hour)
 		w.start(t)
 		for range 20 {
 			w.sleep(30 * time.Minute)
 			if w.current == nil {
-				t.Fatal("dropped although the hub is well")
+				t.Fatal("dropped although the hub succeeds")
 			}
 		}
 	})
 }
 
-func TestNow(t *testing.T) {
+func TestRefreshNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(time.Hour, 3*time.Hour)
 		w.answer = func(context.Context) error { time.Sleep(time.Minute); return nil }
@@ -366,7 +366,7 @@ func TestNow(t *testing.T) {
 		w.start(t)
 		w.sleep(30 * time.Second)
 		if len(w.refreshes) != 1 {
-			t.Errorf("%d refreshes at once", len(w.refreshes))
+			t.Errorf("%d refreshes at the same time, want 1", len(w.refreshes))
 		}
 		w.sleep(10 * time.Minute)
 		if len(w.refreshes) != 2 || w.refreshes[1] != time.Minute {
@@ -375,7 +375,7 @@ func TestNow(t *testing.T) {
 		w.refreshNow()
 		w.sleep(2 * time.Minute)
 		if len(w.refreshes) != 3 {
-			t.Errorf("refreshes at %v", w.refreshes)
+			t.Errorf("got unexpected refreshes at %v", w.refreshes)
 		}
 	})
 }
@@ -398,19 +398,19 @@ func TestReport(t *testing.T) {
 	})
 }
 
-func TestAFailureToPublishIsAFailure(t *testing.T) {
+func TestPublishFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(time.Minute, time.Hour)
 		w.Publish = func(*membership.Snapshot) ([]any, error) { return nil, errors.New("encoding: odd") }
 		w.start(t)
 		if !strings.Contains(w.log.String(), "encoding: odd") {
-			t.Errorf("log: %s", &w.log)
+			t.Errorf("unexpected log:\n%s", &w.log)
 		}
 	})
 }
 
-// The bubble fails where a goroutine is left.
-func TestStops(t *testing.T) {
+// synctest fails if a goroutine is still running.
+func TestStop(t *testing.T) {
 	for what, answer := range map[string]func(context.Context) error{
 		"between refreshes": nil,
 		"in a refresh":      func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
@@ -424,9 +424,9 @@ func TestStops(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := watch(time.Minute, time.Hour)
 				w.answer = answer
-				t.Cleanup(func() { // after the one of start, which stops it
+				t.Cleanup(func() { // runs after the cleanup of start, which stops the poller
 					if strings.Contains(w.log.String(), "failed") {
-						t.Errorf("a stop is no failure:\n%s", &w.log)
+						t.Errorf("a stop was logged as a failure:\n%s", &w.log)
 					}
 				})
 				w.start(t)

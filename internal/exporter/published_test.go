@@ -26,7 +26,7 @@ func textOf(t *testing.T, page *exposition.Page) string {
 	return text.String()
 }
 
-// The exporter's own metrics are younger than 5 s, and after an update they are current.
+// The exporter's own metrics are at most 5 s old, and current after an update.
 func TestPublishedMetricsAreFresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		registry, start := prometheus.NewRegistry(), time.Now()
@@ -43,17 +43,17 @@ func TestPublishedMetricsAreFresh(t *testing.T) {
 			_, value, _ := strings.Cut(textOf(t, self.current.Load().Page), "\nage ")
 			gathered, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 			if err != nil || time.Since(start).Seconds()-gathered >= 5 {
-				t.Errorf("after %v what is told is of %q: %v", time.Since(start), value, err)
+				t.Errorf("after %v: metrics gathered at %q, want at most 5 s ago (error: %v)", time.Since(start), value, err)
 			}
 		}
 		self.update(func(*State) {})
 		if text := textOf(t, self.current.Load().Page); !strings.HasSuffix(text, "age 14.997\n") {
-			t.Errorf("gathered after 14.997 s: %s", text)
+			t.Errorf("gathered after 14.997 s:\n%s", text)
 		}
 	})
 }
 
-// A scrape during an update gets the page of before, and then that of after.
+// A scrape during an update sees the old page with the old status. A scrape after it sees the new ones.
 func TestPageAndStatusSwitchTogether(t *testing.T) {
 	gathering, release := make(chan struct{}), make(chan struct{})
 	users := prometheus.NewGauge(prometheus.GaugeOpts{Name: "users", Help: "Users."})

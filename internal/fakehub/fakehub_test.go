@@ -25,7 +25,7 @@ func newHub() *fakehub.Hub {
 	return h
 }
 
-func ask(h http.Handler, method, path, accept, authorization string) *httptest.ResponseRecorder {
+func send(h http.Handler, method, path, accept, authorization string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, nil)
 	r.Header.Set("Accept", accept)
 	r.Header.Set("Authorization", authorization)
@@ -34,7 +34,7 @@ func ask(h http.Handler, method, path, accept, authorization string) *httptest.R
 	return w
 }
 
-// What real hubs do, as it was seen on them.
+// The expected values were observed on real hubs.
 func TestPaging(t *testing.T) {
 	h := newHub()
 	for _, c := range []struct {
@@ -56,26 +56,26 @@ func TestPaging(t *testing.T) {
 				Next                 *struct{ Offset, Limit int }
 			} `json:"_pagination"`
 		}
-		w := ask(h, "GET", "/hub/api/users"+c.query, pagination, "token t")
+		w := send(h, "GET", "/hub/api/users"+c.query, pagination, "token t")
 		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil {
 			t.Fatal(err)
 		}
 		p := page.Pagination
 		if p.Offset != c.offset || p.Limit != c.limit || p.Total != 254 || len(page.Items) != c.items || (p.Next != nil) != c.next {
-			t.Errorf("%q: %d items, %+v", c.query, len(page.Items), p)
+			t.Errorf("%q: got %d items and %+v", c.query, len(page.Items), p)
 		}
 		if p.Next != nil && p.Next.Offset != p.Offset+p.Limit {
-			t.Errorf("%q: next %+v", c.query, p.Next)
+			t.Errorf("%q: unexpected next page %+v", c.query, p.Next)
 		}
 	}
 	var bare []any
-	w := ask(h, "GET", "/hub/api/users", pagination+";q=0.9", "token t")
+	w := send(h, "GET", "/hub/api/users", pagination+";q=0.9", "token t")
 	if err := json.Unmarshal(w.Body.Bytes(), &bare); err != nil || len(bare) != 200 {
-		t.Errorf("without paging: %d items, error %v", len(bare), err)
+		t.Errorf("without paging: got %d items, error %v", len(bare), err)
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestErrors(t *testing.T) {
 	h := newHub()
 	h.BaseURL = "/base/"
 	for _, c := range []struct {
@@ -96,7 +96,7 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/base/hub/other", "token t", 404},
 		{"GET", "/hub/api/users", "token t", 302},
 	} {
-		if got := ask(h, c.method, c.path, pagination, c.authorization); got.Code != c.want {
+		if got := send(h, c.method, c.path, pagination, c.authorization); got.Code != c.want {
 			t.Errorf("%s %s with %q: %d, want %d", c.method, c.path, c.authorization, got.Code, c.want)
 		}
 	}
@@ -115,26 +115,26 @@ func TestDemo(t *testing.T) {
 	for _, u := range before {
 		kinds[min(len(u.Groups), 2)]++
 		if names[u.Name] || !utf8.ValidString(u.Name) {
-			t.Errorf("the name %q stands twice or isn't UTF-8", u.Name)
+			t.Errorf("name %q is a duplicate or not UTF-8", u.Name)
 		}
 		names[u.Name] = true
 		if u.LastActivity.After(now) {
-			t.Errorf("%q was seen in the future", u.Name)
+			t.Errorf("%q has a last activity in the future", u.Name)
 		}
 	}
 	if len(before) != 300 || kinds[0] == 0 || kinds[1] == 0 || kinds[2] == 0 {
 		t.Errorf("%d users, by number of groups %v", len(before), kinds)
 	}
 
-	said := map[string]bool{}
+	descriptions := map[string]bool{}
 	for range 200 {
-		said[d.Change(now)] = true
+		descriptions[d.Change(now)] = true
 	}
 	d.Update(keep(&after))
-	if len(said) < 150 || said[""] {
-		t.Errorf("200 changes were only %d different ones", len(said))
+	if len(descriptions) < 150 || descriptions[""] {
+		t.Errorf("200 changes have only %d different descriptions", len(descriptions))
 	}
 	if fmt.Sprint(before) == fmt.Sprint(after) {
-		t.Error("nothing changed")
+		t.Error("users are unchanged after 200 changes")
 	}
 }

@@ -16,14 +16,14 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 )
 
-// Whatever a hub's names are, Prometheus reads them as they are.
+// Prometheus reads back all names unchanged.
 func FuzzLabels(f *testing.F) {
 	for _, seed := range []string{"", "ada", `q"uote`, `back\slash`, `trailing\`, "new\nline", "\r\n", "tab\t", "日本 🦉", `{a="b"} 1`, "# EOF", "\x00", "\u2028", "é\\n"} {
 		f.Add(seed, seed, seed)
 	}
 	f.Fuzz(func(t *testing.T, namespace, group, user string) {
 		if !utf8.ValidString(namespace) || !utf8.ValidString(group) || !utf8.ValidString(user) {
-			return // no JSON has it, and no label
+			return // neither JSON nor labels can contain it
 		}
 		snapshot := membership.New(namespace, membership.NewListing(time.Now(), membership.User{Name: user, Groups: []string{group}}), membership.Rules{})
 		page := text(t, metrics.Options{UserInfo: true, Share: true}, snapshot)
@@ -46,7 +46,7 @@ func FuzzLabels(f *testing.F) {
 			if series.Get("namespace") != namespace ||
 				series.Has("username") && series.Get("username") != user ||
 				series.Has("usergroup") && series.Get("usergroup") != cmp.Or(group, membership.EmptyName) {
-				t.Errorf("%q, %q and %q are read as %s", namespace, group, user, series)
+				t.Errorf("%q, %q and %q: parsed as %s", namespace, group, user, series)
 			}
 		}
 		want := []string{"jupyterhub_group_members", "jupyterhub_user_group_info", "jupyterhub_user_group_share", "jupyterhub_user_info"}

@@ -9,8 +9,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 )
 
-// crowd is a hub with so many users, each in two groups.
-func crowd(users int) *membership.Snapshot {
+// snapshotOf returns a snapshot with the given number of users, each in two groups.
+func snapshotOf(users int) *membership.Snapshot {
 	l := membership.NewListing(time.Time{})
 	for i := range users {
 		l.Add(membership.User{Name: fmt.Sprintf("user.%d@university.example", i), Groups: []string{fmt.Sprintf("course-%d", i%40), "everybody"}})
@@ -18,7 +18,7 @@ func crowd(users int) *membership.Snapshot {
 	return membership.New("hub", l, membership.Rules{})
 }
 
-// fill makes all families, and counts their series.
+// fill generates all families and returns the number of series.
 func fill(s *membership.Snapshot) int {
 	series := 0
 	for family := range metrics.Families(metrics.Options{}, s) {
@@ -28,14 +28,14 @@ func fill(s *membership.Snapshot) int {
 }
 
 func BenchmarkFamilies(b *testing.B) {
-	s := crowd(20_000)
+	s := snapshotOf(20_000)
 	b.ReportAllocs()
 	for b.Loop() {
 		fill(s)
 	}
 }
 
-// BenchmarkGather is what a tail behind the page takes, before it is encoded.
+// BenchmarkGather measures gathering the exporter's own metrics, without encoding them.
 func BenchmarkGather(b *testing.B) {
 	self := metrics.NewSelf()
 	b.ReportAllocs()

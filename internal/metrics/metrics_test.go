@@ -138,10 +138,9 @@ lab_group_members{namespace="hub",usergroup="none"} 1
 	}
 }
 
-// What the hub doesn't tell is not published as zero.
-// A user with a label value that is too long has no series in any family, and neither has
-// such a group. All others have theirs.
-func TestTooLongIsLeftOutWhole(t *testing.T) {
+// A user or a group with a label value that is too long has no series in any family. All
+// others have all series.
+func TestTooLong(t *testing.T) {
 	long := strings.Repeat("\u4e2d", 22) // 66 bytes, and 198 escaped
 	group := strings.Repeat("g", 101)
 	now := time.Now()
@@ -178,21 +177,22 @@ func TestTooLongIsLeftOutWhole(t *testing.T) {
 	}
 	limited.OmitUsernames = true
 	if users, groups := metrics.TooLong(limited, snapshot); len(users) != 0 || len(groups) != 1 {
-		t.Errorf("without users' names: users %q, groups %q", users, groups)
+		t.Errorf("without user names: got users %q and groups %q", users, groups)
 	}
 	if users, groups := metrics.TooLong(all, snapshot); len(users)+len(groups) != 0 {
-		t.Errorf("without a limit: users %q, groups %q", users, groups)
+		t.Errorf("without a limit: got users %q and groups %q, want none", users, groups)
 	}
 }
 
-func TestUnknownActivityIsNotZero(t *testing.T) {
+// Unknown activity is not published as zero.
+func TestUnknownActivity(t *testing.T) {
 	snapshot := membership.New("hub", membership.NewListing(time.Time{}, membership.User{Name: "ada"}), membership.Rules{})
 	if got := text(t, metrics.Options{Activity: true}, snapshot); strings.Contains(got, "active") || strings.Contains(got, "servers") {
-		t.Error(got)
+		t.Errorf("unexpected metrics:\n%s", got)
 	}
 }
 
-// More than one part, and a whole number of parts.
+// Families of several parts, with a full and a partial last part.
 func TestLargeFamilies(t *testing.T) {
 	for _, n := range []int{0, 1, 511, 512, 513, 1024, 3000} {
 		var users []membership.User
@@ -202,13 +202,13 @@ func TestLargeFamilies(t *testing.T) {
 		snapshot := membership.New("hub", membership.NewListing(time.Time{}, users...), membership.Rules{})
 		got := parse(t, text(t, metrics.Options{}, snapshot))["jupyterhub_user_group_info"].GetMetric()
 		if len(got) != n {
-			t.Errorf("%d users: %d series", n, len(got))
+			t.Errorf("%d users: got %d series", n, len(got))
 		}
 	}
 }
 
-// Names are whatever a hub has, and come back from a parser unchanged.
-func TestHostileNames(t *testing.T) {
+// Names with special characters come back from a parser unchanged.
+func TestSpecialCharacters(t *testing.T) {
 	hostile := []string{
 		`quo"te`, `back\slash`, "new\nline", "tab\t", "nul\x00", "é中\U0001f600", "a,b", `{x="y"}`, "# HELP x", "\u2028", "trailing ", `\n`, `\"`, "\r",
 	}
@@ -226,7 +226,7 @@ func TestHostileNames(t *testing.T) {
 			}
 			groups[labels["username"]] = labels["usergroup"]
 			if labels["namespace"] != "h\"u\nb" || len(labels) != 5 {
-				t.Errorf("labels %v", labels)
+				t.Errorf("unexpected labels %v", labels)
 			}
 		}
 		for _, want := range hostile {
@@ -330,7 +330,7 @@ func TestSelfOfUsage(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	check("") // no Prometheus is asked
+	check("") // without usage
 	h.Usage(usage.CPU, time.Minute, "timeout", "query")
 	h.UsageFailed(usage.CPU, "query")
 	h.UsageRead(usage.CPU, time.Unix(1700000000, 500e6))

@@ -11,7 +11,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// usageText returns the family of a resource, of which the users of university use what is given.
+// usageText returns the family of a resource for the given usage of the users of university.
 func usageText(t *testing.T, o metrics.Options, resource usage.Resource, used map[string]float64) string {
 	t.Helper()
 	joined := usage.Join(usage.NewAnswer(resource, used), university(membership.Rules{}))
@@ -46,12 +46,12 @@ lab_user_group_cpu_seconds{namespace="hub",usergroup="chem"} 1.5
 		lint(t, got)
 	}
 	if got := usageText(t, metrics.Options{}, usage.CPU, nil); got != "" {
-		t.Errorf("nothing is used: %q", got)
+		t.Errorf("no usage: got %q, want nothing", got)
 	}
 }
 
-// The names are the Python exporter's: dashboards have them.
-func TestUsageFamiliesNames(t *testing.T) {
+// The names are those of the Python exporter, which dashboards use.
+func TestUsageFamilyNames(t *testing.T) {
 	var names []string
 	for _, resource := range usage.Resources() {
 		text := usageText(t, metrics.Options{}, resource, map[string]float64{"bob": 1, "ada-x-org---210e59f6": 1})

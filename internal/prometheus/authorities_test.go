@@ -29,7 +29,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// selfSigned returns a certificate of 127.0.0.1 that is its own authority, and that authority as PEM.
+// selfSigned returns a self-signed certificate for 127.0.0.1, and its PEM as an authority.
 func selfSigned(t *testing.T) (*tls.Certificate, []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -47,8 +47,8 @@ func selfSigned(t *testing.T) (*tls.Certificate, []byte) {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// The authorities in a file that --prometheus.config.file names are rotated without a restart. While the file can't be
-// used, queries fail, and they work again with it.
+// The authorities in a file named by --prometheus.config.file are rotated without a restart. While the file is
+// unusable, queries fail.
 func TestAuthoritiesAreRotated(t *testing.T) {
 	var current atomic.Pointer[tls.Certificate]
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -80,7 +80,7 @@ func TestAuthoritiesAreRotated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// read makes one query on a new connection.
+	// read sends a query on a new connection.
 	read := func() error {
 		server.CloseClientConnections()
 		_, err := (&prometheus.UsageReader{Client: client}).Read(t.Context(), usage.Memory)
@@ -93,7 +93,7 @@ func TestAuthoritiesAreRotated(t *testing.T) {
 	certificate, authority = selfSigned(t)
 	current.Store(certificate)
 	if err := read(); !errors.As(err, new(x509.UnknownAuthorityError)) {
-		t.Errorf("a server with a new authority, and the old one in the file: %v", err)
+		t.Errorf("server with a new authority, old one in the file: got %v, want an error", err)
 	}
 	write(authority)
 	if err := read(); err != nil {
@@ -110,7 +110,7 @@ func TestAuthoritiesAreRotated(t *testing.T) {
 		c.breaks()
 		err := read()
 		failed, ok := errors.AsType[*prometheus.Error](err)
-		// The hint about the error depends on these words.
+		// The hint for this error depends on this text.
 		if !ok || failed.Reason != prometheus.Connect || !strings.HasPrefix(failed.Problem, "unable to ") || !strings.Contains(failed.Problem, caFile) {
 			t.Errorf("%s: %v", c.what, err)
 		}

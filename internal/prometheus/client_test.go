@@ -51,15 +51,15 @@ func TestRead(t *testing.T) {
 	queries := map[string]bool{}
 	address := start(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("deny_partial_response") != "1" {
-			t.Error("a partial answer would do")
+			t.Error("request lacks deny_partial_response")
 		}
 		if r.URL.Path != "/below/api/v1/query" || r.UserAgent() != "groups-exporter/test" || r.FormValue("timeout") != "1m0s" {
-			t.Errorf("%s from %q, %v", r.URL, r.UserAgent(), r.Form)
+			t.Errorf("unexpected request: %s from %q, %v", r.URL, r.UserAgent(), r.Form)
 		}
 		query := r.FormValue("query")
 		queries[query] = true
 		if !strings.Contains(query, `namespace="n\"s"`) {
-			t.Errorf("not of the namespace alone: %s", query)
+			t.Errorf("query is not limited to the namespace: %s", query)
 		}
 		label := "owner"
 		if strings.Contains(query, "dirsize") {
@@ -148,44 +148,44 @@ func TestReadFails(t *testing.T) {
 				timeout = 100 * time.Millisecond
 			}
 			address := start(t, func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.Copy(io.Discard, r.Body) // else a connection that is closed isn't seen
+				_, _ = io.Copy(io.Discard, r.Body) // otherwise, the server doesn't notice a closed connection
 				c.answer(w, r)
 			})
 			answer, err := reader(t, address, timeout).Read(t.Context(), usage.Memory)
 			if answer != nil || reasonOf(err) != c.reason || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), address) {
-				t.Errorf("answer %v, reason %q, error %v", answer, reasonOf(err), err)
+				t.Errorf("got answer %v, reason %q and error %v", answer, reasonOf(err), err)
 			}
 			if !slices.Contains(prometheus.Reasons(), string(c.reason)) {
-				t.Errorf("no counter starts for %q", c.reason)
+				t.Errorf("Reasons lacks %q", c.reason)
 			}
 			if strings.Contains(err.Error(), "Sign in") {
-				t.Errorf("the page is in the error: %v", err)
+				t.Errorf("the error contains the response body: %v", err)
 			}
 		})
 	}
 }
 
-func TestReadOfNobody(t *testing.T) {
+func TestReadUnreachable(t *testing.T) {
 	address, release, err := ports.Reserve()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer release()
-	nobody := reader(t, "http://"+address, time.Hour)
-	_, err = nobody.Read(t.Context(), usage.Memory)
+	unreachable := reader(t, "http://"+address, time.Hour)
+	_, err = unreachable.Read(t.Context(), usage.Memory)
 	if want := "the Prometheus at http://" + address + " can't be reached: connection refused"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err = nobody.Read(ctx, usage.Memory); !errors.Is(err, context.Canceled) {
-		t.Errorf("after a stop: %v", err)
+	if _, err = unreachable.Read(ctx, usage.Memory); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
 	}
 }
 
-// A header of one's own may be a secret: no redirect takes it to another host.
-func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
-	elsewhere := start(t, func(http.ResponseWriter, *http.Request) { t.Error("it was followed") })
+// A custom header may be a secret, so a redirect to another host is not followed.
+func TestRedirectToAnotherHost(t *testing.T) {
+	elsewhere := start(t, func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") })
 	elsewhere = strings.Replace(elsewhere, "127.0.0.1", "localhost", 1)
 	address := start(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
@@ -206,19 +206,19 @@ func TestARedirectToAnotherHostIsNotFollowed(t *testing.T) {
 	}
 }
 
-// What comes from outside has no bound; what is logged has.
-func TestErrorsAreShort(t *testing.T) {
+// Errors are short, however long the response is.
+func TestErrorLength(t *testing.T) {
 	address := start(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		fmt.Fprintf(w, `{"status": "error", "errorType": "execution", "error": %q}`, strings.Repeat("long é", 1<<20))
 	})
 	_, err := reader(t, address, time.Minute).Read(t.Context(), usage.Memory)
 	if reasonOf(err) != prometheus.Query || len(err.Error()) > 500 || !utf8.ValidString(err.Error()) {
-		t.Errorf("%d bytes: %.600v", len(err.Error()), err)
+		t.Errorf("error has %d bytes: %.600v", len(err.Error()), err)
 	}
 }
 
-// reasonOf is the reason of an error that Read returned.
+// reasonOf returns the reason of an error.
 func reasonOf(err error) prometheus.Reason {
 	if e, ok := errors.AsType[*prometheus.Error](err); ok {
 		return e.Reason
@@ -226,8 +226,8 @@ func reasonOf(err error) prometheus.Reason {
 	return ""
 }
 
-// Whatever a server repeats of a request's headers, and however long, errors are short and hide it.
-func TestErrorsShowNoCredentials(t *testing.T) {
+// If a server repeats request headers in its response, errors are short and contain no credentials.
+func TestErrorsHideCredentials(t *testing.T) {
 	const password, key = "PromPassw0rdSecret", "HeaderSecret"
 	for what, answer := range map[string]func(authorization string) string{
 		"status line":   func(a string) string { return "HTTP/1.1 " + strings.Repeat("A", 1<<20) + a + "\r\n\r\n" },
@@ -272,7 +272,7 @@ func TestErrorsShowNoCredentials(t *testing.T) {
 		encoded := base64.StdEncoding.EncodeToString([]byte("promuser:" + password))
 		for _, secret := range []string{encoded, key, strings.ToUpper(key)} {
 			if strings.Contains(err.Error(), secret) {
-				t.Errorf("%s: %q is in %v", what, secret, err)
+				t.Errorf("%s: %q in the error %v", what, secret, err)
 			}
 		}
 	}

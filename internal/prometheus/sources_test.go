@@ -17,8 +17,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// Series of the hub's namespace in another cluster don't count, and what the hub's
-// namespace lacks is looked for in the others.
+// Series of another cluster don't count. For series that the hub's namespace lacks, Sources
+// lists the other namespaces that have them.
 func TestSources(t *testing.T) {
 	labels := map[string]string{
 		"namespace kube_pod_annotations":                 `["prod", "staging"]`,
@@ -35,7 +35,7 @@ func TestSources(t *testing.T) {
 		selectors := r.Form["match[]"]
 		for _, selector := range selectors {
 			if !strings.Contains(selector, `cluster="east"`) || strings.Contains(selector, `namespace=`) != (label == "cluster") {
-				t.Errorf("%s of %s", label, selector)
+				t.Errorf("unexpected lookup of %s in %s", label, selector)
 			}
 		}
 		metric, _, _ := strings.Cut(selectors[0], "{")
@@ -70,13 +70,13 @@ func TestSources(t *testing.T) {
 	for _, found := range sources.Missing() {
 		missing = append(missing, found.Metric)
 		if want := map[string][]string{promql.ContainerMemory: {"staging"}}[found.Metric]; !slices.Equal(found.Elsewhere, want) {
-			t.Errorf("%s is in %q too, want %q", found.Metric, found.Elsewhere, want)
+			t.Errorf("%s: found in %q, want %q", found.Metric, found.Elsewhere, want)
 		}
 	}
 	if diff := cmp.Diff([]string{promql.ContainerMemory, promql.ContainerCPU, promql.PodPhase}, missing); diff != "" {
 		t.Errorf("missing, -want +got:\n%s", diff)
 	}
-	// Each resource is made of something that is looked up.
+	// Each resource needs at least one of the sources.
 	needed := map[usage.Resource]bool{}
 	for _, found := range sources.Found {
 		for _, resource := range found.Of {
@@ -85,7 +85,7 @@ func TestSources(t *testing.T) {
 	}
 	for _, resource := range usage.Resources() {
 		if !needed[resource] {
-			t.Errorf("nothing is looked up for %s", resource)
+			t.Errorf("no source for %s", resource)
 		}
 	}
 }

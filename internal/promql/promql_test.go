@@ -13,7 +13,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// Every query parses, and every selector in it has the matchers that it was given.
+// All queries parse, and each selector contains the configured matchers.
 func TestQueries(t *testing.T) {
 	for _, q := range []promql.Queries{
 		{},
@@ -32,13 +32,13 @@ func TestQueries(t *testing.T) {
 				return nil
 			})
 			if q.Prefix != "" && strings.Contains(text, "jupyterhub_") {
-				t.Errorf("with another prefix:\n%s", text)
+				t.Errorf("default prefix in queries with another prefix:\n%s", text)
 			}
 		}
 	}
 }
 
-// all returns every query that can be written, of all resources.
+// all returns all queries for all resources.
 func all(q promql.Queries) []string {
 	exprs := []string{
 		q.Directories(), q.Owners(), q.PodUsers(q.Owners()), q.PodUsers(q.OfHubs(promql.RecordedOwners)), q.Gaps(),
@@ -57,15 +57,15 @@ func all(q promql.Queries) []string {
 	return exprs
 }
 
-// checkNode checks that a selector is of the queried hubs and pods, and that series of
-// different clusters meet nowhere.
+// checkNode checks that a selector is limited to the queried hubs and pods, and that no operation
+// mixes clusters.
 func checkNode(t *testing.T, q promql.Queries, node parser.Node) {
 	t.Helper()
 	var labels []string
 	switch n := node.(type) {
 	case *parser.VectorSelector:
 		if n.String() == promql.ContainerRequests {
-			return // Gaps looks for requests of any pod: those of one hub may all request nothing
+			return // Gaps needs requests of any pod, because the pods of one hub may request nothing
 		}
 		matchers := q.Hubs
 		if strings.HasPrefix(n.Name, "container_") || strings.HasPrefix(n.Name, "kube_") {
@@ -94,12 +94,12 @@ func checkNode(t *testing.T, q promql.Queries, node parser.Node) {
 	}
 	for _, label := range append([]string{"namespace"}, q.Clusters...) {
 		if !slices.Contains(labels, label) {
-			t.Errorf("%s leaves out %s", node, label)
+			t.Errorf("%s lacks the label %s", node, label)
 		}
 	}
 }
 
-// Strays are looked for in all namespaces, but of the queried hubs' users and pods, and never in another cluster.
+// StrayPods covers all namespaces, but only the users and pods of the queried hubs, and never mixes clusters.
 func TestStrayPods(t *testing.T) {
 	q := promql.Queries{Hubs: []string{`namespace="prod"`}, Pods: "jupyter-.*", Prefix: "lab", Clusters: []string{"cluster", "region"}}
 	expr, err := parser.NewParser(parser.Options{}).ParseExpr(q.StrayPods())
@@ -124,7 +124,7 @@ func TestStrayPods(t *testing.T) {
 			return nil
 		}
 		if !slices.Contains(on, "cluster") || !slices.Contains(on, "region") {
-			t.Errorf("%s leaves out the cluster", node)
+			t.Errorf("%s lacks the cluster", node)
 		}
 		return nil
 	})
@@ -144,7 +144,7 @@ func TestStrayPods(t *testing.T) {
 
 type labelMatcher = labels.Matcher
 
-// The names are a contract: dashboards and recorded series have them.
+// Dashboards and recorded data depend on these names.
 func TestRecordedNames(t *testing.T) {
 	for resource, want := range map[usage.Resource][3]string{
 		usage.Memory:           {"namespace_username:container_memory_working_set_bytes:sum", "namespace_usergroup:container_memory_working_set_bytes:sum", "namespace_usergroup:container_memory_working_set_bytes:share_sum"},

@@ -8,7 +8,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
 
-// A hub lists the scopes that others include. A list without them means the same.
+// Most hubs list included scopes too. A list without them means the same.
 func TestGrants(t *testing.T) {
 	for _, c := range []struct {
 		scopes string
@@ -48,7 +48,7 @@ func TestWrites(t *testing.T) {
 		"list:users read:users:groups read:servers read:hub": "",
 		"inherit self (no_scope) admin-ui":                   "",
 		"access:services access:services!service=x custom:x": "",
-		// As JupyterHub 6.1.1 tells them: a service with users and groups, a user, and admin.
+		// As JupyterHub 6.1.1 lists them: a service with users and groups, a user, and admin.
 		"groups list:groups list:users read:groups read:groups:name read:users read:users:activity read:users:groups read:users:name users users:activity":                                                                                                                      "groups users",
 		"access:servers!user=ada delete:servers!user=ada read:servers!user=ada read:tokens!user=ada servers!user=ada start:servers!user=ada tokens!user=ada users:activity!user=ada":                                                                                            "access:servers!user=ada servers!user=ada tokens!user=ada users:activity!user=ada",
 		"access:servers admin-ui admin:auth_state admin:groups admin:server_state admin:servers admin:services admin:users delete:groups delete:servers delete:users groups groups:shares proxy servers shares shutdown start:servers tokens users users:activity users:shares": "admin:groups admin:servers admin:services admin:users proxy shares shutdown tokens",
@@ -62,7 +62,7 @@ func TestWrites(t *testing.T) {
 	}
 }
 
-// A hub can list as many scopes as it likes. Comparing each with all others would take minutes.
+// A hub can list many scopes. Comparing each one with all others would take minutes.
 func TestManyScopes(t *testing.T) {
 	var held []string
 	for i := range 100_000 {

@@ -20,14 +20,14 @@ import (
 	"time"
 )
 
-// isOpen reports whether the other end holds a connection open.
+// isOpen reports whether the server keeps a connection open.
 func isOpen(c net.Conn) bool {
 	_ = c.SetReadDeadline(time.Now())
 	_, err := c.Read(make([]byte, 1))
 	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// answers reports whether a request for the health is answered.
+// answers reports whether the server answers a request for /-/healthy.
 func answers(t *testing.T, c net.Conn) bool {
 	t.Helper()
 	if _, err := io.WriteString(c, "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
@@ -41,8 +41,8 @@ func answers(t *testing.T, c net.Conn) bool {
 	return response.StatusCode == http.StatusOK && body(t, response) == "groups-exporter is healthy\n"
 }
 
-// Whoever opens more connections than there may be loses their own, and keeps nobody out.
-func TestConnectionsAreLimited(t *testing.T) {
+// A client that opens too many connections loses its own, and doesn't affect other clients.
+func TestConnectionLimit(t *testing.T) {
 	const most, many = 128, 400
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -50,7 +50,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 		serve(t, listener, newSite(t), "", slog.New(slog.NewTextHandler(&log, nil)))
 		prometheus := listener.dial("192.0.2.1")
 		if !answers(t, prometheus) {
-			t.Fatal("no answer before the attack")
+			t.Fatal("first request not answered")
 		}
 		header := "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-Padding: "+strings.Repeat("x", 1000)+"\r\n", 15)
 		var before, during runtime.MemStats
@@ -68,7 +68,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 			t.Error("a connection from another host was closed")
 		}
 		if !answers(t, listener.dial("192.0.2.2")) {
-			t.Error("the host with unfinished requests gets no answer")
+			t.Error("request of the host with unfinished requests not answered")
 		}
 		synctest.Wait()
 		open := 0
@@ -77,21 +77,21 @@ func TestConnectionsAreLimited(t *testing.T) {
 				open++
 			}
 		}
-		if want := most - 2; open != want { // beside those that got answers
+		if want := most - 2; open != want { // two connections had their requests answered
 			t.Errorf("%d of %d unfinished requests are open, want %d", open, many, want)
 		}
 		runtime.GC()
 		runtime.ReadMemStats(&during)
 		if grown := int64(during.HeapAlloc) - int64(before.HeapAlloc); grown > most*64<<10 {
-			t.Errorf("they take %d bytes", grown)
+			t.Errorf("connections take %d bytes", grown)
 		}
 		if text := log.String(); strings.Count(text, "too many open connections") != 1 {
-			t.Errorf("not logged once:\n%s", text)
+			t.Errorf("want one warning, got:\n%s", text)
 		}
 	})
 }
 
-func TestALongHeaderIsRefused(t *testing.T) {
+func TestLongHeader(t *testing.T) {
 	address := start(t, newSite(t), "", slog.New(slog.DiscardHandler))
 	for size, want := range map[int]int{12 << 10: http.StatusOK, 24 << 10: http.StatusRequestHeaderFieldsTooLarge} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/-/healthy", nil)
@@ -105,13 +105,13 @@ func TestALongHeaderIsRefused(t *testing.T) {
 		}
 		response.Body.Close()
 		if response.StatusCode != want {
-			t.Errorf("%d bytes: %d, want %d", size, response.StatusCode, want)
+			t.Errorf("header of %d bytes: status %d, want %d", size, response.StatusCode, want)
 		}
 	}
 }
 
-// One connection of HTTP/2 isn't a way around the limit.
-func TestStreamsAreLimited(t *testing.T) {
+// HTTP/2 streams can't bypass the connection limit.
+func TestStreamLimit(t *testing.T) {
 	const most, requests = 8, 20
 	release, entered := make(chan struct{}), make(chan string, requests)
 	certificate := httptest.NewUnstartedServer(nil)
@@ -148,7 +148,7 @@ func TestStreamsAreLimited(t *testing.T) {
 	}
 }
 
-// writeTLSConfig writes a configuration for the web with a certificate and what else it has, and returns its path.
+// writeTLSConfig writes a web configuration with a certificate and more settings, and returns its path.
 func writeTLSConfig(t *testing.T, certificate tls.Certificate, more string) string {
 	t.Helper()
 	certFile, keyFile := writePair(t, certificate)

@@ -33,7 +33,7 @@ type site struct {
 	state exporter.State
 }
 
-// newSite returns a handler that shows the exporter's own metrics only.
+// newSite returns a handler with only the exporter's own metrics.
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{state: exporter.State{Page: exposition.Join(sheet(t, "self_metric", "Self.", 2)), Status: exporter.Status{Version: "1.2.3", Hub: "http://hub/hub/api"}}}
@@ -60,7 +60,7 @@ func sheet(t *testing.T, name, help string, values ...float64) *exposition.Sheet
 	return encoded
 }
 
-// publish adds a metric of the hub with these values, by default with a single one.
+// publish adds a metric of the hub with the given values, or with a single value by default.
 func (s *site) publish(t *testing.T, values ...float64) {
 	t.Helper()
 	if len(values) == 0 {
@@ -87,7 +87,7 @@ func body(t *testing.T, r *http.Response) string {
 		t.Fatal(err)
 	}
 	if length := r.Header.Get("Content-Length"); length != "" && length != strconv.Itoa(len(data)) {
-		t.Errorf("Content-Length %s, body %d", length, len(data))
+		t.Errorf("Content-Length is %s, body has %d bytes", length, len(data))
 	}
 	if r.Header.Get("Content-Encoding") == "gzip" {
 		reader, err := gzip.NewReader(bytes.NewReader(data))
@@ -108,12 +108,12 @@ func TestPaths(t *testing.T) {
 		"/": 200, "/-/healthy": 200, "/-/ready": 503, "/metrics/": 404, "/other": 404, "/services/other/": 404,
 	} {
 		if got := s.get(path); got.StatusCode != want {
-			t.Errorf("%s: %d, want %d", path, got.StatusCode, want)
+			t.Errorf("%s: status %d, want %d", path, got.StatusCode, want)
 		}
 	}
 	s.publish(t)
 	if got := s.get("/-/ready"); got.StatusCode != http.StatusOK {
-		t.Errorf("/-/ready after the first refresh: %d", got.StatusCode)
+		t.Errorf("/-/ready after the first refresh: status %d, want 200", got.StatusCode)
 	}
 
 	s.TelemetryPath, s.RoutePrefix = "/a{b}", "/"
@@ -133,14 +133,14 @@ func TestPaths(t *testing.T) {
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/metrics", nil))
 	if w.Code != http.StatusMethodNotAllowed {
-		t.Errorf("POST: %d", w.Code)
+		t.Errorf("POST: status %d, want 405", w.Code)
 	}
 }
 
 func TestScrape(t *testing.T) {
 	s := newSite(t)
 	if got := body(t, s.get("/metrics")); got != selfText {
-		t.Errorf("before the first refresh: %q", got)
+		t.Errorf("before the first refresh: got %q, want only the exporter's own metrics", got)
 	}
 	s.publish(t)
 	for _, c := range []struct {
@@ -166,21 +166,21 @@ func TestScrape(t *testing.T) {
 		}
 		response := s.get("/metrics", headers...)
 		if isGzip := response.Header.Get("Content-Encoding") == "gzip"; isGzip != c.gzip {
-			t.Errorf("%q: gzip is %v", c.accept, isGzip)
+			t.Errorf("%q: got gzip %v", c.accept, isGzip)
 		}
 		if got := body(t, response); got != hubText+selfText {
-			t.Errorf("%q: %q", c.accept, got)
+			t.Errorf("%q: unexpected body %q", c.accept, got)
 		}
 		if got := response.Header.Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
-			t.Errorf("content type %q", got)
+			t.Errorf("unexpected Content-Type %q", got)
 		}
 		if response.Header.Get("Vary") != "Accept-Encoding" || response.Header.Get("Content-Length") == "" {
-			t.Errorf("headers %v", response.Header)
+			t.Errorf("unexpected headers %v", response.Header)
 		}
 	}
 }
 
-// At the bare prefix a hub takes an answer of 5xx for a service that is down.
+// At the route prefix, the hub would take a response with 5xx for a service that is down.
 func TestCheck(t *testing.T) {
 	s := newSite(t)
 	s.publish(t)
@@ -201,58 +201,58 @@ func TestCheck(t *testing.T) {
 			refusal = &server.Refusal{Status: status, Reason: "because"}
 			response := s.get(path)
 			if got := body(t, response); response.StatusCode != want || got != "because\n" {
-				t.Errorf("%s refused with %d: %d %q", path, status, response.StatusCode, got)
+				t.Errorf("%s refused with %d: got status %d and %q", path, status, response.StatusCode, got)
 			}
 			if challenged := response.Header.Get("WWW-Authenticate") != ""; challenged != (want == 401) {
-				t.Errorf("%s refused with %d: a challenge is %v", path, status, challenged)
+				t.Errorf("%s refused with %d: WWW-Authenticate present: %v", path, status, challenged)
 			}
 		}
 		if path != "/nothing" && s.get(path, "Authorization", "let me in").StatusCode != http.StatusOK {
-			t.Errorf("%s: not let in", path)
+			t.Errorf("%s: accepted caller was refused", path)
 		}
 	}
 	for _, path := range []string{"/-/healthy", "/-/ready"} {
 		if got := s.get(path).StatusCode; got != 200 {
-			t.Errorf("%s: %d, but probes are for everybody", path, got)
+			t.Errorf("%s: status %d, want 200 without a check", path, got)
 		}
 	}
 	refusal = &server.Refusal{Status: 503}
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/-/reload", nil))
 	if w.Code != 503 {
-		t.Errorf("reload without leave: %d", w.Code)
+		t.Errorf("reload of a refused caller: status %d", w.Code)
 	}
 }
 
 func TestReload(t *testing.T) {
 	s := newSite(t)
-	ask := func(method string) int {
+	send := func(method string) int {
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, httptest.NewRequest(method, "/-/reload", nil))
 		return w.Code
 	}
-	if got := ask("POST"); got != http.StatusForbidden {
-		t.Errorf("where it is off: %d", got)
+	if got := send("POST"); got != http.StatusForbidden {
+		t.Errorf("disabled reload: status %d, want 403", got)
 	}
 	reloads := 0
 	s.Reload = func() { reloads++ }
-	if ask("POST") != http.StatusAccepted || ask("PUT") != http.StatusAccepted || ask("GET") != http.StatusMethodNotAllowed || reloads != 2 {
-		t.Errorf("reloaded %d times", reloads)
+	if send("POST") != http.StatusAccepted || send("PUT") != http.StatusAccepted || send("GET") != http.StatusMethodNotAllowed || reloads != 2 {
+		t.Errorf("%d reloads, want 2 for POST and PUT, and none for GET", reloads)
 	}
 }
 
-// Nobody who asks for profiles gets the arguments, where a token may be.
+// The profiles don't show the command line, which may contain a token.
 func TestPprof(t *testing.T) {
 	s := newSite(t)
 	for path, want := range map[string]int{"/debug/pprof/": 404, "/debug/pprof/heap": 404, "/debug/pprof/cmdline": 404} {
 		if got := s.get(path).StatusCode; got != want {
-			t.Errorf("where it is off, %s: %d", path, got)
+			t.Errorf("disabled, %s: status %d, want 404", path, got)
 		}
 	}
 	s.Pprof = true
 	for path, want := range map[string]int{"/debug/pprof/": 200, "/debug/pprof/heap": 200, "/debug/pprof/symbol": 200, "/debug/pprof/cmdline": 404, "/debug/pprof/nothing": 404, "/debug/pprof": 404} {
 		if got := s.get(path).StatusCode; got != want {
-			t.Errorf("%s: %d, want %d", path, got, want)
+			t.Errorf("%s: status %d, want %d", path, got, want)
 		}
 	}
 }
@@ -284,27 +284,27 @@ func TestLanding(t *testing.T) {
 		page := body(t, response)
 		for _, want := range c.has {
 			if !strings.Contains(page, want) {
-				t.Errorf("%s: there is no %q in\n%s", c.what, want, page)
+				t.Errorf("%s: missing %q in\n%s", c.what, want, page)
 			}
 		}
 		for _, not := range c.hasNot {
 			if strings.Contains(page, not) {
-				t.Errorf("%s: there is %q in\n%s", c.what, not, page)
+				t.Errorf("%s: unexpected %q in\n%s", c.what, not, page)
 			}
 		}
 		if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {
-			t.Errorf("%s: policy %q", c.what, policy)
+			t.Errorf("%s: unexpected Content-Security-Policy %q", c.what, policy)
 		}
 		if reload := response.Header.Get("Refresh"); reload != "30" {
 			t.Errorf("%s: a browser reloads it after %q", c.what, reload)
 		}
 	}
 	if len(many) != 600 || numbered[1].Name != "group-10" {
-		t.Error("the page changed the list of the one who gave it")
+		t.Error("the page changed the list of groups in the state")
 	}
 }
 
-func TestServeStopsAfterOpenRequests(t *testing.T) {
+func TestServeWaitsForOpenRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		listener := newInMemory()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -324,7 +324,7 @@ func TestServeStopsAfterOpenRequests(t *testing.T) {
 		cancel()
 		answer, _ := io.ReadAll(c)
 		if !strings.HasSuffix(string(answer), "\r\n\r\nwhole") {
-			t.Errorf("an open request got %q", answer)
+			t.Errorf("open request: got %q", answer)
 		}
 		if err := <-stopped; err != nil {
 			t.Errorf("Serve: %v", err)
@@ -332,7 +332,7 @@ func TestServeStopsAfterOpenRequests(t *testing.T) {
 	})
 }
 
-// manyValues are for a page that is large also when it is compressed.
+// manyValues returns values for a page that is large even when compressed.
 func manyValues() []float64 {
 	values := make([]float64, 100_000)
 	for i := range values {
@@ -341,11 +341,11 @@ func manyValues() []float64 {
 	return values
 }
 
-// A client that never reads takes nothing from the others, and doesn't hold up a stop.
-func TestAClientThatNeverReads(t *testing.T) {
+// A client that never reads doesn't affect other clients, nor delay a stop.
+func TestClientThatNeverReads(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	s.publish(t, manyValues()...) // more than the kernel's buffers take
+	s.publish(t, manyValues()...) // more than fits into the kernel's buffers
 	page := s.state.Page
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -370,7 +370,7 @@ func TestAClientThatNeverReads(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := body(t, response); int64(len(got)) < page.Size() {
-			t.Errorf("another client got %d bytes of %d", len(got), page.Size())
+			t.Errorf("another client: got %d bytes, want %d", len(got), page.Size())
 		}
 		response.Body.Close()
 	}
@@ -380,29 +380,29 @@ func TestAClientThatNeverReads(t *testing.T) {
 		if err != nil {
 			t.Errorf("Serve: %v", err)
 		}
-	case <-time.After(time.Minute): // it is given 5 s
-		t.Error("it doesn't stop")
+	case <-time.After(time.Minute): // the server waits 5 s
+		t.Error("Serve doesn't return")
 	}
 }
 
-func TestServeSaysWhatFailed(t *testing.T) {
+func TestServeError(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	listener.Close()
 	if err := server.Serve(t.Context(), []net.Listener{listener}, http.NotFoundHandler(), server.Security{Log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler)); err == nil {
-		t.Error("a closed listener is no error")
+		t.Error("got no error for a closed listener")
 	}
 }
 
-// nowhere is a client that discards what it receives.
-type nowhere http.Header
+// discardWriter is a ResponseWriter that discards the response.
+type discardWriter http.Header
 
-func (n nowhere) Header() http.Header               { return http.Header(n) }
-func (n nowhere) Write(b []byte) (int, error)       { return len(b), nil }
-func (n nowhere) WriteHeader(int)                   {}
-func (n nowhere) WriteString(s string) (int, error) { return len(s), nil }
+func (w discardWriter) Header() http.Header               { return http.Header(w) }
+func (w discardWriter) Write(b []byte) (int, error)       { return len(b), nil }
+func (w discardWriter) WriteHeader(int)                   {}
+func (w discardWriter) WriteString(s string) (int, error) { return len(s), nil }
 
 func TestAllocationsPerScrape(t *testing.T) {
 	s := newSite(t)
@@ -410,9 +410,9 @@ func TestAllocationsPerScrape(t *testing.T) {
 	request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	for _, encoding := range []string{"gzip", "identity"} {
 		request.Header.Set("Accept-Encoding", encoding)
-		allocations := testing.AllocsPerRun(100, func() { s.ServeHTTP(nowhere{}, request) })
+		allocations := testing.AllocsPerRun(100, func() { s.ServeHTTP(discardWriter{}, request) })
 		if allocations > 40 {
-			t.Errorf("%s: %v allocations, want 40 at most", encoding, allocations)
+			t.Errorf("%s: %v allocations, want at most 40", encoding, allocations)
 		}
 	}
 }

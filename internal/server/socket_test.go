@@ -23,10 +23,10 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/server"
 )
 
-// socketPath returns a path for a socket. Those of t.TempDir can be too long for one.
+// socketPath returns a path for a socket. Paths from t.TempDir can be too long.
 func socketPath(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "") //nolint:usetesting // for the reason above
+	dir, err := os.MkdirTemp("", "") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,33 +36,33 @@ func socketPath(t *testing.T) string {
 
 func TestListenUnix(t *testing.T) {
 	path := socketPath(t)
-	// Somebody's socket, who ended without removing it.
+	// The socket of a process that ended without removing it.
 	left, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	left.SetUnlinkOnClose(false)
 	left.Close()
-	for _, when := range []string{"where a socket was left behind", "where there is none"} {
+	for _, when := range []string{"with a stale socket", "without a socket"} {
 		listener, err := server.ListenUnix(path)
 		if err != nil {
 			t.Fatalf("%s: %v", when, err)
 		}
 		info, err := os.Stat(path)
 		if err != nil || info.Mode() != fs.ModeSocket|0o660 {
-			t.Errorf("%s: %v, %v", when, info, err)
+			t.Errorf("%s: got %v, %v, want a socket with mode 0660", when, info, err)
 		}
 		if _, err := server.ListenUnix(path); !errors.Is(err, syscall.EADDRINUSE) {
-			t.Errorf("%s, while somebody listens: %v", when, err)
+			t.Errorf("%s, while another process listens: got %v, want EADDRINUSE", when, err)
 		}
 		connection, err := net.Dial("unix", path)
 		if err != nil {
-			t.Fatalf("%s, after another one was refused: %v", when, err)
+			t.Fatalf("%s, after the second listener failed: %v", when, err)
 		}
 		connection.Close()
 		listener.Close()
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s: closed, and the file is there: %v", when, err)
+			t.Errorf("%s: socket still exists after Close: %v", when, err)
 		}
 	}
 }
@@ -78,14 +78,14 @@ func TestListenUnixKeepsOtherFiles(t *testing.T) {
 	}
 	for _, path := range []string{file, link} {
 		if _, err := server.ListenUnix(path); err == nil || !strings.Contains(err.Error(), "not a socket") {
-			t.Errorf("%s: %v", path, err)
+			t.Errorf("%s: got %v, want an error about a file that is not a socket", path, err)
 		}
 	}
 	if content, err := os.ReadFile(link); err != nil || string(content) != "precious" {
-		t.Errorf("%q, %v", content, err)
+		t.Errorf("file contains %q (error: %v), want it unchanged", content, err)
 	}
 	if _, err := server.ListenUnix(filepath.Join(file+".missing", "s")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("in a folder that isn't there: %v", err)
+		t.Errorf("in a missing folder: got %v, want %v", err, fs.ErrNotExist)
 	}
 }
 
@@ -143,7 +143,7 @@ func TestSeveralListeners(t *testing.T) {
 			}
 			response.Body.Close()
 			if response.StatusCode != want {
-				t.Errorf("%s with the password %s: %d", l.Addr(), password, response.StatusCode)
+				t.Errorf("%s with the password %s: status %d, want %d", l.Addr(), password, response.StatusCode, want)
 			}
 		}
 	}
@@ -208,7 +208,7 @@ func (c *gaugedConnection) Close() error {
 }
 
 // The limit on connections is one for all listeners together.
-func TestConnectionsAreLimitedOverAllListeners(t *testing.T) {
+func TestConnectionLimitOverAllListeners(t *testing.T) {
 	const most, perListener = 128, 100
 	var g gauge
 	var listeners []net.Listener
@@ -239,12 +239,12 @@ func TestConnectionsAreLimitedOverAllListeners(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%d connections were accepted", accepted)
+			t.Fatalf("%d connections accepted before the deadline", accepted)
 		}
 	}
 	response, err := clientOf(listeners[2]).Get("http://x/-/healthy")
 	if err != nil {
-		t.Errorf("a further one on the socket: %v", err)
+		t.Errorf("another request on the socket: %v", err)
 	} else {
 		response.Body.Close()
 	}

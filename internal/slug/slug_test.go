@@ -27,9 +27,9 @@ func TestKubespawnerVectors(t *testing.T) {
 	}
 }
 
-// TestBeyondTheVectors holds what Python does and a straight translation into Go
-// misses. The values were computed with kubespawner 7.1.0.
-func TestBeyondTheVectors(t *testing.T) {
+// TestUnicode covers differences between Python and Go. The expected values were computed
+// with kubespawner 7.1.0.
+func TestUnicode(t *testing.T) {
 	for _, c := range []struct{ what, got, want string }{
 		{"label: Python's IGNORECASE matches the Kelvin sign", slug.Label("a\u212ab"), "a\u212ab"},
 		{"label: and the dotless i", slug.Label("a\u0131b"), "a\u0131b"},
@@ -49,14 +49,14 @@ func TestBeyondTheVectors(t *testing.T) {
 	}
 }
 
-// Names that aren't UTF-8 can't reach us from a hub, only from a shell. They are
-// escaped and hashed byte by byte, so different names stay different.
+// Names that aren't UTF-8 come from a shell only, never from a hub. They are
+// escaped and hashed byte by byte, so different names have different forms.
 func TestInvalidUTF8(t *testing.T) {
 	if got := slug.Escape("a\xffb"); got != "a-ffb" {
 		t.Errorf("Escape: got %q", got)
 	}
 	if a, b := slug.Safe("a\xfe"), slug.Safe("a\xff"); a == b {
-		t.Errorf("Safe: two names share %q", a)
+		t.Errorf("Safe: two names have the form %q", a)
 	}
 	if got := slug.Label("a\xff\xfeb"); !strings.HasPrefix(got, "a-b---") {
 		t.Errorf("Label: got %q", got)
@@ -69,13 +69,13 @@ func FuzzEscape(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, _ string) {
 		got := slug.Escape(name)
 		if !alphabet.MatchString(got) {
-			t.Errorf("Escape(%q) = %q leaves the alphabet", name, got)
+			t.Errorf("Escape(%q) = %q contains other characters than [a-z0-9-]", name, got)
 		}
 		if got != slug.Escape(name) {
-			t.Errorf("Escape(%q) isn't the same twice", name)
+			t.Errorf("Escape(%q) differs on the second call", name)
 		}
-		// A byte below 0x10 has one digit, so what follows it is ambiguous:
-		// "\t" and "a" give "-9a", as the byte 0x9a does.
+		// A byte below 0x10 has one digit, so escaping is ambiguous:
+		// "\ta" and the byte 0x9a both become "-9a".
 		if strings.IndexFunc(name, func(r rune) bool { return r < 0x10 }) < 0 {
 			if back := unescape(t, got); back != name {
 				t.Errorf("Escape(%q) = %q decodes to %q", name, got, back)
@@ -93,18 +93,18 @@ func FuzzSafe(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, server string) {
 		got := slug.FormsOf(name, server)
 		if got != slug.FormsOf(name, server) {
-			t.Errorf("the forms of %q aren't the same twice", name)
+			t.Errorf("the forms of %q differ on the second call", name)
 		}
 		for _, s := range []string{got.Safe, got.SafeUserServer} {
 			if len(s) > 48 || !object.MatchString(s) {
-				t.Errorf("%q, server %q: %q isn't a name of at most 48", name, server, s)
+				t.Errorf("%q, server %q: %q is not a valid name of at most 48 characters", name, server, s)
 			}
 		}
 		if utf8.RuneCountInString(got.Label) > 63 || !label.MatchString(got.Label) {
 			t.Errorf("Label(%q) = %q isn't a label value", name, got.Label)
 		}
 		if got.Label != name && len(got.Label) > 32 {
-			t.Errorf("Label(%q) = %q is hashed and longer than 32", name, got.Label)
+			t.Errorf("Label(%q) = %q is hashed and longer than 32 characters", name, got.Label)
 		}
 		if !object.MatchString(got.SafePodName) || len(got.SafePodName) > 63 {
 			t.Errorf("%q, server %q: pod %q isn't an object name", name, server, got.SafePodName)
@@ -120,7 +120,7 @@ func BenchmarkForms(b *testing.B) {
 	}
 }
 
-// unescape is the inverse of Escape where every escaped byte has two digits.
+// unescape is the inverse of Escape if every escaped byte has two digits.
 func unescape(t *testing.T, s string) string {
 	t.Helper()
 	var out []byte
@@ -142,7 +142,7 @@ func unescape(t *testing.T, s string) string {
 	return string(out)
 }
 
-// vectors are the rows of testdata/slugs.jsonl, which kubespawner 7.1.0 wrote.
+// vectors returns the rows of testdata/slugs.jsonl, which were computed with kubespawner 7.1.0.
 func vectors(tb testing.TB) []slug.Forms {
 	tb.Helper()
 	file, err := os.Open("testdata/slugs.jsonl")

@@ -49,8 +49,8 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// What pods say of their user is the user's name, or a form of it. If the same text is
-// the name of one user and a form of another's, it is the first one's.
+// An owner of pods is a user's name or a form of it. If the same text is the name of one user
+// and a form of another's, it belongs to the first.
 func TestOwners(t *testing.T) {
 	snapshot := membership.New("hub", membership.NewListing(time.Now(),
 		membership.User{Name: "ada@x.org"},
@@ -75,7 +75,7 @@ func TestOwners(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if joined.Unknown != 2 {
-		t.Errorf("%d owners are unknown, want 2", joined.Unknown)
+		t.Errorf("%d unknown owners, want 2", joined.Unknown)
 	}
 }
 
@@ -88,9 +88,9 @@ func TestHomeDirs(t *testing.T) {
 		membership.User{Name: "only-escaped"},
 	), membership.Rules{})
 	joined := usage.Join(&usage.Answer{Resource: usage.HomeDir, Values: map[string]float64{
-		"ada-40x-2eorg": 1, "ada-x-org---210e59f6": 2, // one before, one after the schemes changed
-		"bob":            4, // both forms are one
-		"has-2dhyphen":   8, // the safe form of one, and the escaped form of the next
+		"ada-40x-2eorg": 1, "ada-x-org---210e59f6": 2, // before and after a change of the naming scheme
+		"bob":            4, // both forms are the same
+		"has-2dhyphen":   8, // the safe form of one user, and the escaped form of another
 		"has-hyphen":     16,
 		"only-2descaped": 32,
 		"_shared":        64, "Bob": 128,
@@ -103,11 +103,11 @@ func TestHomeDirs(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	if joined.Unknown != 2 {
-		t.Errorf("%d directories of nobody, want 2", joined.Unknown)
+		t.Errorf("%d unknown directories, want 2", joined.Unknown)
 	}
 }
 
-// Shares of whatever is used add up to it, but for the last bit.
+// The shares of a value add up to the value, up to rounding.
 func TestSharesAddUp(t *testing.T) {
 	for groups := range 12 {
 		user := membership.User{Name: "u"}
@@ -128,11 +128,11 @@ func TestSharesAddUp(t *testing.T) {
 	}
 }
 
-// Nobody uses an infinite amount, also if that is the sum of finite values.
-func TestSumsAreFinite(t *testing.T) {
+// Sums of finite values can be infinite. They are omitted.
+func TestInfiniteSums(t *testing.T) {
 	snapshot := membership.New("hub", membership.NewListing(time.Now(), membership.User{Name: "ada@x.org"}), membership.Rules{})
 	joined := usage.Join(&usage.Answer{Resource: usage.Memory, Values: map[string]float64{"ada@x.org": 1e308, "ada-40x-2eorg": 1e308}}, snapshot)
 	if rows := slices.Collect(joined.Rows(usage.Full)); len(rows) != 0 || joined.NotFinite != 1 {
-		t.Errorf("rows %v, and %d values that are not finite, want 1", rows, joined.NotFinite)
+		t.Errorf("got rows %v and %d values that are not finite, want no rows and 1", rows, joined.NotFinite)
 	}
 }

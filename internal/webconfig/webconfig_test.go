@@ -73,7 +73,7 @@ func (a *authority) sign(t *testing.T, name string) *tls.Certificate {
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
 }
 
-// site is a --web.config.file with the files that it names.
+// site is a --web.config.file and the files that it names.
 type site struct {
 	t         *testing.T
 	dir, path string
@@ -124,8 +124,8 @@ const (
 	systemCA = tlsOnly + "  client_auth_type: RequireAndVerifyClientCert\n"
 )
 
-// A file that demands less than before refuses everybody, until it demands as much again.
-func TestAFileThatDemandsLess(t *testing.T) {
+// If a file demands less than before, Check refuses all callers until it demands as much again.
+func TestFewerDemands(t *testing.T) {
 	ca := newAuthority(t)
 	s := newSite(t, ca.sign(t, "exporter"), ca)
 	prometheus := ca.sign(t, "prometheus")
@@ -153,56 +153,56 @@ func TestAFileThatDemandsLess(t *testing.T) {
 		for _, less := range weaker {
 			s.rewrite(less)
 			if err := f.Check(request(overTLS)); err == nil {
-				t.Errorf("%q after %q lets in", less, start)
+				t.Errorf("%q after %q: caller accepted, want an error", less, start)
 			}
 			if reports[len(reports)-1] == nil {
-				t.Errorf("%q after %q is not reported", less, start)
+				t.Errorf("%q after %q: no error reported", less, start)
 			}
 			s.rewrite(start)
 			if err := f.Check(request(overTLS)); err != nil {
-				t.Errorf("%q again: %v", start, err)
+				t.Errorf("%q again: got %v, want no error", start, err)
 			}
 			if err := reports[len(reports)-1]; err != nil {
-				t.Errorf("%q again is reported: %v", start, err)
+				t.Errorf("%q again: reported %v, want nil", start, err)
 			}
 		}
 		if err := os.Remove(s.path); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.Check(request(overTLS)); err == nil {
-			t.Errorf("no file after %q lets in", start)
+			t.Errorf("no file after %q: caller accepted, want an error", start)
 		}
 	}
 }
 
-// What a file demands since a change is as lasting as what it demanded at the start.
-func TestAFileThatDemandsMore(t *testing.T) {
+// New demands are remembered like those at the start.
+func TestMoreDemands(t *testing.T) {
 	ca := newAuthority(t)
 	s := newSite(t, ca.sign(t, "exporter"), ca)
 	s.rewrite("http_server_config: {http2: false}\n")
 	f := s.open()
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	if err := f.Check(r); err != nil || f.Demands(webconfig.Password) {
-		t.Errorf("without demands: %v", err)
+		t.Errorf("without demands: got %v, want no error", err)
 	}
 	s.rewrite(passwords)
 	r.SetBasicAuth("ada", "secret")
 	if err := f.Check(r); err != nil || !f.Demands(webconfig.Password) {
-		t.Errorf("with passwords: %v", err)
+		t.Errorf("with passwords: got %v, want no error", err)
 	}
 	s.rewrite("http_server_config: {http2: false}\n")
 	if err := f.Check(r); err == nil || err.Error() != "it no longer demands passwords" {
-		t.Errorf("without passwords again: %v", err)
+		t.Errorf("without passwords again: got %v, want an error", err)
 	}
-	// Without TLS at the start there is none later: the toolkit goes on without.
+	// If the server started without TLS, the toolkit never enables it.
 	s.rewrite(passwords + mutual)
 	if err := f.Check(r); err != nil {
-		t.Errorf("with TLS that needs a restart: %v", err)
+		t.Errorf("with TLS that needs a restart: got %v, want no error", err)
 	}
 }
 
-// The toolkit may have read the file when it was empty, and File when it was good again.
-func TestCallersAreCheckedAgain(t *testing.T) {
+// The toolkit may have read an empty file, and File the complete one.
+func TestCheck(t *testing.T) {
 	ca, other := newAuthority(t), newAuthority(t)
 	s := newSite(t, ca.sign(t, "exporter"), ca)
 	for what, c := range map[string]struct {
@@ -243,15 +243,15 @@ func TestCallersAreCheckedAgain(t *testing.T) {
 			}
 		}
 		f := s.open()
-		for range 2 { // the second time from the cache
+		for range 2 { // the second result comes from the cache
 			if err := f.Check(r); (err == nil) != c.ok {
-				t.Errorf("%s: %v", what, err)
+				t.Errorf("%s: got %v, want success: %v", what, err, c.ok)
 			}
 		}
 	}
 }
 
-func TestOpenRefuses(t *testing.T) {
+func TestOpenErrors(t *testing.T) {
 	ca := newAuthority(t)
 	s := newSite(t, ca.sign(t, "exporter"), ca)
 	for content, want := range map[string]string{
@@ -268,7 +268,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// serve serves names behind the toolkit and a File, and returns what gets them.
+// serve starts a server with the toolkit and a File. It returns a function that sends a request.
 func (s *site) serve() (get func(certificate *tls.Certificate, password string) string) {
 	s.t.Helper()
 	f := s.open()
@@ -317,15 +317,15 @@ func (s *site) serve() (get func(certificate *tls.Certificate, password string) 
 	return get
 }
 
-// Behind the toolkit itself, over the network: nobody gets in while the file demands less.
-func TestBehindTheToolkit(t *testing.T) {
+// With the toolkit, over the network, all callers are refused while the file demands less.
+func TestServer(t *testing.T) {
 	ca := newAuthority(t)
 	s := newSite(t, ca.sign(t, "exporter"), ca)
 	s.rewrite(mutual + passwords)
 	get, good := s.serve(), ca.sign(t, "prometheus")
 	for deadline := time.Now().Add(time.Minute); get(good, "secret") != "names"; {
 		if time.Now().After(deadline) {
-			t.Fatalf("never let in: %q", get(good, "secret"))
+			t.Fatalf("valid caller: got %q, want success", get(good, "secret"))
 		}
 	}
 	for _, rewritten := range []string{"", tlsOnly, anyone + passwords, mutual, tlsOnly + "  client_auth_type: VerifyClientCertIfGiven\n"} {
@@ -333,19 +333,19 @@ func TestBehindTheToolkit(t *testing.T) {
 		for _, certificate := range []*tls.Certificate{nil, good} {
 			for _, password := range []string{"", "secret"} {
 				if got := get(certificate, password); got == "names" {
-					t.Errorf("let in with a certificate: %v, and a password: %v, while the file is\n%s", certificate != nil, password != "", rewritten)
+					t.Errorf("accepted with a certificate: %v and a password: %v, while the file is\n%s", certificate != nil, password != "", rewritten)
 				}
 			}
 		}
 	}
 	s.rewrite(mutual + passwords)
 	if got := get(good, "secret"); got != "names" {
-		t.Errorf("with the file as it was: %q", got)
+		t.Errorf("with the original file: got %q", got)
 	}
 }
 
-// Somebody asks all the time, while the file is rewritten in place again and again.
-func TestRewrittenInPlace(t *testing.T) {
+// Requests arrive all the time while the file is rewritten in place.
+func TestRewriteInPlace(t *testing.T) {
 	ca := newAuthority(t)
 	s := newSite(t, ca.sign(t, "exporter"), ca)
 	s.rewrite(passwords)
@@ -358,7 +358,7 @@ func TestRewrittenInPlace(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
-	letIn := 0
+	accepted := 0
 	for running := true; running; {
 		select {
 		case <-done:
@@ -366,13 +366,13 @@ func TestRewrittenInPlace(t *testing.T) {
 		default:
 		}
 		if get(nil, "") == "names" {
-			letIn++
+			accepted++
 		}
 	}
-	if letIn > 0 {
-		t.Errorf("let in %d times without a password", letIn)
+	if accepted > 0 {
+		t.Errorf("%d requests without a password accepted, want 0", accepted)
 	}
 	if got := get(nil, "secret"); got != "names" {
-		t.Errorf("with the file as it was: %q", got)
+		t.Errorf("with the original file: got %q", got)
 	}
 }
