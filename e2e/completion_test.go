@@ -73,7 +73,7 @@ func TestCompletion(t *testing.T) {
 				}
 			}
 			terminal.types("\x15") // Ctrl-U
-			lines := []string{ // with names that somebody has quoted correctly
+			lines := []string{     // with names that somebody has quoted correctly
 				`groups --user 'z$(id>pwned)a' --by `, `groups --user z\$\(id\>pwned\)a --by `, `groups --group 'a;id>pwned;' -o `,
 				"groups --user 'a`id>pwned`' --by ", `escape 'a;id>pwned;' --sc`,
 			}
