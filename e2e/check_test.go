@@ -20,7 +20,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// checked is what check says to programs.
+// checked is the JSON output of check.
 type checked struct {
 	Hub       string
 	Version   string
@@ -42,7 +42,7 @@ func check(t *testing.T, env []string, args ...string) (checked, result) {
 	return decode[checked](t, r.stdout), r
 }
 
-// What check says of a token is what the hub then does with it.
+// The report of check on a token agrees with the hub's responses to it.
 func TestCheck(t *testing.T) {
 	here := people()
 	var groups []string
@@ -60,8 +60,8 @@ func TestCheck(t *testing.T) {
 		scopes        []string
 		args          []string
 		users, groups int
-		missing       string // of what is asked for; nothing where check has to go well
-		warning       string // in the only one; nothing where there has to be none
+		missing       string // required scope that is missing, or empty if check succeeds
+		warning       string // part of the only warning, or empty if there is none
 	}{
 		{[]string{"list:users", "read:users:groups"}, nil, allUsers, unknown, "", ""},
 		{[]string{"list:users", "read:users:groups", "list:groups", "read:users:activity", "read:servers"},
@@ -94,13 +94,13 @@ func TestCheck(t *testing.T) {
 					env := h.of(token(services[i].name))
 					got, r := check(t, env, row.args...)
 					if got.Hub != h.api || got.Version != version || got.Token.Kind != "service" || got.Token.Name != services[i].name {
-						t.Errorf("who is who: %+v", got)
+						t.Errorf("unexpected hub or token: %+v", got)
 					}
 					if known(got.Users) != row.users || known(got.Groups) != row.groups {
 						t.Errorf("%d users and %d groups, want %d and %d", known(got.Users), known(got.Groups), row.users, row.groups)
 					}
 					if listed := row.users != unknown || row.groups != unknown; listed != (got.PageLimit == 200) {
-						t.Errorf("%d a page", got.PageLimit)
+						t.Errorf("unexpected page limit %d", got.PageLimit)
 					}
 					if row.missing == "" && (r.code != 0 || r.stderr != "") {
 						t.Errorf("exit code %d, want 0:\n%s", r.code, r.stderr)
@@ -113,7 +113,7 @@ func TestCheck(t *testing.T) {
 						row.warning != "" && !strings.Contains(got.Warnings[0], row.warning):
 						t.Errorf("warnings %q, want one with %q", got.Warnings, row.warning)
 					}
-					// dump agrees, and publishes what check says.
+					// dump agrees with check.
 					dump := run(t, env, "", "dump", "--with=activity")
 					for _, can := range got.Can {
 						has := map[string]bool{
@@ -123,26 +123,26 @@ func TestCheck(t *testing.T) {
 							"running servers":        strings.Contains(dump.stdout, "jupyterhub_group_running_servers{"),
 						}[can.What]
 						if dump.code != 0 && can.What != "memberships" {
-							continue // without them dump prints nothing
+							continue // without it, dump prints nothing
 						}
 						if has != can.OK {
-							t.Errorf("%s: check says %v, dump %v\n%s", can.What, can.OK, has, dump.stderr)
+							t.Errorf("%s: check reports %v, dump has it: %v\n%s", can.What, can.OK, has, dump.stderr)
 						}
 					}
 				})
 			}
 			t.Run("a user's own token", func(t *testing.T) {
-				_, answer := h.ask(owner, "POST", "/users/user-000/tokens", map[string]string{"note": "mine"})
+				_, answer := h.request(owner, "POST", "/users/user-000/tokens", map[string]string{"note": "mine"})
 				own := decode[struct{ Token string }](t, string(answer)).Token
 				got, r := check(t, h.of(own))
 				if got.Token.Kind != "user" || got.Token.Name != "user-000" {
-					t.Errorf("the token is of %+v", got.Token)
+					t.Errorf("unexpected owner of the token: %+v", got.Token)
 				}
 				if want := "list:users, and read:users:groups for the whole hub"; r.code != 1 || !isMissing(r.stderr, want) {
 					t.Errorf("exit code %d, want 1 because of %s:\n%s", r.code, want, r.stderr)
 				}
 				if !strings.Contains(strings.Join(got.Warnings, "\n"), "servers!user=user-000") {
-					t.Errorf("no warning that it can start servers: %q", got.Warnings)
+					t.Errorf("want a warning that the token can start servers, got %q", got.Warnings)
 				}
 			})
 			t.Run("the owner's token", func(t *testing.T) {
@@ -171,7 +171,7 @@ func known(n *int) int {
 	return *n
 }
 
-// The roles that check prints make it happy, in a hub that reads them as they are printed.
+// check succeeds on a hub that is configured with the roles that check prints.
 func TestCheckRole(t *testing.T) {
 	const before, between = "\n# Add this role to jupyterhub_config.py. If a role of this name exists, change that one instead:\n", "\n# The same in the values of Zero to JupyterHub:\n"
 	asker := service{name: "asker"}
@@ -204,8 +204,8 @@ func TestCheckRole(t *testing.T) {
 
 	here := people()
 	h = prepareHub(t, versions[0], "/", here, asker)
-	// As in a configuration where nothing was said of roles yet, with small pages. It has another
-	// name, since a hub reads jupyterhub_config.json after jupyterhub_config.py.
+	// A configuration without roles so far, and with small pages. It has another name, because the hub reads
+	// jupyterhub_config.json after jupyterhub_config.py.
 	config := `import json
 from traitlets.config import Config
 
@@ -220,7 +220,7 @@ c.JupyterHub.api_page_max_limit = 50
 		hubPrefix+h.version+"/bin/jupyterhub", "-f", "with_role.py")
 	h.process.until("JupyterHub is up", time.Minute, func() error {
 		if !strings.Contains(h.process.output(), "JupyterHub is now running") {
-			return errors.New("its log does not say so")
+			return errors.New("not in the log yet")
 		}
 		return nil
 	})
@@ -238,24 +238,24 @@ c.JupyterHub.api_page_max_limit = 50
 		t.Error(err)
 	}
 
-	// On a terminal there are signs, and no line is wider than it is. Nothing is missing, so there is no role.
+	// On a terminal, the report has signs, and its lines fit the width. No scope is missing, so the report has no role.
 	for _, columns := range []int{80, 40} {
 		screen := onTerminal(t, h.of(token(owner)), columns, "check", "--with=activity")
 		if strings.Contains(screen, "load_roles") {
-			t.Errorf("a role, though nothing is missing:\n%s", screen)
+			t.Errorf("report has a role, although no scope is missing:\n%s", screen)
 		}
 		if !strings.Contains(screen, "\n✓ memberships\n") || !strings.Contains(screen, "\n! the token can do more") {
-			t.Errorf("no signs:\n%s", screen)
+			t.Errorf("report on a terminal has no signs:\n%s", screen)
 		}
 		for line := range strings.Lines(screen) {
 			if n := len([]rune(strings.TrimRight(line, "\n"))); n > columns && !strings.Contains(line, h.api) {
-				t.Errorf("%d columns of %d: %s", n, columns, line)
+				t.Errorf("line of %d columns, want at most %d: %s", n, columns, line)
 			}
 		}
 	}
 }
 
-// onTerminal runs the program on a terminal and returns what it shows there.
+// onTerminal runs the program on a terminal and returns its output.
 func onTerminal(t *testing.T, env []string, columns int, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, args...)
@@ -266,7 +266,7 @@ func onTerminal(t *testing.T, env []string, columns int, args ...string) string 
 	}
 	defer terminal.Close()
 	var screen bytes.Buffer
-	_, _ = io.Copy(&screen, terminal) // which ends with an error when the program does
+	_, _ = io.Copy(&screen, terminal) // returns an error when the program ends
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, &screen)
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/creack/pty"
 )
 
-// Somebody types a prefix in a real shell, with the committed completions, and presses Tab.
+// In a real shell, with the generated completions, Tab completes what was typed.
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	hostile, prefixes := trickyNames()
@@ -55,15 +55,15 @@ func TestCompletion(t *testing.T) {
 				"groups-exporter serve --allow-group zo": "zoology",
 				"groups-exporter dump --deny-group zo":   "zoology",
 				"groups-exporter groups --user ad":       "ada@example.org",
-				// Among names that would do something, of which nothing is said.
+				// These names would do something if the shell expanded them.
 				"groups-exporter groups --user z":   "zoë/x+1@example.org:2",
 				"groups-exporter groups --group /x": "/xyz_1",
 			} {
-				// The word appears only if the shell completes what was typed of it.
+				// The whole word appears only if the shell completes it.
 				terminal.completes(typed, want)
 			}
 			list := "groups-exporter serve --hub-\t\t"
-			if name == "fish" { // whose second Tab chooses
+			if name == "fish" { // in fish, a second Tab selects an entry
 				list = "complete -C 'groups-exporter serve --hub-'\n"
 			}
 			terminal.types(list)
@@ -86,14 +86,14 @@ func TestCompletion(t *testing.T) {
 				terminal.types("groups-exporter " + line + "\t\t\t\x15") // Ctrl-U
 				terminal.runs()
 				if left, err := os.ReadDir(terminal.dir); err != nil || len(left) > 0 {
-					t.Fatalf("Tab after %s ran something: there is %v (error: %v)", line, left, err)
+					t.Fatalf("Tab after %s ran a command: found %v (error: %v)", line, left, err)
 				}
 			}
 		})
 	}
 }
 
-// terminal is a shell that somebody types into.
+// terminal is an interactive shell.
 type terminal struct {
 	t    *testing.T
 	dir  string
@@ -143,26 +143,26 @@ func (term *terminal) types(text string) {
 
 var escapes = regexp.MustCompile("\x1b(\\[[0-9;?>=]*[a-zA-Z]|\\][^\x07]*\x07|[()][A-Z0-9]|[=>])")
 
-// screen is all that was shown, without colours and movements.
+// screen returns all output so far, without escape sequences.
 func (term *terminal) screen() string {
 	term.mu.Lock()
 	defer term.mu.Unlock()
 	return escapes.ReplaceAllString(term.seen.String(), "")
 }
 
-// runs waits until the shell has run a command, after all that was typed before.
+// runs waits until the shell has processed all input.
 func (term *terminal) runs() {
 	term.t.Helper()
 	before := len(term.screen())
 	term.types("echo al''l-done\n")
 	for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(term.screen()[before:], "all-done"); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			term.t.Fatalf("the shell doesn't answer: %.3000q", term.screen()[before:])
+			term.t.Fatalf("the shell doesn't respond: %.3000q", term.screen()[before:])
 		}
 	}
 }
 
-// completes types, presses Tab until the rest is there, and then clears the line.
+// completes types the start of a line, presses Tab until the line is complete, and then clears it.
 func (term *terminal) completes(typed, want string) {
 	term.t.Helper()
 	words := strings.Fields(typed)
@@ -175,7 +175,7 @@ func (term *terminal) completes(typed, want string) {
 	err := errors.New("")
 	for deadline := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		shown := term.screen()[before:]
-		// A shell may write the line anew, or only what is new.
+		// A shell may print the whole line again, or only the added part.
 		after := shown[min(len(shown), max(0, strings.LastIndex(shown, words[len(words)-1]))):]
 		if err = nil; !strings.Contains(after, rest) {
 			err = fmt.Errorf("%q is not completed to %q: %q", typed, want, shown)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// What a dashboard asks.
+// The parts of a dashboard that contain queries.
 type dashboard struct {
 	Panels     []panel
 	Templating struct {
@@ -31,7 +31,7 @@ var usagePanels = map[string]resource{
 	"Memory": memory, "CPU": cpu, "Memory requests": memoryRequests, "CPU requests": cpuRequests, "GPU requests": gpuRequests, "GPU slice requests": gpuSliceRequests, "Home directories": homes,
 }
 
-// dashboards checks that each query of the dashboard has a result, and that usage is right: of all, and of one group.
+// dashboards checks that each query of the dashboard has a result, and that usage is correct for all groups and for one.
 func dashboards(t *testing.T, p *prometheus) {
 	all, one := [2]string{".*", ".*"}, [2]string{"lab", "robots"} // hub and group
 	for _, way := range []struct {
@@ -77,7 +77,7 @@ func dashboards(t *testing.T, p *prometheus) {
 	}
 }
 
-// flat lists the panels with those inside of rows.
+// flat returns the panels, including those inside rows.
 func flat(panels []panel) []panel {
 	var all []panel
 	for _, p := range panels {
@@ -87,7 +87,7 @@ func flat(panels []panel) []panel {
 	return all
 }
 
-// fill puts values in the place of variables, as Grafana does.
+// fill replaces variables with values, like Grafana.
 func fill(expression string, hubAndGroup [2]string) string {
 	return strings.NewReplacer(
 		"$hub", hubAndGroup[0], "$group", hubAndGroup[1],
@@ -112,12 +112,12 @@ func (p *prometheus) hasValues(query string) {
 	p.t.Helper()
 	part := labelValues.FindStringSubmatch(query)
 	if part == nil {
-		p.t.Errorf("not a query of a label's values: %s", query)
+		p.t.Errorf("not a label_values query: %s", query)
 		return
 	}
 	p.until(query, 30*time.Second, func() error {
 		var values []string
-		err := p.ask("label/"+part[2]+"/values", url.Values{"match[]": {part[1]}}, &values)
+		err := p.request("label/"+part[2]+"/values", url.Values{"match[]": {part[1]}}, &values)
 		if err == nil && len(values) == 0 {
 			err = errors.New("no values")
 		}

@@ -23,7 +23,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/e2e/pages"
 )
 
-// What tells the test that it is in the sandbox, and where to find things.
+// Environment variables for the test inside the sandbox.
 const (
 	sandboxPage     = "E2E_DOCS_PAGE"
 	sandboxWay      = "E2E_DOCS_WAY"
@@ -32,13 +32,12 @@ const (
 	prometheusConfig = "/etc/prometheus/prometheus.yml"
 )
 
-// installing are the pages that begin without the program; on the others it is there already.
+// installing returns the pages that start without the program. The others assume that it is installed.
 func installing() []string { return []string{"README.md", "CONTRIBUTING.md", "docs/how-to/install.md"} }
 
-// TestDocs does what each page says, in order, as root of a machine that the page may change: with
-// its own mounts, network and processes, where a hub and a Prometheus are at their usual ports. The
-// test binary runs itself in there, once for each page. Where a page has several ways, of which a
-// reader takes one, each starts on a clean machine.
+// TestDocs follows the instructions of each page in order. It runs as root in a sandbox with its own mounts, network and
+// processes, where a hub and a Prometheus use their default ports. The test binary runs itself in the sandbox, once per
+// page. If a page has alternatives, each starts in a clean sandbox.
 func TestDocs(t *testing.T) {
 	all, err := pages.All("..")
 	if err != nil {
@@ -51,7 +50,7 @@ func TestDocs(t *testing.T) {
 	}
 	checkout := filepath.Join(t.TempDir(), "groups-exporter")
 	output(t, "..", "git", "clone", "--quiet", ".", checkout)
-	output(t, checkout, "go", "list", "-deps", "-test", "./...") // there is no network in the sandbox
+	output(t, checkout, "go", "list", "-deps", "-test", "./...") // the sandbox has no network
 	env := append(os.Environ(), "GOPROXY=off", "GOFLAGS=-buildvcs=false",
 		"GOCACHE="+output(t, "..", "go", "env", "GOCACHE"), "GOMODCACHE="+output(t, "..", "go", "env", "GOMODCACHE"))
 	for _, page := range all {
@@ -66,12 +65,12 @@ func TestDocs(t *testing.T) {
 			}
 			hubs, prometheuses := versions[:1], prometheusVersions[:1]
 			if configuresHub(walk) {
-				hubs = versions // its configuration may differ
+				hubs = versions // the configuration may differ by version
 			}
 			if needsPrometheus(walk) {
 				prometheuses = prometheusVersions
 			}
-			for i := range max(len(hubs), len(prometheuses)) { // each of both, and not each with each
+			for i := range max(len(hubs), len(prometheuses)) { // each version of both, but not all combinations
 				hub, prometheus := hubs[i%len(hubs)], prometheuses[i%len(prometheuses)]
 				t.Run(path.Join(page.Name, way, hub, "Prometheus "+prometheus), func(t *testing.T) {
 					t.Parallel()
@@ -93,12 +92,12 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// configuresHub reports whether some of the blocks are a hub's configuration.
+// configuresHub reports whether any block configures a hub.
 func configuresHub(walk []pages.Block) bool {
 	return slices.ContainsFunc(walk, func(b pages.Block) bool { return b.Info == "python" })
 }
 
-// output runs a command that has to succeed.
+// output runs a command that must succeed, and returns its output.
 func output(t *testing.T, dir string, command ...string) string {
 	t.Helper()
 	var stderr bytes.Buffer
@@ -111,44 +110,44 @@ func output(t *testing.T, dir string, command ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// readers are the people on the hub of the pages.
+// readers returns the users of the hub in the pages.
 func readers() []user {
 	return []user{{Name: "ada@uni.example", Groups: []string{"bio-lab", "chem"}}, {Name: "bob", Groups: []string{"bio-lab"}}, {Name: "dan"}}
 }
 
-// pageReader does all that a page says to those who take one of its ways.
+// pageReader follows the instructions of one alternative of a page.
 type pageReader struct {
 	t     *testing.T
 	page  *pages.Page
 	walk  []pages.Block
 	dir   string   // a checkout
-	env   []string // of the shell
-	state string   // file with what one block leaves to the next
-	bash  string   // what the shell of the last block said
+	env   []string // environment of the shell
+	state string   // file with the shell state between blocks
+	bash  string   // shell output of the last block
 
 	hub        *hub
-	config     string // jupyterhub_config.py, as far as the page has told
+	config     string // jupyterhub_config.py so far
 	serving    *process
 	prometheus *process
-	signal     syscall.Signal // what stops serving
-	codes      []int          // with which of these that then ends
+	signal     syscall.Signal // signal that stops serving
+	codes      []int          // exit codes that serving may then end with
 }
 
 func readInSandbox(t *testing.T, page *pages.Page, way string) {
 	home := t.TempDir()
 	r := &pageReader{t: t, page: page, walk: page.Walks()[way], dir: os.Getenv(sandboxCheckout), state: filepath.Join(home, ".state")}
-	r.furnish()
+	r.mountFolders()
 	r.env = []string{
 		"HOME=" + home, "PATH=/usr/local/bin:" + prometheusPrefix + prometheusVersions[0] + ":" + os.Getenv("PATH"), "LANG=C.UTF-8",
 		"GOCACHE=" + os.Getenv("GOCACHE"), "GOMODCACHE=" + os.Getenv("GOMODCACHE"), "GOPROXY=off", "GOFLAGS=" + os.Getenv("GOFLAGS"),
 	}
 	r.prepareHub()
 	if !configuresHub(r.walk) && !slices.Contains(installing(), page.Name) {
-		r.giveHub()
+		r.startHub()
 	}
-	r.givePrometheus()
+	r.startPrometheus()
 	if page.Name == "docs/how-to/prometheus.md" {
-		r.serve(pages.Block{Text: "groups-exporter serve"}) // what is scraped
+		r.serve(pages.Block{Text: "groups-exporter serve"}) // target for Prometheus
 	}
 	if page.Name == "docs/how-to/textfile.md" {
 		launch(t, "/", r.env, "prometheus-node-exporter", "--collector.textfile.directory=/var/lib/prometheus/node-exporter")
@@ -156,7 +155,7 @@ func readInSandbox(t *testing.T, page *pages.Page, way string) {
 	for _, b := range r.walk {
 		r.read(b)
 		if t.Failed() {
-			break // what follows rests on it
+			break // later blocks depend on this one
 		}
 	}
 	r.stopServing()
@@ -165,8 +164,8 @@ func readInSandbox(t *testing.T, page *pages.Page, way string) {
 	}
 }
 
-// furnish makes the folders that a page may write to its own, and connects loopback.
-func (r *pageReader) furnish() {
+// mountFolders mounts private copies of the folders that a page may write to, and enables loopback.
+func (r *pageReader) mountFolders() {
 	r.t.Helper()
 	output(r.t, "/", "ip", "link", "set", "lo", "up")
 	scratch := r.t.TempDir()
@@ -212,7 +211,7 @@ func (r *pageReader) write(name, text string) {
 	}
 }
 
-// prepareHub makes a hub as one installs it, which isn't started yet.
+// prepareHub prepares a freshly installed hub without starting it.
 func (r *pageReader) prepareHub() {
 	r.hub = &hub{t: r.t, dir: r.t.TempDir(), version: versions[0], public: "http://127.0.0.1:8000/", api: "http://127.0.0.1:8081/hub/api"}
 	r.config = fmt.Sprintf("c = get_config()\nc.JupyterHub.authenticator_class = 'dummy'\nc.JupyterHub.spawner_class = 'simple'\nc.ConfigurableHTTPProxy.command = [%q]\n", proxy)
@@ -220,8 +219,8 @@ func (r *pageReader) prepareHub() {
 	r.t.Cleanup(r.hub.sweep)
 }
 
-// giveHub starts one that has a token for the exporter, where the page takes that for granted.
-func (r *pageReader) giveHub() {
+// startHub starts a hub with a token for the exporter, for pages that assume one.
+func (r *pageReader) startHub() {
 	r.t.Helper()
 	r.write("/etc/groups-exporter.token", token(reader.name)+"\n")
 	r.env = append(r.env, "JUPYTERHUB_API_URL=http://127.0.0.1:8081", "JUPYTERHUB_API_TOKEN="+token(reader.name))
@@ -231,7 +230,7 @@ c.JupyterHub.load_roles = [{"name": "groups-exporter", "scopes": ["list:users", 
 `, token(reader.name)))
 }
 
-// configure adds to the hub's configuration, and restarts it.
+// configure extends the configuration of the hub, and restarts it.
 func (r *pageReader) configure(more string) {
 	r.t.Helper()
 	r.stopServing()
@@ -244,7 +243,7 @@ func (r *pageReader) configure(more string) {
 	r.hub.process = launch(r.t, r.hub.dir, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.hub.dir}, hubPrefix+r.hub.version+"/bin/jupyterhub", "-f", file)
 	r.hub.process.until("JupyterHub is up", 5*time.Minute, func() error {
 		if !strings.Contains(r.hub.process.output(), "JupyterHub is now running") {
-			return errors.New("its log does not say so")
+			return errors.New("not in the log yet")
 		}
 		return nil
 	})
@@ -261,16 +260,15 @@ func (r *pageReader) ready(p *process, address string) {
 	})
 }
 
-// needsPrometheus reports whether some of the blocks are for a Prometheus.
+// needsPrometheus reports whether any block needs a Prometheus.
 func needsPrometheus(walk []pages.Block) bool {
 	return slices.ContainsFunc(walk, func(b pages.Block) bool {
 		return strings.Contains(b.Text, "/etc/prometheus") || strings.Contains(b.Text, "//prometheus:")
 	})
 }
 
-// givePrometheus starts a Prometheus with an empty configuration, for the pages that need one, and beside it another one,
-// which the pages must leave alone.
-func (r *pageReader) givePrometheus() {
+// startPrometheus starts a Prometheus with an empty configuration, and a second one that the page must not affect.
+func (r *pageReader) startPrometheus() {
 	r.t.Helper()
 	if !needsPrometheus(r.walk) {
 		return
@@ -287,7 +285,7 @@ func (r *pageReader) givePrometheus() {
 	})
 }
 
-// read does what a block says.
+// read executes a block.
 func (r *pageReader) read(b pages.Block) {
 	r.t.Helper()
 	if b.NotRun != "" {
@@ -298,7 +296,7 @@ func (r *pageReader) read(b pages.Block) {
 	if b.File != "" {
 		text := b.Text
 		if b.File == prometheusConfig {
-			text = "global: {scrape_interval: 1s}\n" + text // the test doesn't wait for a minute
+			text = "global: {scrape_interval: 1s}\n" + text // so that the test needn't wait for a minute
 		}
 		r.write(b.File, text)
 	}
@@ -311,7 +309,7 @@ func (r *pageReader) read(b pages.Block) {
 		}
 	case "output":
 		if !matches(b.Text, r.bash) {
-			r.t.Errorf("%s:%d: what comes is\n%s\nand not\n%s", r.page.Name, b.Line, r.bash, b.Text)
+			r.t.Errorf("%s:%d: got the output\n%s\nwant\n%s", r.page.Name, b.Line, r.bash, b.Text)
 		}
 	case "python":
 		r.configure(b.Text)
@@ -324,15 +322,15 @@ func (r *pageReader) read(b pages.Block) {
 	}
 }
 
-// matches tells whether a text is what a page shows: … in that is anything, but no end of a line,
-// unless it is a line of its own.
+// matches reports whether an output matches what a page shows. An ellipsis (…) matches any text within a line, or any
+// lines if it is on a line of its own.
 func matches(shown, text string) bool {
 	pattern := regexp.QuoteMeta(strings.TrimSpace(shown))
 	pattern = regexp.MustCompile(`(?m)^…$\n?`).ReplaceAllString(pattern, "(?s:.*)")
 	return regexp.MustCompile("^" + strings.ReplaceAll(pattern, "…", ".*") + "$").MatchString(strings.TrimSpace(text))
 }
 
-// run executes a block to its end, in a shell that knows what the one before left behind.
+// run executes a block of commands, in a shell with the state of the previous one.
 func (r *pageReader) run(b pages.Block) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Minute)
@@ -351,7 +349,7 @@ func (r *pageReader) script(b pages.Block) string {
 	return fmt.Sprintf("set -eo pipefail; [[ ! -e %[1]s ]] || . %[1]s\n%[2]s", r.state, b.Text)
 }
 
-// serve starts what doesn't end by itself, and stops what served before.
+// serve stops the previous server and starts a command that runs until it is stopped.
 func (r *pageReader) serve(b pages.Block) {
 	r.t.Helper()
 	r.stopServing()
@@ -361,10 +359,10 @@ func (r *pageReader) serve(b pages.Block) {
 	}
 	r.signal, r.codes = syscall.SIGTERM, []int{0}
 	if strings.Contains(b.Text, "go run") {
-		// As Ctrl-C does. go itself then ends with 1, or with what it ran if that is quicker.
+		// Like Ctrl-C. The go command then ends with 1, or with the exit code of the program if that ends first.
 		r.signal, r.codes = syscall.SIGINT, []int{0, 1}
 	}
-	// The trap makes the shell wait for its command, and pass on its exit code.
+	// With the trap, the shell waits for its command and returns its exit code.
 	r.serving = launch(r.t, r.dir, r.env, "bash", "-c", "trap : TERM INT\n"+r.script(b))
 	r.t.Cleanup(r.stopServing)
 	r.ready(r.serving, address)
@@ -386,7 +384,7 @@ func (r *pageReader) stopServing() {
 	r.serving = nil
 }
 
-// yaml gives a block to whom it is for, with the files that it names.
+// yaml passes a block to the program that it configures, with the files that it names.
 func (r *pageReader) yaml(b pages.Block) {
 	r.t.Helper()
 	file := filepath.Join(r.t.TempDir(), "block.yml")
@@ -398,7 +396,7 @@ func (r *pageReader) yaml(b pages.Block) {
 	case regexp.MustCompile(`(?m)^(basic_auth|authorization):`).MatchString(b.Text):
 		command = []string{"groups-exporter", "dump", "--prometheus-url=http://prometheus:9090", "--prometheus.config.file=" + file}
 	default:
-		return // pages' own tests parse it
+		return // the tests of the package pages parse it
 	}
 	for _, named := range regexp.MustCompile(`_file: (/\S+)`).FindAllStringSubmatch(b.Text, -1) {
 		text := "secret\n"
@@ -410,8 +408,8 @@ func (r *pageReader) yaml(b pages.Block) {
 	r.run(pages.Block{Line: b.Line, Text: strings.Join(command, " ")})
 }
 
-// query asks the page's Prometheus, if that has the page's configuration: the answer isn't empty.
-// What other pages ask has tests of its own.
+// query checks that a query has a result, if the page has configured a Prometheus. Other tests cover the queries of
+// other pages.
 func (r *pageReader) query(b pages.Block) {
 	r.t.Helper()
 	if config, err := os.ReadFile(prometheusConfig); err != nil || !strings.Contains(string(config), "groups-exporter") {
@@ -426,7 +424,7 @@ func (r *pageReader) query(b pages.Block) {
 	})
 }
 
-// ini verifies a unit of systemd and runs what it starts, or checks an environment file.
+// ini verifies a systemd unit and runs its command, or checks an environment file.
 func (r *pageReader) ini(b pages.Block) {
 	r.t.Helper()
 	if !strings.HasPrefix(b.Text, "[") {
@@ -437,7 +435,7 @@ func (r *pageReader) ini(b pages.Block) {
 		}
 		return
 	}
-	// Of what it doesn't understand it warns only.
+	// systemd-analyze only warns about unknown settings.
 	r.run(pages.Block{Line: b.Line, Text: "systemd-analyze verify " + b.File})
 	if strings.Contains(r.bash, b.File+":") {
 		r.t.Errorf("%s:%d: %s", r.page.Name, b.Line, r.bash)
@@ -447,7 +445,7 @@ func (r *pageReader) ini(b pages.Block) {
 	}
 }
 
-// Every path that the page on configuration names is served.
+// Every path on the configuration page is served.
 func TestDocsPaths(t *testing.T) {
 	t.Parallel()
 	exporter, address := serve(t, environment(), "--demo", "--web.enable-lifecycle", "--web.enable-pprof")
@@ -474,7 +472,7 @@ func TestDocsPaths(t *testing.T) {
 	}
 }
 
-// What a page shows as an output is compared with what comes.
+// matches compares the output on a page with the real one.
 func TestDocsMatch(t *testing.T) {
 	for _, row := range []struct {
 		shown, text string
@@ -488,7 +486,7 @@ func TestDocsMatch(t *testing.T) {
 		{"a.c\n", "abc\n", false},
 	} {
 		if matches(row.shown, row.text) != row.want {
-			t.Errorf("%q shown for %q: want %v", row.shown, row.text, row.want)
+			t.Errorf("matches(%q, %q): want %v", row.shown, row.text, row.want)
 		}
 	}
 }

@@ -22,7 +22,7 @@ const (
 	accessACL = "system.posix_acl_access"
 )
 
-// A file that is replaced can be read and written by whom the old one could, or stays.
+// A replaced file has the owner and permissions of the old one. Otherwise, the old file stays.
 func TestDumpOutput(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, versions[0], []user{{Name: "ada"}}, reader)
@@ -90,12 +90,12 @@ func TestDumpOutput(t *testing.T) {
 				t.Fatal(err)
 			}
 			if int(got.Uid) != c.uid || int(got.Gid) != c.gid || os.FileMode(got.Mode).Perm() != c.mode {
-				t.Errorf("it belongs to %d:%d with mode %o, want %d:%d with %o", got.Uid, got.Gid, got.Mode&0o777, c.uid, c.gid, c.mode)
+				t.Errorf("file belongs to %d:%d with mode %o, want %d:%d with %o", got.Uid, got.Gid, got.Mode&0o777, c.uid, c.gid, c.mode)
 			}
 			kept := make([]byte, 100)
 			n, _ := unix.Getxattr(name, accessACL, kept)
 			if !bytes.Equal(kept[:max(n, 0)], c.acl) {
-				t.Errorf("its ACL is %v, want %v", kept[:max(n, 0)], c.acl)
+				t.Errorf("file has ACL %v, want %v", kept[:max(n, 0)], c.acl)
 			}
 			if files, err := os.ReadDir(folder); err != nil || len(files) != 1 {
 				t.Errorf("the folder has %v (error: %v)", files, err)
@@ -104,7 +104,7 @@ func TestDumpOutput(t *testing.T) {
 			case c.refused && (replaced || cmd.ProcessState.ExitCode() != 1 || string(text) != "old\n"):
 				t.Errorf("replaced by %q: %v", text, err)
 			case c.refused && !strings.Contains(stderr.String(), fmt.Sprintf("cannot write %s: it belongs to user %d and group %d, and a new file cannot: operation not permitted", name, c.uid, c.gid)):
-				t.Errorf("it says %s", &stderr)
+				t.Errorf("unexpected standard error: %s", &stderr)
 			case !c.refused && (!replaced || err != nil):
 				t.Errorf("not replaced: %v\n%s", err, &stderr)
 			}

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// Every form of a name, by its key, as kubespawner and the program make it.
+// Forms of a name by key, from kubespawner or the program.
 type forms map[string]string
 
-// Random names get the same forms as from kubespawner itself.
+// The forms of random names are the same as those of kubespawner.
 func TestEscape(t *testing.T) {
 	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
@@ -31,7 +31,7 @@ func TestEscape(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 
 	const batches, size = 20, 1000
-	var asked [][2]string
+	var inputs [][2]string
 	var got []forms
 	for batch := range batches {
 		names := make([]string, size)
@@ -40,12 +40,12 @@ func TestEscape(t *testing.T) {
 		}
 		args := []string{"escape", "--null", "--output=json"}
 		server := ""
-		if batch%2 == 1 { // every other batch is of named servers
+		if batch%2 == 1 { // every other batch has named servers
 			server = randomName(random)
 			args = append(args, "--server-name="+server)
 		}
 		for _, name := range names {
-			asked = append(asked, [2]string{name, server})
+			inputs = append(inputs, [2]string{name, server})
 		}
 		r := run(t, environment(), strings.Join(names, "\x00")+"\x00", args...)
 		rows := decode[[]forms](t, r.stdout)
@@ -55,7 +55,7 @@ func TestEscape(t *testing.T) {
 		got = append(got, rows...)
 	}
 
-	input, err := json.Marshal(asked)
+	input, err := json.Marshal(inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,13 +67,13 @@ func TestEscape(t *testing.T) {
 	}
 	want := decode[[]forms](t, string(output))
 	if len(want) != len(got) {
-		t.Fatalf("kubespawner made %d rows, want %d", len(want), len(got))
+		t.Fatalf("kubespawner printed %d rows, want %d", len(want), len(got))
 	}
 	wrong := 0
 	for i := range want {
 		if err := same(want[i], got[i]); err != nil {
 			if wrong++; wrong <= 10 {
-				t.Errorf("%q, server %q: %v", asked[i][0], asked[i][1], err)
+				t.Errorf("%q, server %q: %v", inputs[i][0], inputs[i][1], err)
 			}
 		}
 	}
@@ -82,7 +82,7 @@ func TestEscape(t *testing.T) {
 	}
 }
 
-// Alphabets that meet the rules' edges; a NUL ends a name, and half of a surrogate pair is none.
+// Alphabets with edge cases. Arguments can't contain NUL, and UTF-8 can't contain half of a surrogate pair.
 var alphabets = [][]rune{
 	[]rune("abcdefghijklmnopqrstuvwxyz"),
 	[]rune("abc019-"),
@@ -95,7 +95,7 @@ var alphabets = [][]rune{
 func randomName(random *rand.Rand) string {
 	alphabet := alphabets[random.IntN(len(alphabets))]
 	length := 1 + random.IntN(20)
-	if random.IntN(3) == 0 { // around the limits of 48 and 63 and far above
+	if random.IntN(3) == 0 { // lengths around the limits of 48 and 63, and far above
 		length = 30 + random.IntN(120)
 	}
 	name := make([]rune, length)
@@ -105,7 +105,7 @@ func randomName(random *rand.Rand) string {
 			name[i] = anyRune(random)
 		}
 	}
-	if random.IntN(10) == 0 { // a blemish at either end
+	if random.IntN(10) == 0 { // an invalid first or last character
 		blemishes := []rune("-.\n_A9é")
 		name[(length-1)*random.IntN(2)] = blemishes[random.IntN(len(blemishes))]
 	}

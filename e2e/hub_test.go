@@ -22,28 +22,28 @@ import (
 	"time"
 )
 
-// A service of a hub, with a token that token(name) tells.
+// A service of a hub. Its token is token(name).
 type service struct {
 	name    string
 	scopes  []string
 	url     string
-	command []string // run by the hub itself
+	command []string // the hub runs it, if set
 }
 
 func token(service string) string { return "token-of-" + service }
 
-// reader may read what the program needs, and owner may do everything.
+// reader has the scopes that the program needs, and owner has all scopes.
 var reader = service{name: "reader", scopes: []string{"list:users", "read:users:groups"}}
 
 const owner = "owner"
 
-// A real hub with its proxy, in a folder and on ports of its own.
+// A real hub with its proxy, in its own folder and on its own ports.
 type hub struct {
 	t       *testing.T
 	dir     string
 	version string
 	public  string // address at the proxy
-	api     string // address of the REST API, straight at the hub
+	api     string // address of the REST API, without the proxy
 	process *process
 }
 
@@ -55,7 +55,7 @@ func startHub(t *testing.T, version string, people []user, services ...service) 
 	return h
 }
 
-// prepareHub makes a hub below the path base, with users in its database, that is not started yet.
+// prepareHub prepares a hub below the path base, with users in its database, without starting it.
 func prepareHub(t *testing.T, version, base string, people []user, services ...service) *hub {
 	t.Helper()
 	publicPort, apiPort := freePort(t), freePort(t)
@@ -95,7 +95,7 @@ func prepareHub(t *testing.T, version, base string, people []user, services ...s
 			"authenticator_class": "dummy",
 			"spawner_class":       "simple",
 			"allow_named_servers": true,
-			"log_level":           "DEBUG", // tells how a service was stopped
+			"log_level":           "DEBUG", // logs how a service was stopped
 			"services":            configured,
 			"load_roles":          roles,
 		},
@@ -114,11 +114,11 @@ func prepareHub(t *testing.T, version, base string, people []user, services ...s
 		t.Fatal(err)
 	}
 	h.load(people)
-	t.Cleanup(h.sweep) // after the hub's own end: the last one registered runs first
+	t.Cleanup(h.sweep) // runs after the hub is stopped: the last cleanup runs first
 	return h
 }
 
-// configure changes the configuration of a hub that is not started yet.
+// configure changes the configuration of a hub before its start.
 func (h *hub) configure(section, option string, value any) {
 	h.t.Helper()
 	path := filepath.Join(h.dir, "jupyterhub_config.json")
@@ -145,7 +145,7 @@ func (h *hub) start() {
 	h.process = launch(h.t, h.dir, env, hubPrefix+h.version+"/bin/jupyterhub", "-f", "jupyterhub_config.json")
 	h.process.until("JupyterHub is up", 5*time.Minute, func() error {
 		if !strings.Contains(h.process.output(), "JupyterHub is now running") {
-			return errors.New("its log does not say so")
+			return errors.New("not in the log yet")
 		}
 		return nil
 	})
@@ -158,7 +158,7 @@ func (h *hub) stop() {
 	}
 }
 
-// sweep ends what the hub left running: its proxy, services and servers all work in its folder.
+// sweep ends processes that the hub has left: its proxy, services and servers all work in its folder.
 func (h *hub) sweep() {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		left := workingIn(h.t, h.dir)
@@ -189,8 +189,8 @@ func (h *hub) load(people []user) {
 	}
 }
 
-// ask sends a request to the REST API and returns the answer's status and body.
-func (h *hub) ask(service, method, path string, body any) (int, []byte) {
+// request sends a request to the REST API and returns the status and the body of the response.
+func (h *hub) request(service, method, path string, body any) (int, []byte) {
 	h.t.Helper()
 	content, err := json.Marshal(body)
 	if err != nil {
@@ -214,15 +214,15 @@ func (h *hub) ask(service, method, path string, body any) (int, []byte) {
 	return response.StatusCode, answer
 }
 
-// change does one thing to the hub as its owner.
+// change sends a request with the token of the owner.
 func (h *hub) change(method, path string, body any) {
 	h.t.Helper()
-	if status, answer := h.ask(owner, method, path, body); status/100 != 2 {
+	if status, answer := h.request(owner, method, path, body); status/100 != 2 {
 		h.t.Fatalf("%s %s: %d %s", method, path, status, answer)
 	}
 }
 
-// front starts a proxy before the hub, which lets between do something around each answer.
+// front starts a proxy in front of the hub. It calls between for each request.
 func (h *hub) front(between func(r *http.Request, answer func())) string {
 	h.t.Helper()
 	hub, err := url.Parse(h.api)
@@ -232,10 +232,10 @@ func (h *hub) front(between func(r *http.Request, answer func())) string {
 	forward := httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = hub.Scheme, hub.Host
-			// The hub builds the address of the next page from this. Who follows it ends nowhere.
+			// The hub builds the address of the next page from this host, which doesn't exist.
 			r.Out.Host = "elsewhere.invalid"
 		},
-		ErrorLog: log.New(io.Discard, "", 0), // of a hub that a test stopped
+		ErrorLog: log.New(io.Discard, "", 0), // errors occur when a test stops the hub
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		between(r, func() { forward.ServeHTTP(w, r) })

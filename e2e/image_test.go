@@ -34,8 +34,8 @@ func TestDockerfileLint(t *testing.T) {
 	}
 }
 
-// A container without an engine: what the Dockerfile copies is all that is in its root, which it can't
-// write to; its user has no capabilities; its network is its own.
+// The test runs the image without a container engine. The root is read-only and contains only what the Dockerfile
+// copies. The user has no capabilities, and the container has its own network.
 func TestImage(t *testing.T) {
 	text, err := os.ReadFile(dockerfile)
 	if err != nil {
@@ -58,7 +58,7 @@ func TestImage(t *testing.T) {
 		return list
 	}
 
-	// What goreleaser hands to docker, and what the runtime and the base add.
+	// The files from goreleaser, and those from the runtime and the base image.
 	platform, root := t.TempDir(), t.TempDir()
 	binary := unpack(t, theRelease(t).file(t, "linux_amd64.tar.gz"))["groups-exporter"]
 	if err := os.WriteFile(filepath.Join(platform, "groups-exporter"), binary, 0o755); err != nil {
@@ -106,13 +106,13 @@ func TestImage(t *testing.T) {
 	}
 	for _, want := range []string{"Uid:\t" + id[0] + "\t", "Gid:\t" + id[1] + "\t", "CapEff:\t0000000000000000\n"} {
 		if !strings.Contains(string(status), want) {
-			t.Errorf("its status has no %q:\n%s", want, status)
+			t.Errorf("process status lacks %q:\n%s", want, status)
 		}
 	}
 	metrics, err := exec.Command("nsenter", "--target="+pid, "--net", "curl", "--silent", "--fail", "http://127.0.0.1:"+instruction(`EXPOSE (\d+)`)[0]+"/metrics").Output()
 	for _, want := range []string{"\njupyterhub_user_group_info{", "\nprocess_resident_memory_bytes "} {
 		if err != nil || !strings.Contains(string(metrics), want) {
-			t.Errorf("no %q in its metrics (%v):\n%.2000s", want, err, metrics)
+			t.Errorf("metrics lack %q (error: %v):\n%.2000s", want, err, metrics)
 		}
 	}
 	if code := container.stop(syscall.SIGTERM); code != 0 {

@@ -16,15 +16,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// What a user's pods use: bytes, and seconds of CPU since they started.
+// The usage of a user's pods, in bytes and CPU seconds since their start.
 type used struct{ memory, cpu float64 }
 
-// Each container of a real kubelet counts once, whichever of its endpoints Prometheus scrapes, by how many jobs, and
-// whichever labels it keeps.
+// Each container of a real kubelet counts once, whatever endpoints and jobs Prometheus scrapes, and whatever labels it
+// keeps.
 func TestKubelet(t *testing.T) {
 	t.Parallel()
-	// Ada has two pods. Bob's has two containers, and Lea's is in its init container. A pod as a whole has its pause
-	// container too.
+	// Ada has two pods. Bob's pod has two containers. Lea's pod is running its init container. The usage of a pod as a
+	// whole includes its pause container.
 	containers := map[string]used{
 		"ada@uni.example": {106156032 + 64061440, 41.687289769 + 25.811703182},
 		"bob":             {85483520 + 32690176, 25.947719951 + 12.858135263},
@@ -72,7 +72,7 @@ func TestKubelet(t *testing.T) {
 	}
 }
 
-// countsOnce checks what the rules record by user of the expositions of several scrape jobs.
+// countsOnce checks the recorded usage by user for the expositions of several scrape jobs.
 func countsOnce(t *testing.T, expositions map[string]string, dropped []string, want map[string]used) {
 	t.Helper()
 	type expected struct {
@@ -134,8 +134,8 @@ func inputs(t *testing.T, expositions map[string]string, dropped []string) []inp
 				if strings.HasSuffix(name, "_total") {
 					in.Values = "0+" + in.Values
 				}
-				// Without name and id, a pod and its pause container are one series, and promtool takes no series
-				// twice. The containers are told apart then, so neither counts.
+				// Without name and id, a pod and its pause container are one series, and promtool rejects duplicate
+				// series. The other containers have their own series then, so neither of the two counts.
 				if !seen[in.Series] {
 					seen[in.Series] = true
 					all = append(all, in)

@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// A namespace of a Kubernetes, with a hub in it.
+// A Kubernetes namespace with a hub.
 type namespace struct {
 	name       string
-	multiGroup string   // the hub's exporter runs with this
-	people     []person // whom the hub knows
-	strangers  []pod    // pods that count for none of them
-	strays     sizes    // directories that are nobody's
+	multiGroup string   // value of --multi-group
+	people     []person // users of the hub
+	strangers  []pod    // pods that belong to none of them
+	strays     sizes    // directories that belong to none of them
 }
 
 type person struct {
@@ -32,31 +32,30 @@ type person struct {
 
 type pod struct {
 	name       string
-	annotation string    // the user's name as kubespawner writes it, if it did
-	containers []float64 // their sizes
+	annotation string    // the user's name in the annotation of kubespawner, if any
+	containers []float64 // memory of each container
 	kind       kind
 	label      string // a form of the user's name
 }
 
-// kind is how a pod shows in Prometheus.
+// kind is how Prometheus sees a pod.
 type kind int
 
 const (
-	plain   kind = iota // as the kubelet and kube-state-metrics have it
+	plain   kind = iota // with all series of the kubelet and kube-state-metrics
 	bare                // Prometheus drops the labels name, id and image
-	whole               // the kubelet doesn't tell the pod's containers apart
+	whole               // the kubelet reports only the pod as a whole
 	doubled             // two jobs scrape the kubelet, and there are two kube-state-metrics
 	ended               // Succeeded, and not deleted
 )
 
-// elsewhere reports whether queries that other programs come with see the pod: they look
-// for its name and its annotation.
+// elsewhere reports whether the queries of other programs find the pod. They select it by its name and annotation.
 func (p pod) elsewhere() bool { return strings.HasPrefix(p.name, "jupyter-") && p.annotation != "" }
 
-// Sizes of directories, by name. All sizes in a namespace are different powers of two: each sum tells what is in it.
+// Sizes of directories by name. All sizes in a namespace are different powers of two, so each sum identifies its parts.
 type sizes map[string]float64
 
-// Two hubs: the same Ada has other groups and uses other things in each.
+// Two hubs. Ada has different groups and different usage in each.
 var namespaces = []namespace{
 	{
 		name: "uni", multiGroup: "each",
@@ -72,7 +71,7 @@ var namespaces = []namespace{
 				},
 				sizes{"ada-uni-example---5b41514d": 1},
 			},
-			{ // with names of before kubespawner 7
+			{ // with names from before kubespawner 7
 				"Bob.Smith", []string{"bio", "chem", "phys"},
 				[]pod{
 					{name: "jupyter--42ob-2e-53mith", annotation: "Bob.Smith", containers: []float64{8}},
@@ -81,7 +80,7 @@ var namespaces = []namespace{
 				},
 				sizes{"-42ob-2e-53mith": 2},
 			},
-			{ // whose name is the same in both forms
+			{ // both forms of the name are the same
 				"carol", nil,
 				[]pod{
 					{name: "jupyter-carol", annotation: "carol", containers: []float64{16}},
@@ -89,15 +88,15 @@ var namespaces = []namespace{
 				},
 				sizes{"carol": 4},
 			},
-			{ // with a directory of each form
+			{ // has a directory for each form
 				"dan-b", []string{"bio"},
 				[]pod{
 					{name: "jupyter-dan-b", annotation: "dan-b", containers: []float64{32}},
-					{name: "jupyter-dan-b--old", label: "dan-2db", containers: []float64{1 << 17}}, // of kubespawner 6, without its annotation
+					{name: "jupyter-dan-b--old", label: "dan-2db", containers: []float64{1 << 17}}, // from kubespawner 6, without its annotation
 				},
 				sizes{"dan-b": 8, "dan-2db": 16},
 			},
-			{ // whose escaped form is the safe form, so the directory, of the next
+			{ // the escaped form is the safe form, and so the directory, of the next user
 				"has-hyphen", []string{"chem"},
 				[]pod{{name: "jupyter-has-hyphen", annotation: "has-hyphen", containers: []float64{64}}},
 				nil,
@@ -112,7 +111,7 @@ var namespaces = []namespace{
 		strangers: []pod{
 			{name: "grafana-0", containers: []float64{512}},
 			{name: "jupyter-carol--old", containers: []float64{1024}},
-			{name: "jupyter-ghost", annotation: "ghost", containers: []float64{2048}}, // deleted from the hub, and still running
+			{name: "jupyter-ghost", annotation: "ghost", containers: []float64{2048}}, // the user was deleted, but the pod still runs
 		},
 		strays: sizes{"ghost": 64, "lost+found": 128},
 	},
@@ -143,12 +142,12 @@ var namespaces = []namespace{
 				sizes{"solo": 16},
 			},
 		},
-		strangers: []pod{{name: "jupyter-carol", annotation: "carol", containers: []float64{32}}}, // known to the other hub alone
+		strangers: []pod{{name: "jupyter-carol", annotation: "carol", containers: []float64{32}}}, // a user of the other hub only
 		strays:    sizes{"carol": 32},
 	},
 }
 
-// users are the people as the hub has them.
+// users returns the users of the hub.
 func (n namespace) users() []user {
 	var all []user
 	for _, p := range n.people {
@@ -157,13 +156,13 @@ func (n namespace) users() []user {
 	return all
 }
 
-// A resource, and how much of it goes with size 1: halves and thirds of that are exact in floating point.
+// A resource and its amount per size of 1. Halves and thirds of the amount are exact in floating point.
 type resource struct {
-	word             string // as the value of a label
+	word             string // value of the label resource
 	gauge            string // the exporter's own metric
-	recorded, shared string // what rules record by group, in full and by share
+	recorded, shared string // recorded series by group, in full and by share
 	unit             float64
-	tolerance        float64 // relative, of Prometheus' own sums
+	tolerance        float64 // relative tolerance for the results of Prometheus
 }
 
 var (
@@ -205,7 +204,7 @@ var (
 	resources = []resource{memory, cpu, memoryRequests, cpuRequests, gpuRequests, gpuSliceRequests, homes}
 )
 
-// of is how much of the resource somebody uses, in pods that count.
+// of returns a user's usage of the resource, in pods that count.
 func (r resource) of(p person, counts func(pod) bool) float64 {
 	size := 0.0
 	if r == homes {
@@ -227,16 +226,16 @@ func (r resource) of(p person, counts func(pod) bool) float64 {
 
 func all(pod) bool { return true }
 
-// counting says how somebody in several groups counts.
+// counting is how a user in several groups counts.
 type counting int
 
 const (
 	inEach     counting = iota // in each group in full
-	byShare                    // in each group with a part
-	inMultiple                 // in the group "multiple" alone
+	byShare                    // in each group by share
+	inMultiple                 // only in the group "multiple"
 )
 
-// byUser is what the people use of a resource, by namespace, group and user.
+// byUser returns the usage of a resource by namespace, group and user.
 func (r resource) byUser(how counting, counts func(pod) bool) map[[3]string]float64 {
 	sums := map[[3]string]float64{}
 	for _, n := range namespaces {
@@ -262,7 +261,7 @@ func (r resource) byUser(how counting, counts func(pod) bool) map[[3]string]floa
 	return sums
 }
 
-// byGroup is the same by namespace and group.
+// byGroup returns the usage of a resource by namespace and group.
 func (r resource) byGroup(how counting) map[[2]string]float64 { return r.byGroupOf(how, all) }
 
 func (r resource) byGroupOf(how counting, counts func(pod) bool) map[[2]string]float64 {
@@ -273,7 +272,7 @@ func (r resource) byGroupOf(how counting, counts func(pod) bool) map[[2]string]f
 	return sums
 }
 
-// total is what the people use in a namespace, whatever their groups.
+// total returns the usage of a resource by namespace.
 func (r resource) total() map[string]float64 {
 	sums := map[string]float64{}
 	for _, n := range namespaces {
@@ -284,12 +283,12 @@ func (r resource) total() map[string]float64 {
 	return sums
 }
 
-// startKubernetes serves to one Prometheus what cAdvisor, kube-state-metrics and prometheus-dirsize-exporter say of
-// the namespaces, and returns its address.
+// startKubernetes serves the metrics of cAdvisor, kube-state-metrics and prometheus-dirsize-exporter about the namespaces
+// to one Prometheus. It returns the address.
 //
-// A rate over five minutes needs five minutes of samples. So time goes faster for the counter of CPU: it begins in
-// the past, each scrape is half a minute after the one before, and it may run ahead, because Prometheus takes
-// samples that are up to ten minutes in the future.
+// A rate over five minutes needs five minutes of samples. So time runs faster for the counter of CPU. It starts in the
+// past, and each scrape advances it by half a minute. It may run ahead, because Prometheus accepts samples that are up to
+// ten minutes in the future.
 func startKubernetes(t *testing.T) string {
 	start := time.Now()
 	var scrapes atomic.Int64
@@ -327,7 +326,7 @@ func (p pod) expose(w io.Writer, namespace string, at time.Time, running time.Du
 	}
 }
 
-// exposeContainers writes what the kubelet's cAdvisor has of a pod.
+// exposeContainers writes the metrics of the kubelet's cAdvisor about a pod.
 func (p pod) exposeContainers(w io.Writer, labels string, at time.Time, running time.Duration) {
 	usage := func(labels string, size float64) {
 		fmt.Fprintf(w, "container_memory_working_set_bytes{%s} %v\n", labels, size*memory.unit)
@@ -348,12 +347,12 @@ func (p pod) exposeContainers(w io.Writer, labels string, at time.Time, running 
 		return
 	}
 	usage(fmt.Sprintf(`%s,id="/kubepods/%s"`, labels, p.name), sum)
-	if p.kind == plain && !strings.HasPrefix(p.name, "jupyter-") { // else the queries of others count it
+	if p.kind == plain && !strings.HasPrefix(p.name, "jupyter-") { // otherwise, the queries of other programs would count it
 		usage(fmt.Sprintf(`%s,name="%s-pause",id="/kubepods/%[2]s/pause",image="pause"`, labels, p.name), sum)
 	}
 }
 
-// exposeState writes what kube-state-metrics has of a pod.
+// exposeState writes the metrics of kube-state-metrics about a pod.
 func (p pod) exposeState(w io.Writer, labels string) {
 	phase := "Running"
 	if p.kind == ended {
@@ -383,7 +382,7 @@ func (p pod) exposeState(w io.Writer, labels string) {
 				labels, i, request.resource, request.unit, request.value)
 		}
 	}
-	// A pod that was replaced by another of the same name stays known for a while.
+	// A pod that was replaced by one with the same name is still exported for some time.
 	for _, uid := range []string{"0", "1"} {
 		annotation, label := "", ""
 		if p.annotation != "" {
@@ -397,7 +396,7 @@ func (p pod) exposeState(w io.Writer, labels string) {
 	}
 }
 
-// exposeDirectories writes the sizes of directories as two exporters tell them, of which one lags behind.
+// exposeDirectories writes the sizes of directories from two exporters, one of which is behind.
 func exposeDirectories(w io.Writer, namespace string, directories sizes) {
 	for name, size := range directories {
 		for server, part := range map[string]float64{"a": 1, "b": 0.5} {
@@ -406,7 +405,7 @@ func exposeDirectories(w io.Writer, namespace string, directories sizes) {
 	}
 }
 
-// unattributed is how many users, or directories, count for no group: their usage is of nobody in the hub.
+// unattributed returns the number of owners or directories that belong to no user of the hub.
 func (r resource) unattributed(n namespace) float64 {
 	if r == homes {
 		return float64(len(n.strays))

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// A browser shows the page at /, on a desk and on a phone, by day and by night.
+// A browser shows the landing page on a desktop and a phone, in light and dark mode.
 func TestLandingPage(t *testing.T) {
 	t.Parallel()
 	people := []user{{Name: "ada-lovelace", Groups: []string{"bio", "<b>bold & odd"}}, {Name: "bob", Groups: []string{strings.Repeat("a-name-without-end-", 12)}}}
 	h := startHub(t, versions[0], people, reader)
 	exporter, address := serve(t, h.of(token("reader")), "--refresh-interval=1s")
-	exporter.until("the page says that all is well", 30*time.Second, func() error {
+	exporter.until("the landing page shows that memberships are current", 30*time.Second, func() error {
 		page, err := get(address + "/")
 		if err == nil && !strings.Contains(page, "up to date") {
 			err = &notOK{url: address, body: page}
@@ -30,24 +30,24 @@ func TestLandingPage(t *testing.T) {
 	dom := browse(t, address, "--dump-dom")
 	for _, want := range []string{"<dd>up to date</dd>", "<dd>" + h.api + "</dd>", "<td>bio</td><td>1</td>", "<td>&lt;b&gt;bold &amp; odd</td>", `href="metrics"`} {
 		if !strings.Contains(dom, want) {
-			t.Errorf("there is no %q in\n%s", want, dom)
+			t.Errorf("missing %q in\n%s", want, dom)
 		}
 	}
 	if strings.Contains(dom, "ada-lovelace") {
-		t.Error("the page shows a user's name")
+		t.Error("landing page contains a user's name")
 	}
 
 	desk := screenshot(t, address, "1000,900")
 	dark := screenshot(t, address, "1000,900", "--blink-settings=preferredColorScheme=0")
 	phone := screenshot(t, address, "500,900")
 	if brightness(desk, 0, 0) < 0.9 || brightness(dark, 0, 0) > 0.3 {
-		t.Errorf("brightness %.2f by day, %.2f by night", brightness(desk, 0, 0), brightness(dark, 0, 0))
+		t.Errorf("brightness %.2f in light mode, %.2f in dark mode", brightness(desk, 0, 0), brightness(dark, 0, 0))
 	}
 	for name, picture := range map[string]image.Image{"desk": desk, "dark": dark, "phone": phone} {
 		if isEmpty(picture, picture.Bounds()) {
-			t.Errorf("%s: nothing is shown", name)
+			t.Errorf("%s: screenshot is empty", name)
 		}
-		// What is too wide for the screen would reach into the margin.
+		// Content that is too wide for the screen would extend into the margin.
 		margin := picture.Bounds()
 		margin.Min.X = margin.Max.X - 8
 		if !isEmpty(picture, margin) {
@@ -56,7 +56,7 @@ func TestLandingPage(t *testing.T) {
 	}
 
 	h.stop()
-	exporter.until("the page says what is wrong", 30*time.Second, func() error {
+	exporter.until("the landing page shows the error", 30*time.Second, func() error {
 		dom := browse(t, address, "--dump-dom")
 		if !strings.Contains(dom, "the hub is failing; its last answer is still published") || !strings.Contains(dom, "connection refused") {
 			return &notOK{url: address, body: dom}
@@ -65,7 +65,7 @@ func TestLandingPage(t *testing.T) {
 	})
 }
 
-// browse starts a browser and returns what it prints.
+// browse runs a browser and returns its output.
 func browse(t *testing.T, address string, args ...string) string {
 	t.Helper()
 	args = append([]string{"--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--user-data-dir=" + t.TempDir()}, args...)
@@ -97,7 +97,7 @@ func brightness(picture image.Image, x, y int) float64 {
 	return float64(r+g+b) / (3 * 0xffff)
 }
 
-// isEmpty tells whether a part of a picture has one colour.
+// isEmpty reports whether a part of a picture has a single color.
 func isEmpty(picture image.Image, part image.Rectangle) bool {
 	first := picture.At(part.Min.X, part.Min.Y)
 	for y := part.Min.Y; y < part.Max.Y; y++ {

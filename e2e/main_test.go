@@ -1,8 +1,7 @@
 //go:build e2e
 
-// Package e2e tests the built program against real JupyterHubs, kubespawner and Prometheus, which
-// the script run beside it installs. It never looks inside the program: it has its command line,
-// its output and its HTTP answers.
+// Package e2e tests the built program against real versions of JupyterHub, kubespawner and Prometheus, which the script
+// run installs. The tests use only the program's command line, output and HTTP responses.
 package e2e
 
 import (
@@ -14,7 +13,7 @@ import (
 	"testing"
 )
 
-// Told by the script run.
+// Set by the script run.
 var (
 	program     = os.Getenv("E2E_PROGRAM")
 	versions    = strings.Fields(os.Getenv("E2E_HUBS"))
@@ -35,8 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Below the kernel's own ephemeral ports, so that no outgoing connection takes a port between its
-// choice and its use.
+// These ports are below the kernel's ephemeral ports, so that no outgoing connection takes one before it is used.
 var lastPort atomic.Int32
 
 func freePort(t *testing.T) int {

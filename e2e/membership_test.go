@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Every way out of the program shows who is in which group, and follows what changes in the hub.
+// All outputs of the program show the group memberships, and follow changes in the hub.
 func TestMemberships(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestMemberships(t *testing.T) {
 	}
 }
 
-// tableByUser reads `groups --by=user --output=json`.
+// tableByUser parses the output of groups --by=user --output=json.
 func tableByUser(t *testing.T, output string) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
@@ -89,7 +89,7 @@ func tableByUser(t *testing.T, output string) map[string][]string {
 	return sorted(found)
 }
 
-// tableByGroup reads `groups --output=json`.
+// tableByGroup parses the output of groups --output=json.
 func tableByGroup(t *testing.T, output string) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
@@ -123,7 +123,7 @@ func sorted(found map[string][]string) map[string][]string {
 	return found
 }
 
-// The series stay while the hub is away, and the program finds it again by itself.
+// The series stay while the hub is down, and the exporter recovers when the hub is back.
 func TestHubRestart(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestHubRestart(t *testing.T) {
 func hubRestart(t *testing.T, version string) {
 	h := startHub(t, version, people(), reader)
 	exporter, address := serve(t, h.of(token("reader")), "--refresh-interval=1s", "--namespace=here")
-	// Another one holds on to an old answer for a few seconds only.
+	// Another exporter has a max staleness of only a few seconds.
 	strict, strictAddress := serve(t, h.of(token("reader")), "--refresh-interval=1s", "--max-staleness=4s")
 	strictHas := func(what string, some bool) {
 		t.Helper()
@@ -172,7 +172,7 @@ func hubRestart(t *testing.T, version string) {
 	strictHas("they are too old for the strict one", false)
 	until("and still there", 0)
 	if _, err := get(address + "/-/ready"); err != nil {
-		t.Errorf("an exporter that has series is not ready: %v", err)
+		t.Errorf("exporter with series is not ready: %v", err)
 	}
 	h.start()
 	until("the hub is up again", 1)
@@ -182,6 +182,6 @@ func hubRestart(t *testing.T, version string) {
 		failures += s.value
 	}
 	if failures == 0 {
-		t.Error("groups_exporter_refresh_failures_total counted nothing")
+		t.Error("groups_exporter_refresh_failures_total is 0, want failures")
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// In a container with a limit of memory, Go's collector is told nine tenths of it.
+// In a container with a memory limit, GOMEMLIMIT is 90% of the limit.
 func TestMemoryLimit(t *testing.T) {
 	root, file := "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
-	if _, err := os.Stat(root); err != nil { // cgroups of version 2
+	if _, err := os.Stat(root); err != nil { // cgroup v2
 		root, file = "/sys/fs/cgroup", "memory.max"
 		if err := os.WriteFile(root+"/cgroup.subtree_control", []byte("+memory"), 0o600); err != nil {
 			t.Fatal(err)
@@ -39,7 +39,7 @@ func TestMemoryLimit(t *testing.T) {
 	exporter.until("the limit", 10*time.Second, func() error {
 		text, err := get("http://" + address + "/metrics")
 		if err == nil && !strings.Contains(text, "\ngo_gc_gomemlimit_bytes 1.8874368e+08\n") {
-			err = errors.New("its metrics don't say so")
+			err = errors.New("not in the metrics yet")
 		}
 		return err
 	})

@@ -19,7 +19,7 @@ type sample struct {
 	value  float64
 }
 
-// parse reads an exposition as Prometheus does: the samples of each family.
+// parse parses an exposition and returns the samples of each family.
 func parse(exposition string) (map[string][]sample, error) {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(exposition))
@@ -39,7 +39,7 @@ func parse(exposition string) (map[string][]sample, error) {
 	return samples, nil
 }
 
-// memberships reads out of an exposition which groups each user is in.
+// memberships returns the groups of each user in an exposition.
 func memberships(exposition string) (map[string][]string, error) {
 	families, err := parse(exposition)
 	if err != nil {
@@ -60,7 +60,7 @@ func memberships(exposition string) (map[string][]string, error) {
 	return found, nil
 }
 
-// by reads a family whose samples differ in one label only.
+// by returns the values of a family by the one label in which its samples differ.
 func by(label string, samples []sample) map[string]float64 {
 	found := map[string]float64{}
 	for _, s := range samples {
@@ -69,7 +69,7 @@ func by(label string, samples []sample) map[string]float64 {
 	return found
 }
 
-// same is nil for two equal values, and otherwise tells their difference.
+// same returns nil if two values are equal, and otherwise an error with the difference.
 func same[T any](want, got T) error {
 	if diff := cmp.Diff(want, got); diff != "" {
 		return fmt.Errorf("(-want +got)\n%s", diff)
@@ -77,7 +77,7 @@ func same[T any](want, got T) error {
 	return nil
 }
 
-// sameMemberships compares what an exposition says with what is so.
+// sameMemberships compares the memberships in an exposition with the expected ones.
 func sameMemberships(want map[string][]string, exposition string) error {
 	got, err := memberships(exposition)
 	if err != nil {

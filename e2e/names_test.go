@@ -15,14 +15,13 @@ import (
 	"github.com/groups-exporter/groups-exporter/e2e/pages"
 )
 
-// What a shell would run, expand or split, if it took a name for more than a name. Each would
-// create the file.
+// Names that a shell could execute, expand or split. Executing one would create the file.
 var shellTricks = []string{
 	"$(touch pwned)", "`touch pwned`", "(touch pwned)", ";touch pwned;", "|touch pwned|", "&touch pwned&", "\ntouch pwned\n", ">pwned", "<(touch pwned)",
 	"$IFS;touch pwned;", `";touch pwned;"`, "';touch pwned;'", `\`, "{a,b}", "*", "?", "[a]", "!touch", "~", "^touch^", "=touch", "%touch", "#", "\ttab", " space", "\x1b[31m", "\u202e", ",",
 }
 
-// trickyNames are pairs of names that differ in the end: a shell inserts what they have in common.
+// trickyNames returns pairs of names that differ at the end, because a shell inserts their common prefix.
 func trickyNames() (names, prefixes []string) {
 	for i, trick := range shellTricks {
 		prefix := fmt.Sprintf("y%02dy", i)
@@ -32,7 +31,7 @@ func trickyNames() (names, prefixes []string) {
 	return names, prefixes
 }
 
-// peopleNamed returns a user for each name, in a group of the same name.
+// peopleNamed returns a user for each name, in a group with the same name.
 func peopleNamed(names ...string) []user {
 	var people []user
 	for _, name := range names {
@@ -41,8 +40,7 @@ func peopleNamed(names ...string) []user {
 	return people
 }
 
-// Whatever a user or a group is called, programs read the same names in every form of output, and a
-// spreadsheet finds no formula.
+// Programs read back all names unchanged from all output formats, and a spreadsheet finds no formula.
 func TestOddNames(t *testing.T) {
 	t.Parallel()
 	names, _ := trickyNames()
@@ -87,7 +85,7 @@ func TestOddNames(t *testing.T) {
 		check(parser, decode[[]row](t, string(read)))
 	}
 
-	// Go's reader of CSV turns \r\n in a field into \n, which no name here has.
+	// Go's CSV reader turns \r\n in a field into \n. None of these names contains \r\n.
 	readCSV := func(what, text string) (rows []row) {
 		t.Helper()
 		records, err := csv.NewReader(strings.NewReader(text)).ReadAll()
@@ -105,7 +103,7 @@ func TestOddNames(t *testing.T) {
 	for i, r := range marked {
 		for j, cell := range append([]string{r.Group}, r.Users...) {
 			if strings.ContainsAny(cell[:1], "=+-@\t\r\n") || strings.HasPrefix(cell, "＝") {
-				t.Errorf("a spreadsheet evaluates %q", cell)
+				t.Errorf("a spreadsheet would evaluate %q", cell)
 			}
 			cell = strings.TrimPrefix(cell, "'")
 			if j == 0 {
@@ -118,7 +116,7 @@ func TestOddNames(t *testing.T) {
 	check("the recipe for spreadsheets", marked)
 }
 
-// spreadsheet runs the page's recipe, and returns the file that it writes.
+// spreadsheet runs the recipe on the page, and returns the file that it writes.
 func spreadsheet(t *testing.T, env []string) string {
 	t.Helper()
 	all, err := pages.All("..")
@@ -143,7 +141,7 @@ func spreadsheet(t *testing.T, env []string) string {
 	return ""
 }
 
-// programFolder is a folder for $PATH that has the program under its name.
+// programFolder returns a folder for $PATH with the program under its real name.
 func programFolder(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()

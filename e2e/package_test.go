@@ -19,7 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A Debian of its own with systemd running in it, on the network of this machine.
+// A container with Debian and systemd, on the network of this machine.
 type debian struct {
 	t       *testing.T
 	root    string
@@ -55,7 +55,7 @@ func bootDebian(t *testing.T) *debian {
 	return d
 }
 
-// try runs a shell command inside and returns what it printed on both outputs.
+// try runs a shell command in the container and returns its combined output.
 func (d *debian) try(command string) (string, error) {
 	cmd := exec.Command("nsenter", "--target="+d.leader, "--all", "--", "sh", "-c", command)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"}
@@ -63,7 +63,7 @@ func (d *debian) try(command string) (string, error) {
 	return strings.TrimSpace(string(output)), err
 }
 
-// do is try for a command that has to succeed.
+// do is like try, but the command must succeed.
 func (d *debian) do(command string) string {
 	d.t.Helper()
 	output, err := d.try(command)
@@ -73,11 +73,11 @@ func (d *debian) do(command string) string {
 	return output
 }
 
-// want compares what a command prints, whether it succeeds or not.
+// want compares the output of a command, whether it succeeds or not.
 func (d *debian) want(want, command string) {
 	d.t.Helper()
 	if got, _ := d.try(command); got != want {
-		d.t.Errorf("%s: %q, not %q\n%s", command, got, want, d.journal())
+		d.t.Errorf("%s: got %q, want %q\n%s", command, got, want, d.journal())
 	}
 }
 
@@ -93,7 +93,7 @@ func (d *debian) write(path, content string) {
 	}
 }
 
-// From the package to metrics of a hub, as its administrator does it, and back to a machine without it.
+// An administrator installs the package, configures the exporter, upgrades it and removes it.
 func TestDebianPackage(t *testing.T) {
 	deb := theRelease(t).file(t, "linux_amd64.deb")
 	d := bootDebian(t)
@@ -109,10 +109,10 @@ func TestDebianPackage(t *testing.T) {
 
 	d.want("", "systemd-analyze verify groups-exporter.service")
 	if rating := d.do("systemd-analyze security --no-pager groups-exporter | tail -n 1"); !regexp.MustCompile(`: 1\.\d OK`).MatchString(rating) {
-		t.Errorf("systemd thinks of the service's exposure: %s", rating)
+		t.Errorf("unexpected result of systemd-analyze security: %s", rating)
 	}
 	if page := d.do("man groups-exporter-serve"); !strings.Contains(page, "--hub-token-file=file") {
-		t.Errorf("the manual:\n%s", page)
+		t.Errorf("unexpected man page:\n%s", page)
 	}
 	for shell, completion := range map[string]string{
 		"bash": `. /usr/share/bash-completion/bash_completion; __load_completion groups-exporter; complete -p groups-exporter`,
@@ -120,7 +120,7 @@ func TestDebianPackage(t *testing.T) {
 		"fish": `complete --do-complete "groups-exporter ver"`,
 	} {
 		if got := d.do(shell + " -c '" + completion + "'"); !regexp.MustCompile(`_groups-exporter|__start_groups-exporter|^version`).MatchString(got) {
-			t.Errorf("%s has no completion of it: %s", shell, got)
+			t.Errorf("no completion for %s: %s", shell, got)
 		}
 	}
 
@@ -146,39 +146,39 @@ func TestDebianPackage(t *testing.T) {
 		h.api+"\nGROUPS_EXPORTER_WEB_LISTEN_ADDRESS=\""+address+"\nunix:/run/groups-exporter/groups-exporter.sock\"\n", 1)
 	d.write("/etc/default/groups-exporter", edited)
 	d.do("systemctl enable --now groups-exporter")
-	metrics("what the hub knows", `jupyterhub_user_group_info{.*usergroup="bio",username="ada"`)
+	metrics("the memberships", `jupyterhub_user_group_info{.*usergroup="bio",username="ada"`)
 	const overSocket = "groups-exporter healthcheck --url http+unix://%2Frun%2Fgroups-exporter%2Fgroups-exporter.sock/-/ready"
 	d.do("setpriv --reuid=nobody --regid=groups-exporter --clear-groups " + overSocket)
 	if output, err := d.try("setpriv --reuid=nobody --regid=nogroup --clear-groups " + overSocket); err == nil || !strings.Contains(output, "permission denied") {
-		t.Errorf("outside of the group: %v, %s", err, output)
+		t.Errorf("a user outside of the group: got %v, %s", err, output)
 	}
 
 	h.change("POST", "/groups/chem", nil)
 	h.change("POST", "/groups/chem/users", map[string]any{"users": []string{"ada"}})
 	d.do("systemctl reload groups-exporter")
-	metrics("what the hub knows now", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
+	metrics("the changed memberships", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
 
 	status := d.do("cat /proc/$(systemctl show --property=MainPID --value groups-exporter)/status")
 	for _, want := range []string{"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
 		if !strings.Contains(status, want) {
-			t.Errorf("the process' status has no %q:\n%s", want, status)
+			t.Errorf("process status lacks %q:\n%s", want, status)
 		}
 	}
 	d.want("groups-exporter", "stat --format=%U /proc/$(systemctl show --property=MainPID --value groups-exporter)")
 
-	// An upgrade leaves settings as they are, and runs what ran.
+	// An upgrade keeps the settings, and restarts the service only if it was running.
 	pid := d.do("systemctl show --property=MainPID --value groups-exporter")
 	d.do("dpkg --install /root/groups-exporter.deb")
 	d.want("active", "systemctl is-active groups-exporter")
 	if now := d.do("systemctl show --property=MainPID --value groups-exporter"); now == pid {
-		t.Error("after an upgrade the old program runs")
+		t.Error("the old program still runs after an upgrade")
 	}
 	if got := d.do("cat /etc/default/groups-exporter"); got != strings.TrimSpace(edited) {
-		t.Errorf("after an upgrade the settings are\n%s", got)
+		t.Errorf("settings after an upgrade:\n%s", got)
 	}
 	metrics("metrics after an upgrade", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
 
-	// What systemd can't mend it doesn't try again.
+	// systemd doesn't restart the service after a configuration error.
 	d.write("/etc/default/groups-exporter", `GROUPS_EXPORTER_REFRESH_INTERVAL=soon`)
 	d.do("systemctl restart groups-exporter")
 	d.process.until("the service fails", 10*time.Second, func() error {
@@ -193,22 +193,22 @@ func TestDebianPackage(t *testing.T) {
 
 	d.do("dpkg --remove groups-exporter")
 	if _, err := get("http://" + address + "/metrics"); err == nil {
-		t.Error("it runs after it was removed")
+		t.Error("the service still runs after the package was removed")
 	}
 	if got := d.do("cat /etc/groups-exporter/token"); got != token("reader") {
-		t.Errorf("the token of a removed package: %s", got)
+		t.Errorf("token after the package was removed: %s", got)
 	}
 	d.do("dpkg --purge groups-exporter")
 	d.want(before, "ls -d /etc/*")
 	if left := d.do("find / -xdev -name '*groups-exporter*' -not -path '/root/*' -not -path '/var/log/*' -not -path '/var/cache/man/*' -not -path '/proc/*'"); left != "" {
-		t.Errorf("left of a purged package:\n%s", left)
+		t.Errorf("files left after a purge:\n%s", left)
 	}
 	if code := d.process.stop(syscall.SIGTERM); code > 0 {
 		t.Logf("Debian ended with %d", code)
 	}
 }
 
-// No Red Hat runs here: shown is that the rpm has what the deb has, where it belongs, and that rpm takes it.
+// This test needs no Red Hat system. It checks that the rpm has the same files as the deb, and that rpm accepts it.
 func TestRedHatPackage(t *testing.T) {
 	r := theRelease(t)
 	rpm, root := r.file(t, "linux_amd64.rpm"), t.TempDir()
@@ -243,7 +243,7 @@ func TestRedHatPackage(t *testing.T) {
 		t.Errorf("-in the deb +in the rpm\n%s", diff)
 	}
 	if len(want) < 10 {
-		t.Errorf("the deb has no more than %v", slices.Sorted(maps.Keys(want)))
+		t.Errorf("the deb contains only %v", slices.Sorted(maps.Keys(want)))
 	}
 	for _, script := range []string{"preinstall", "postinstall", "preuninstall", "postuninstall"} {
 		if !strings.Contains(query("--scripts"), script+" scriptlet (using /bin/sh)") {
@@ -251,7 +251,7 @@ func TestRedHatPackage(t *testing.T) {
 		}
 	}
 	if config := query("--configfiles"); config != "/etc/sysconfig/groups-exporter" {
-		t.Errorf("rpm keeps these files when it upgrades: %q", config)
+		t.Errorf("unexpected configuration files of the rpm: %q", config)
 	}
 
 	if err := tool("", "rpm", "--root="+root, "--initdb"); err != nil {
@@ -265,7 +265,7 @@ func TestRedHatPackage(t *testing.T) {
 	}
 }
 
-// rpm and dpkg tell a removal from an upgrade in other words.
+// rpm and dpkg pass different arguments to the scripts for removals and upgrades.
 func TestPackageScripts(t *testing.T) {
 	t.Parallel()
 	const stop, reload, restart = "disable --now groups-exporter.service", "daemon-reload", "try-restart groups-exporter.service"
@@ -287,7 +287,7 @@ func TestPackageScripts(t *testing.T) {
 			"../deploy/package/"+c.script+".sh", c.argument)
 		cmd.Env = []string{"PATH=" + bin + ":/usr/sbin:/usr/bin:/sbin:/bin"}
 		if got, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(got)) != c.want {
-			t.Errorf("%s %s: systemctl %q (%v), not %q", c.script, c.argument, got, err, c.want)
+			t.Errorf("%s %s: got systemctl %q (error: %v), want %q", c.script, c.argument, got, err, c.want)
 		}
 	}
 }

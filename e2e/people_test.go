@@ -12,24 +12,24 @@ import (
 type user struct {
 	Name     string   `json:"name"`
 	Groups   []string `json:"groups"`
-	HoursAgo int      `json:"hours_ago,omitempty"` // since the last activity; 0 for none ever
+	HoursAgo int      `json:"hours_ago,omitempty"` // since the last activity; 0 if there was none
 }
 
 const emptyGroup = "nobody-here"
 
-// The hub checks nothing in a group's name. None and multiple are words of the exporter's own, too.
+// The hub doesn't validate names of groups. None and multiple are also the pseudo-groups of the exporter.
 var oddGroups = []string{
 	"Grp,Comma", "grp/slash", `q"uote`, `back\slash`, `trailing\`, "new\nline", "tab\there", "Ünïcode 日本 🦉", "UPPER",
 	" outer spaces ", `{a="b"}`, "per%2Fcent?x#y", "none", "multiple",
 }
 
-// It refuses some in a user's name, but before JupyterHub 6 a rename goes unchecked.
+// The hub rejects some characters in names of users, but before JupyterHub 6 it didn't validate renames.
 var oddUsers = []string{
 	"jo@example.org", "ünal.é", "日本", "dots.and_lines", `dom\user`, `quo"te`, "in ner", "two--hyphens", "ends-", "007",
 	"Kept.Capitals", strings.Repeat("long", 50), "none", "c:olon", "tab\tbed", "two\nlines", "re/named",
 }
 
-// people returns more users than two pages hold, in no, one and several groups.
+// people returns users for more than two pages, in no, one and several groups.
 func people() []user {
 	plain := [][]string{nil, {"alpha"}, {"beta"}, {"alpha", "beta"}, {"alpha", "beta", "Gamma"}}
 	var all []user
@@ -46,7 +46,7 @@ func people() []user {
 	return all
 }
 
-// published says how the exporter shows them: sorted, and none for those in no group.
+// published returns the published groups of users, sorted. Users in no group are in the group "none".
 func published(people []user) map[string][]string {
 	all := map[string][]string{}
 	for _, u := range people {

@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// A process that a test started, and that ends with it.
+// A process that a test starts, and that ends with the test.
 type process struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	log  string // file with both its outputs
+	log  string // file with the combined output
 	done chan struct{}
 }
 
@@ -30,7 +30,7 @@ func launch(t *testing.T, dir string, env []string, command ...string) *process 
 	defer log.Close()
 	p := &process{t: t, cmd: exec.Command(command[0], command[1:]...), log: log.Name(), done: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = dir, env, log, log
-	// A group of its own, so that a stop reaches all of it; Pdeathsig, for when the test itself is killed.
+	// With its own process group, a stop reaches all children. Pdeathsig ends it if the test itself is killed.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -43,7 +43,7 @@ func launch(t *testing.T, dir string, env []string, command ...string) *process 
 	return p
 }
 
-// stop asks the process to end and returns its exit code.
+// stop sends a signal to the process, waits for its end, and returns its exit code.
 func (p *process) stop(signal syscall.Signal) int {
 	p.t.Helper()
 	p.cmd.Process.Signal(signal)
@@ -102,7 +102,7 @@ func workingIn(t *testing.T, dir string) map[int]string {
 	for _, link := range links {
 		cwd, err := os.Readlink(link)
 		if err != nil || cwd != dir && !strings.HasPrefix(cwd, dir+"/") {
-			continue // ended meanwhile, or not ours
+			continue // the process has ended, or belongs to another user
 		}
 		command, _ := os.ReadFile(filepath.Join(filepath.Dir(link), "cmdline"))
 		var pid int

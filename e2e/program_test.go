@@ -23,12 +23,12 @@ type result struct {
 	code           int
 }
 
-// environment is all that the program sees, so that nothing of the caller's shell changes a test.
+// environment returns the whole environment of the program. It contains nothing from the caller's shell.
 func environment(more ...string) []string {
 	return append([]string{"PATH=/usr/bin:/bin", "HOME=/nonexistent"}, more...)
 }
 
-// of is the environment of a program that asks the hub with a token.
+// of returns the environment of a program that uses the hub with a token.
 func (h *hub) of(token string) []string {
 	return environment("JUPYTERHUB_API_URL="+h.api, "JUPYTERHUB_API_TOKEN="+token)
 }
@@ -56,7 +56,7 @@ func succeed(t *testing.T, env []string, args ...string) string {
 	return r.stdout
 }
 
-// serve starts the exporter and returns it with its address once it answers.
+// serve starts the exporter, waits until it responds, and returns it with its address.
 func serve(t *testing.T, env []string, args ...string) (*process, string) {
 	t.Helper()
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
@@ -74,13 +74,13 @@ func serve(t *testing.T, env []string, args ...string) (*process, string) {
 	return p, "http://" + address
 }
 
-// get returns the body of a 200.
+// get returns the body of a response with status 200. For another status, the error is a *notOK.
 func get(url string) (string, error) { return getAs("", url) }
 
-// getAs shows a token of a hub, or none.
+// getAs is like get, with a token unless it is empty.
 func getAs(token, url string) (string, error) { return getBy(http.DefaultTransport, token, url) }
 
-// socket is a transport that connects to a Unix socket, whatever the host in a URL.
+// socket returns a transport that connects to a Unix socket, whatever the host in the URL.
 func socket(path string) http.RoundTripper {
 	return &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
@@ -111,7 +111,7 @@ func getBy(transport http.RoundTripper, token, url string) (string, error) {
 	return string(body), nil
 }
 
-// notOK is an answer that isn't 200.
+// notOK is the error for a response with another status than 200.
 type notOK struct {
 	url    string
 	status int
@@ -120,7 +120,7 @@ type notOK struct {
 
 func (e *notOK) Error() string { return fmt.Sprintf("%s: %d\n%s", e.url, e.status, e.body) }
 
-// statusOf is the status of what get returned with an error, 200 without one.
+// statusOf returns the status for an error from get, or 200 if it is nil.
 func statusOf(err error) int {
 	if err == nil {
 		return http.StatusOK

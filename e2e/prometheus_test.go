@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Each version of Prometheus takes in every label value as the hub has it.
+// Each version of Prometheus stores all names from the hub unchanged.
 func TestPrometheus(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
@@ -56,7 +56,7 @@ func scrapedByPrometheus(t *testing.T, version string) {
 	}
 }
 
-// scrapes checks that a Prometheus which scrapes the target has the memberships of the exposition.
+// scrapes checks that a Prometheus that scrapes the target stores the memberships in the exposition.
 func scrapes(t *testing.T, version, target, exposition string) {
 	dir := t.TempDir()
 	config := fmt.Sprintf("scrape_configs: [{job_name: groups, scrape_interval: 1s, static_configs: [{targets: [%q]}]}]\n",

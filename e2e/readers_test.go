@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// What other projects ask of the memberships, with each --multi-group: the table of the page for those who come from the
-// Python exporter. Ada is in two groups.
+// The queries of other projects for memberships, with each mode of --multi-group, as in the table on the migration page.
+// Ada is in two groups.
 func TestReaders(t *testing.T) {
 	t.Parallel()
 	const migratePage = "../docs/how-to/migrate.md"
@@ -29,7 +29,7 @@ func TestReaders(t *testing.T) {
 	}
 	for _, test := range []struct {
 		query                       string
-		each, multiple, both, other map[string]int // nil where the query fails
+		each, multiple, both, other map[string]int // nil if the query fails
 	}{
 		{"grafana-dashboards-memory", full, without, full, inOther},
 		{"grafana-dashboards-home", full, without, full, inOther},

@@ -15,7 +15,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/e2e/pages"
 )
 
-// With a name that doesn't exist, every recipe of the page succeeds and acts on nothing.
+// With a name that doesn't exist, every recipe on the page succeeds and changes nothing.
 func TestRecipesForNobody(t *testing.T) {
 	t.Parallel()
 	all, err := pages.All("..")
@@ -50,11 +50,11 @@ func TestRecipesForNobody(t *testing.T) {
 			if regexp.MustCompile(`--(group|user) '?no-such-name`).MatchString(text) {
 				filters++
 				if !strings.Contains(stderr.String(), `"no-such-name" matches no `) {
-					t.Errorf("line %d doesn't say that nothing matches:\n%s\n%s", block.Line, text, &stderr)
+					t.Errorf("line %d: no message that nothing matches:\n%s\n%s", block.Line, text, &stderr)
 				}
 			}
 			if what, err := os.ReadFile(acted); err == nil {
-				t.Errorf("line %d acts without a name: %s\n%s", block.Line, what, text)
+				t.Errorf("line %d runs %s without a name:\n%s", block.Line, what, text)
 				os.Remove(acted)
 			}
 		}

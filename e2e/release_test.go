@@ -26,13 +26,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// A release as goreleaser makes it, without what needs a network: images, signatures, uploads.
+// A release from goreleaser, without the parts that need a network: images, signatures and uploads.
 type release struct {
 	commit string
 	dist   string
 }
 
-// file is the only file of the release whose name ends so.
+// file returns the only file of the release with a suffix.
 func (r release) file(t *testing.T, suffix string) string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(r.dist, "*"+suffix))
@@ -42,8 +42,7 @@ func (r release) file(t *testing.T, suffix string) string {
 	return files[0]
 }
 
-// snapshot is the release of the last commit. It is made once, twice over: from the same commit come
-// the same bytes, wherever and whenever.
+// snapshot returns the release of the last commit. It builds the release twice, to check that builds are reproducible.
 var snapshot = sync.OnceValues(func() (release, error) {
 	root, err := os.MkdirTemp("", "groups-exporter-release-")
 	if err != nil {
@@ -53,7 +52,7 @@ var snapshot = sync.OnceValues(func() (release, error) {
 	if err != nil {
 		return release{}, err
 	}
-	second, err := build(filepath.Join(root, "and", "elsewhere"), "--detach") // as a tag is checked out
+	second, err := build(filepath.Join(root, "and", "elsewhere"), "--detach") // a tag is checked out detached too
 	if err != nil {
 		return release{}, err
 	}
@@ -64,7 +63,7 @@ var snapshot = sync.OnceValues(func() (release, error) {
 		}
 	}
 	if diff := cmp.Diff(string(sums[0]), string(sums[1])); diff != "" {
-		return release{}, fmt.Errorf("the same commit has other bytes when it is built again:\n%s", diff)
+		return release{}, fmt.Errorf("the second build of the same commit differs:\n%s", diff)
 	}
 	return first, nil
 })
@@ -87,7 +86,7 @@ func build(dir string, checkout ...string) (release, error) {
 		tool(dir, "make", "snapshot")
 }
 
-// tool runs a command in a folder. Its error has what the command printed.
+// tool runs a command in a folder. Its error contains the output of the command.
 func tool(dir string, command ...string) error {
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = dir
@@ -97,7 +96,7 @@ func tool(dir string, command ...string) error {
 	return nil
 }
 
-// theRelease is for tests that aren't parallel: a build takes all cores, and hubs would be late.
+// theRelease returns the release. Tests that use it must not be parallel: a build takes all cores and would delay hubs.
 func theRelease(t *testing.T) release {
 	t.Helper()
 	r, err := snapshot()
@@ -154,7 +153,7 @@ func TestReleaseArchives(t *testing.T) {
 				got = settings["GOOS"] + "_" + settings["GOARCH"]
 			}
 			if got != want {
-				t.Errorf("%s was built with %s=%q, not %q", platform, key, got, want)
+				t.Errorf("%s was built with %s=%q, want %q", platform, key, got, want)
 			}
 		}
 		checkBillOfMaterials(t, r.file(t, platform+".cdx.json"), info)
@@ -170,7 +169,7 @@ func TestReleaseArchives(t *testing.T) {
 	}
 }
 
-// unpack returns the contents of an archive by their names.
+// unpack returns the contents of the files in an archive by name.
 func unpack(t *testing.T, archive string) map[string][]byte {
 	t.Helper()
 	content, err := os.ReadFile(archive)
@@ -212,7 +211,7 @@ func unpack(t *testing.T, archive string) map[string][]byte {
 	}
 }
 
-// checkBillOfMaterials compares an SBOM with the modules that a binary says it has.
+// checkBillOfMaterials compares an SBOM with the modules in a binary.
 func checkBillOfMaterials(t *testing.T, path string, info *buildinfo.BuildInfo) {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -230,7 +229,7 @@ func checkBillOfMaterials(t *testing.T, path string, info *buildinfo.BuildInfo) 
 		t.Fatal(err)
 	}
 	if c := bill.Metadata.Component; bill.BomFormat != "CycloneDX" || c.Name != info.Main.Path || c.Version != "v0.0.1-next" {
-		t.Errorf("%s is of %+v, in %s", path, c, bill.BomFormat)
+		t.Errorf("%s: unexpected component %+v or format %s", path, c, bill.BomFormat)
 	}
 	want, got := []string{"std " + info.GoVersion}, []string{}
 	for _, module := range info.Deps {
@@ -246,7 +245,7 @@ func checkBillOfMaterials(t *testing.T, path string, info *buildinfo.BuildInfo) 
 	}
 }
 
-// The workflow of a release sets the variables that goreleaser's configuration reads, and a token of GitHub.
+// The release workflow sets the variables that goreleaser's configuration reads, and a GitHub token.
 func TestReleaseWorkflow(t *testing.T) {
 	t.Parallel()
 	config, err := os.ReadFile("../.goreleaser.yaml")
@@ -285,7 +284,7 @@ func TestReleaseWorkflow(t *testing.T) {
 	}
 }
 
-// Homebrew stops at a file that isn't in the archive.
+// The cask names only files in the archive, because Homebrew fails otherwise.
 func TestReleaseCask(t *testing.T) {
 	r := theRelease(t)
 	cask, err := os.ReadFile(filepath.Join(r.dist, "homebrew/Casks/groups-exporter.rb"))
@@ -300,7 +299,7 @@ func TestReleaseCask(t *testing.T) {
 		archive := platform + ".tar.gz"
 		sum := regexp.MustCompile(`([0-9a-f]{64})  \S+` + regexp.QuoteMeta(archive)).FindSubmatch(sums)
 		if sum == nil || !regexp.MustCompile(`(?s)`+regexp.QuoteMeta(archive)+`".{0,200}?sha256 "`+string(sum[1])).Match(cask) {
-			t.Errorf("the cask hasn't the sum of %s, which is %s:\n%s", archive, sum, cask)
+			t.Errorf("the cask lacks the checksum of %s, which is %s:\n%s", archive, sum, cask)
 		}
 		named := map[string]bool{}
 		for _, file := range regexp.MustCompile(`(?m)^  (?:binary|manpage|\w+_completion) "(.*)"`).FindAllSubmatch(cask, -1) {

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// A sweep costs the hub as few requests as its page limit allows, one after another, and misses
-// nobody when the hub changes meanwhile.
+// A sweep sends as few requests as the page limit allows, one after another. It misses no user if the hub changes in the
+// meantime.
 func TestRequests(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
@@ -63,50 +63,50 @@ func requests(t *testing.T, version string) {
 		t.Errorf("%d lists of users, want 16 pages of 200, and %d requests at a time, want 1", lists.Load(), most.Load())
 	}
 
-	// Deleting a user between two pages moves all later users up by one, so the next page would skip one of them.
-	// Creating another at the same moment keeps the total the same.
+	// If a user is deleted between two pages, all later users move up by one, and the next page skips one. Creating
+	// another user at the same time keeps the total unchanged.
 	first := many[0].Name
 	beforeThird = func() {
 		h.change("DELETE", "/users/"+first, nil)
 		h.change("POST", "/users/newcomer", nil)
 	}
-	many = append(many, user{Name: "newcomer"}) // and the first one, who was there when the first page was read
+	many = append(many, user{Name: "newcomer"}) // and the deleted user, who was on the first page
 	dump()
 	beforeThird = nil
 	if lists.Load() != 17 {
-		t.Errorf("%d lists of users after a deletion, want 17: one page is read again", lists.Load())
+		t.Errorf("%d lists of users after a deletion, want 17, because one page is read again", lists.Load())
 	}
 
 	// serve pauses after each page for as long as that page took.
 	var mu sync.Mutex
-	var asked []span
+	var pages []span
 	observe = func(s span) {
 		mu.Lock()
 		defer mu.Unlock()
-		asked = append(asked, s)
+		pages = append(pages, s)
 	}
 	refresh := func(what string) {
 		t.Helper()
-		asked = nil
+		pages = nil
 		var exporter *process
 		load(h, what, func() {
 			exporter, _ = serve(t, h.of(token("reader")), "--hub-url="+front)
 			exporter.until("the refresh", 5*time.Minute, func() error {
 				if !strings.Contains(exporter.output(), "msg=refreshed") {
-					return errors.New("its log doesn't say so")
+					return errors.New("not in the log yet")
 				}
 				return nil
 			})
 		})
 		exporter.stop(syscall.SIGTERM)
-		if len(asked) != 16 {
-			t.Fatalf("%s: %d pages, want 16", what, len(asked))
+		if len(pages) != 16 {
+			t.Fatalf("%s: %d pages, want 16", what, len(pages))
 		}
 	}
 	refresh("serve's refresh")
-	for i := range asked[1:] {
-		before, page := asked[i], asked[i+1]
-		// Half, as the proxy's clock is not the exporter's.
+	for i := range pages[1:] {
+		before, page := pages[i], pages[i+1]
+		// Half is enough, because the proxy measures other times than the exporter.
 		if took, rest := before.to.Sub(before.from), page.from.Sub(before.to); rest < took/2 {
 			t.Errorf("page %d took %v, and the next one came %v later", i, took, rest)
 		}
@@ -115,20 +115,20 @@ func requests(t *testing.T, version string) {
 	h.start()
 	refresh("serve's refresh right after the hub's restart")
 
-	// Why memberships don't come from /groups: the hub makes the members of all groups in one answer,
-	// and nobody else gets any meanwhile.
+	// This shows why memberships don't come from /groups: the hub builds the members of all groups in one response, and
+	// serves no other request in the meantime.
 	load(h, "dump", func() { succeed(t, h.of(token("reader")), "dump") })
 	load(h, "one request for all groups", func() {
-		if status, answer := h.ask(owner, http.MethodGet, "/groups", nil); status != http.StatusOK {
+		if status, answer := h.request(owner, http.MethodGet, "/groups", nil); status != http.StatusOK {
 			t.Errorf("/groups: %d %s", status, answer)
 		}
 	})
 }
 
-// span is a time during which a request was answered.
+// span is the time from a request to its response.
 type span struct{ from, to time.Time }
 
-// load logs what something costs the hub, and what others notice of it who ask for next to nothing.
+// load logs the CPU time that do costs the hub, and how long it delays other, cheap requests.
 func load(h *hub, what string, do func()) {
 	h.t.Helper()
 	stop, stopped := make(chan struct{}), make(chan []time.Duration)
@@ -159,7 +159,7 @@ func load(h *hub, what string, do func()) {
 		cpu, took.Round(time.Millisecond), len(waits), waits[len(waits)/2].Round(time.Microsecond), waits[len(waits)-1].Round(time.Microsecond))
 }
 
-// cpu is how long the hub has computed, in the kernel's steps of 10 ms.
+// cpu returns the CPU time of the hub, in the kernel's steps of 10 ms.
 func (h *hub) cpu() time.Duration {
 	h.t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.process.cmd.Process.Pid))

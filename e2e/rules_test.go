@@ -17,8 +17,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
-// Prometheus' own engine evaluates the rules on made-up series: each file of testdata/rules begins with the command
-// whose rules it tests.
+// promtool evaluates the rules on made-up series. Each file in testdata/rules starts with the command whose rules it tests.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/rules/*.yml")
@@ -35,7 +34,7 @@ func TestRules(t *testing.T) {
 			head, _, _ := strings.Cut(string(test), "\n")
 			args, ok := strings.CutPrefix(head, "# groups-exporter ")
 			if !ok {
-				t.Fatalf("it begins with %q, and not with a command", head)
+				t.Fatalf("file starts with %q, want a command", head)
 			}
 			rules := succeed(t, environment(), strings.Fields(args)...)
 			dir := write(t, map[string]string{"rules.yml": rules, "test.yml": string(test)})
@@ -45,7 +44,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// Prometheus takes the rules with any flags, and these do what they say.
+// Prometheus accepts the rules with all flags, and the flags have their effects.
 func TestRulesFlags(t *testing.T) {
 	t.Parallel()
 	names := func(file ruleFile, of func(rule) string) []string {
@@ -68,7 +67,7 @@ func TestRulesFlags(t *testing.T) {
 	for _, test := range []struct {
 		args     string
 		of       func(rule) string
-		has, not string // in each expression, and in none
+		has, not string // parts of all expressions, and of none
 	}{
 		{"--only=recording", recorded, "", "groups_exporter_"},
 		{"--only=alerts", alert, "groups_exporter_", ""},
@@ -97,7 +96,7 @@ func TestRulesFlags(t *testing.T) {
 	}
 }
 
-// Prometheus parses every query on the pages about usage.
+// Prometheus can parse every query on the pages about usage.
 func TestRulesPagesParse(t *testing.T) {
 	t.Parallel()
 	for _, page := range []string{usagePage, joinsPage} {
@@ -117,7 +116,7 @@ func TestRulesPagesParse(t *testing.T) {
 	}
 }
 
-// The page that explains the rules shows them as they are.
+// The page that explains the rules shows the current ones.
 func TestRulesPageShowsRules(t *testing.T) {
 	t.Parallel()
 	queries := queriesOf(t, joinsPage)
@@ -136,8 +135,8 @@ func TestRulesPageShowsRules(t *testing.T) {
 	}
 }
 
-// The series of the pages' example: Ada runs two servers, Bob one, and what they use is what they request and store. A second
-// exporter tells the same.
+// The series of the example on the pages. Ada runs two servers and Bob one. Their usage equals their requests and the
+// size of their directories. A second exporter publishes the same.
 const pageSeries = `
 - {series: 'container_memory_working_set_bytes{name="a",namespace="prod",pod="jupyter-ada"}', values: '100x5'}
 - {series: 'container_memory_working_set_bytes{name="b",namespace="prod",pod="jupyter-ada--gpu"}', values: '20x5'}
@@ -153,8 +152,8 @@ const pageSeries = `
 - {series: 'dirsize_total_size_bytes{namespace="prod",directory="ada"}', values: '120x5'}
 - {series: 'dirsize_total_size_bytes{namespace="prod",directory="bob"}', values: '7x5'}`
 
-// A user in several groups: one query works where all of them have one series, the other always. Prometheus refuses
-// the first in the words that the page quotes.
+// For users in several groups, one query works only if each user has a single series, and the other one always. The page
+// quotes the error of Prometheus for the first.
 func TestRulesPageJoins(t *testing.T) {
 	for _, version := range prometheusVersions {
 		t.Run("Prometheus "+version, func(t *testing.T) {
@@ -204,17 +203,17 @@ func pageJoins(t *testing.T, version string) {
 
 	output, err := evaluate(t, version, left, each, inEach)
 	if err == nil {
-		t.Error("group_left with each works")
+		t.Error("group_left with --multi-group=each succeeded, want an error")
 	}
 	for _, part := range []string{`found duplicate series for the match group \{.*?\} on .*?: \[`, `\];many-to-many matching not allowed.*`} {
-		said := regexp.MustCompile(part).FindString(output)
-		if said == "" || !strings.Contains(string(page), said) {
-			t.Errorf("%s doesn't quote %q, of\n%s", joinsPage, said, output)
+		message := regexp.MustCompile(part).FindString(output)
+		if message == "" || !strings.Contains(string(page), message) {
+			t.Errorf("%s doesn't quote %q, of\n%s", joinsPage, message, output)
 		}
 	}
 }
 
-// evaluate has promtool evaluate a query where Ada is in the groups.
+// evaluate evaluates a query with promtool, with Ada in the groups.
 func evaluate(t *testing.T, version, query string, groups []string, want map[string]int) (string, error) {
 	t.Helper()
 	var series, samples strings.Builder
@@ -266,7 +265,7 @@ func queriesOf(t *testing.T, page string) []string {
 	return queries
 }
 
-// What a rule file has.
+// A rule file.
 type (
 	ruleFile struct {
 		Groups []ruleGroup `yaml:"groups"`
@@ -283,7 +282,7 @@ type (
 	}
 )
 
-// rulesWith returns what the command rules prints, after promtool has found nothing wrong with it.
+// rulesWith returns the output of the command rules, after checking it with promtool.
 func rulesWith(t *testing.T, args ...string) ruleFile {
 	t.Helper()
 	text := succeed(t, environment(), append([]string{"rules"}, args...)...)
@@ -295,7 +294,7 @@ func rulesWith(t *testing.T, args ...string) ruleFile {
 	return file
 }
 
-// write writes files into a folder of their own.
+// write writes files into a temporary folder.
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -307,7 +306,7 @@ func write(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// promtool runs promtool of each version of Prometheus. It has to find nothing wrong.
+// promtool runs promtool of each version of Prometheus, which must succeed.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
 	for _, version := range prometheusVersions {

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// Over time, the recorded series add up to what servers have used: memory and CPU, by user and by group, for servers that
-// live for minutes or for hours. Each uses one core and 100 bytes. Halfway its user moves to another group.
+// Over time, the recorded memory and CPU by user and by group add up to the usage of servers, whether they run for minutes
+// or hours. Each server uses one core and 100 bytes. After half of its time, its user moves to another group.
 func TestRulesOverTime(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		scrape time.Duration
-		// How much of the real CPU is recorded, by the length of a session. A short one loses a part: nothing scrapes
-		// what a container does at its beginning and its end, and one scrape in a range is no increase yet.
+		// The recorded part of the real CPU time, by the length of a session. Short sessions lose a part, because scrapes
+		// miss the beginning and the end of a container, and an increase needs two scrapes in its range.
 		cpu map[time.Duration]float64
 	}{
 		{15 * time.Second, map[time.Duration]float64{
@@ -39,27 +39,27 @@ func TestRulesOverTime(t *testing.T) {
 	}
 }
 
-// overTime is a test of rules in which sessions of several lengths run side by side.
+// overTime is a test of rules with concurrent sessions of several lengths.
 type overTime struct {
 	scrape        time.Duration
 	series, exprs strings.Builder
 }
 
-// The first session begins then, so that the rules have been evaluated before. The last has ended by the end.
+// The first session starts after the rules have been evaluated once. The last one ends before the end of the test.
 const (
 	firstSession = 10 * time.Minute
 	lastSession  = 5 * time.Hour
 )
 
-// The rules are evaluated at whole minutes, and scrapes take place a third of their interval later, so that the two never
-// coincide. In reality they rarely do. If they did, a range would have one sample more in Prometheus 2 than in 3.
+// The rules are evaluated at whole minutes, and scrapes are offset by a third of their interval. So the two never coincide,
+// as is usual in production. Otherwise, a range would have one more sample in Prometheus 2 than in 3.
 const (
 	evaluation = time.Minute
-	steps      = 3 // of a promtool series, from one scrape to the next
+	steps      = 3 // steps of a promtool series between two scrapes
 )
 
-// addSessions adds sessions of a length, each with a user of its own. They begin at moments between two evaluations, and
-// between two scrapes: the last of each sees more or less of a session.
+// addSessions adds sessions of a length, each with its own user. They start at different times between two evaluations and
+// between two scrapes, which therefore cover more or less of a session.
 func (o *overTime) addSessions(length time.Duration, least float64) {
 	const phases = 4
 	for phase := range phases {
@@ -71,7 +71,7 @@ func (o *overTime) addSessions(length time.Duration, least float64) {
 	const memory, cpu = "container_memory_working_set_bytes:%ssum", "container_cpu_usage_seconds:%srate5m"
 	for _, by := range []struct {
 		level, sum string
-		part       float64 // of the user's usage
+		part       float64 // part of the user's usage
 	}{
 		{"namespace_username:%s{username=~\"u" + name + "-.*\"}", "", 1},
 		{"namespace_usergroup:%s{usergroup=\"all" + name + "\"}", "", 1},
@@ -88,7 +88,7 @@ func (o *overTime) addSessions(length time.Duration, least float64) {
 	}
 }
 
-// expect expects that the sum of a recorded series over time is a part of the whole.
+// expect checks that the sum of a recorded series over time is between two parts of the whole.
 func (o *overTime) expect(selector string, whole, least, most float64) {
 	fmt.Fprintf(&o.exprs, `
   - eval_time: %[1]s
@@ -109,7 +109,7 @@ func (o *overTime) addSession(length time.Duration, phase int, begin time.Durati
 	cpu := func(share float64) func(time.Duration) float64 {
 		return func(moment time.Duration) float64 { return share * (moment - begin).Seconds() }
 	}
-	// cAdvisor's series have timestamps of their own, unless Prometheus ignores them: then their end is marked.
+	// The series of cAdvisor have their own timestamps. If Prometheus ignores these, it marks the end of the series.
 	cadvisorEnd := []string{"", "stale"}[phase%2]
 	add := func(metric, labels string, value func(time.Duration) float64, from, to int, end string) {
 		fmt.Fprintf(&o.series, "\n  - {series: '%s{%s}', values: '_x%d ", metric, labels, from*steps+1)
@@ -138,12 +138,12 @@ func (o *overTime) addSession(length time.Duration, phase int, begin time.Durati
 	}
 }
 
-// scrapeAt returns the number of the first scrape at or after a moment.
+// scrapeAt returns the number of the first scrape at or after a time.
 func (o *overTime) scrapeAt(moment time.Duration) int {
 	return int((moment - o.moment(0) + o.scrape - 1) / o.scrape)
 }
 
-// moment returns when a scrape takes place.
+// moment returns the time of a scrape.
 func (o *overTime) moment(scrape int) time.Duration {
 	return time.Duration(scrape)*o.scrape + o.scrape/steps
 }

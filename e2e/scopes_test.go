@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// What a token may do decides what comes out: the right data, or an error that says what to grant.
-// The hub's own answer stands beside it, since the program rests on it.
+// With each set of scopes, the program prints the right data, or an error that names the missing scope. The test also
+// checks the hub's own responses, on which the program relies.
 func TestScopes(t *testing.T) {
 	everybody := published(people())
 	alpha := maps.Clone(everybody)
@@ -29,11 +29,11 @@ func TestScopes(t *testing.T) {
 	activity := []string{"--with=activity"}
 	rows := []struct {
 		scopes  []string
-		users   string              // keys that every user in the hub's own answer has
-		groups  string              // the same for groups
-		args    []string            // more for dump
-		want    map[string][]string // nothing where dump has to fail
-		missing string              // scope that its error or warning names
+		users   string              // keys of every user in the hub's own response
+		groups  string              // keys of every group in the hub's own response
+		args    []string            // additional arguments of dump
+		want    map[string][]string // nil if dump fails
+		missing string              // scope that the error or warning names
 	}{
 		{[]string{"list:users", "read:users:groups"}, "admin groups kind name", refusal, nil, everybody, ""},
 		{[]string{"list:users"}, "admin kind name", refusal, nil, nil, "read:users:groups"},
@@ -52,7 +52,7 @@ func TestScopes(t *testing.T) {
 		{[]string{"list:users", "read:users:groups", "read:users:activity"},
 			"admin groups kind last_activity name", refusal, activity, everybody, "read:servers"},
 	}
-	// What needs more than memberships do is left out, with a warning.
+	// Families that need more scopes than memberships are omitted with a warning.
 	needs := map[string]string{
 		"read:users:activity": "jupyterhub_group_active_users",
 		"read:servers":        "jupyterhub_group_running_servers",
@@ -70,10 +70,10 @@ func TestScopes(t *testing.T) {
 				name := cmp.Or(strings.Join(append(row.scopes, row.args...), " "), "no scope")
 				t.Run(name, func(t *testing.T) {
 					if err := same(row.users, h.keys(services[i].name, "/users")); err != nil {
-						t.Errorf("the hub's answer on users: %v", err)
+						t.Errorf("the hub's response for users: %v", err)
 					}
 					if err := same(row.groups, h.keys(services[i].name, "/groups")); err != nil {
-						t.Errorf("the hub's answer on groups: %v", err)
+						t.Errorf("the hub's response for groups: %v", err)
 					}
 					r := run(t, h.of(token(services[i].name)), "", append([]string{"dump"}, row.args...)...)
 					if row.want == nil {
@@ -99,28 +99,28 @@ func TestScopes(t *testing.T) {
 				r := run(t, h.of(secret), "", "dump")
 				refused(t, r, "token")
 				if strings.Contains(r.stderr, secret) {
-					t.Errorf("the token is printed:\n%s", r.stderr)
+					t.Errorf("standard error contains the token:\n%s", r.stderr)
 				}
 			})
 		})
 	}
 }
 
-// refused checks a run that the hub did not allow.
+// refused checks the result of a run without the required scopes.
 func refused(t *testing.T, r result, named string) {
 	t.Helper()
 	if r.code != 1 || r.stdout != "" {
 		t.Errorf("exit code %d, want 1, and %d bytes on standard output, want none", r.code, len(r.stdout))
 	}
 	if !strings.HasPrefix(r.stderr, "groups-exporter: ") || !strings.Contains(r.stderr, named) {
-		t.Errorf("standard error names no %s:\n%s", named, r.stderr)
+		t.Errorf("standard error doesn't name %s:\n%s", named, r.stderr)
 	}
 }
 
-// keys tells what the hub's list shows of each item, or the status of its refusal.
+// keys returns the keys of the items in the hub's list, or the status if the hub refuses the request.
 func (h *hub) keys(service, path string) string {
 	h.t.Helper()
-	status, answer := h.ask(service, "GET", path+"?limit=200", nil)
+	status, answer := h.request(service, "GET", path+"?limit=200", nil)
 	if status != http.StatusOK {
 		return strconv.Itoa(status)
 	}
@@ -132,12 +132,12 @@ func (h *hub) keys(service, path string) string {
 	for _, item := range page.Items {
 		common = slices.DeleteFunc(common, func(key string) bool { _, has := item[key]; return !has })
 	}
-	// Since JupyterHub 6, where the others have the name alone.
+	// JupyterHub 6 adds this key. Earlier versions have only the name.
 	common = slices.DeleteFunc(common, func(key string) bool { return key == "user_info" })
 	return strings.Join(common, " ")
 }
 
-// Activity and servers are counted by group.
+// Active users and running servers are counted by group.
 func TestActivity(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
@@ -151,8 +151,8 @@ func TestActivity(t *testing.T) {
 				h.change("POST", server, nil)
 			}
 			h.process.until("three servers run", time.Minute, func() error {
-				_, answer := h.ask(owner, "GET", "/users/hour", nil)
-				_, more := h.ask(owner, "GET", "/users/loner", nil)
+				_, answer := h.request(owner, "GET", "/users/hour", nil)
+				_, more := h.request(owner, "GET", "/users/loner", nil)
 				return same(3, strings.Count(string(answer)+string(more), `"ready": true`))
 			})
 			families, err := parse(succeed(t, h.of(token("seer")), "dump", "--with=activity"))
@@ -182,7 +182,7 @@ func TestActivity(t *testing.T) {
 				}
 			}
 			if _, has := members[emptyGroup]; !has {
-				t.Error("a group with nobody in it has no jupyterhub_group_members")
+				t.Error("an empty group has no jupyterhub_group_members")
 			}
 		})
 	}

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// As a service of the hub: one that the hub runs itself, and one that runs elsewhere. Both are
-// read through the hub's proxy, by those alone whose token may.
+// The exporter runs as a managed and as an external service of the hub. Both are available through the hub's proxy, but
+// only to callers with access.
 func TestServices(t *testing.T) {
 	type place struct{ version, base string }
 	var places []place
@@ -39,7 +39,7 @@ func TestServices(t *testing.T) {
 				service{name: "metrics", scopes: []string{"read:metrics"}},
 				service{name: "other", scopes: []string{"access:services!service=other", "read:users"}},
 			)
-			// First, since JupyterHub 6 waits for it: it has to answer before it has anything to say.
+			// The managed service comes first, because JupyterHub 6 waits for it. It must respond before its first refresh.
 			external := launch(t, t.TempDir(), append(h.of(token("external")),
 				"JUPYTERHUB_SERVICE_NAME=external",
 				"JUPYTERHUB_SERVICE_URL="+elsewhere+"/",
@@ -47,11 +47,11 @@ func TestServices(t *testing.T) {
 			), program, "serve")
 			h.start()
 
-			// What an administrator requests on the hub's Token page, and everybody else.
+			// Tokens from the hub's Token page, for an administrator and for other users.
 			h.change("PATCH", "/users/user-001", map[string]any{"admin": true})
 			personal := map[string]string{}
 			for _, name := range []string{"user-001", "user-002"} {
-				status, answer := h.ask(owner, "POST", "/users/"+name+"/tokens", map[string]any{})
+				status, answer := h.request(owner, "POST", "/users/"+name+"/tokens", map[string]any{})
 				var made struct {
 					Token string `json:"token"`
 				}
@@ -82,7 +82,7 @@ func TestServices(t *testing.T) {
 					}
 				}
 			}
-			// The root that users see does as well as the API's own address.
+			// The public address of the hub works as well as the address of the API.
 			env := environment("JUPYTERHUB_API_TOKEN=" + token("external"))
 			dump := succeed(t, env, "dump", "--hub-url="+h.public)
 			if err := sameMemberships(published(people()), dump); err != nil {
@@ -100,7 +100,7 @@ func TestServices(t *testing.T) {
 				t.Errorf("the external service ended with %d\n%s", code, external.tail())
 			}
 			h.stop()
-			// The hub interrupts a service, and would next terminate one that goes on.
+			// The hub first sends SIGINT to a service, and later SIGTERM if the service is still running.
 			log := h.process.output()
 			for _, bad := range []string{"Terminating", "Killing", "exited with status", "Cannot connect", "level=ERROR"} {
 				if strings.Contains(log, bad) {
@@ -114,14 +114,14 @@ func TestServices(t *testing.T) {
 	}
 }
 
-// With internal_ssl, the hub and its proxy speak https with a service that has an https url, and show a certificate.
+// With internal_ssl, the hub and its proxy use https and a client certificate for a service with an https URL.
 func TestAServiceWithInternalSSL(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			scheme, otherScheme := "https", "http"
 			if strings.HasPrefix(version, "6.") {
-				// JupyterHub 6 connects to services with its server's TLS context, so it can't reach a service
+				// JupyterHub 6 connects to services with the TLS context of its server, so it can't reach a service
 				// over https. Over http, the service must not use TLS.
 				scheme, otherScheme = otherScheme, scheme
 			}
@@ -163,13 +163,13 @@ func TestAServiceWithInternalSSL(t *testing.T) {
 	}
 }
 
-// A hub with internal_ssl that makes new authorities is read with them, and nothing has to be restarted but the hub.
+// If a hub with internal_ssl creates new certificate authorities, the exporter uses them without a restart.
 func TestRotatedAuthorities(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			h := prepareHub(t, version, "/", people(),
-				// It hands out what the hub gives its services.
+				// keeper records the environment that the hub passes to its services.
 				service{name: "keeper", scopes: reader.scopes, command: []string{"sh", "-c", "env >its.new && mv its.new its.env; exec sleep 100000"}},
 			)
 			certificates := filepath.Join(h.dir, "internal-ssl")
@@ -230,7 +230,7 @@ func TestRotatedAuthorities(t *testing.T) {
 			}
 			exporter.until("the hub is read again", time.Minute, up("1"))
 			if !strings.Contains(exporter.output(), "the certificates for the hub can be read again") {
-				t.Errorf("the log doesn't say that the files are back\n%s", exporter.tail())
+				t.Errorf("no message in the log that the files can be read again\n%s", exporter.tail())
 			}
 			h.stop()
 		})

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// systemd opens the socket, and passes it on as the first descriptor behind the standard ones.
+// systemd opens the socket, and passes it on as the first file descriptor after the standard ones.
 func TestSystemdSocket(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
@@ -51,12 +51,12 @@ func TestSystemdSocket(t *testing.T) {
 				}
 				if network == "unix" {
 					if _, err := os.Stat(address); err != nil {
-						t.Errorf("systemd's socket is gone: %v", err)
+						t.Errorf("socket of systemd was removed: %v", err)
 					}
 				}
 			}()
 			for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-				// The socket is there before the exporter is: a connection waits for it.
+				// The socket exists before the exporter runs. A connection waits for the exporter.
 				if _, err = getBy(transport, "", "http://"+host+"/-/ready"); err == nil {
 					return
 				}
@@ -68,7 +68,7 @@ func TestSystemdSocket(t *testing.T) {
 	}
 }
 
-// The hub and the exporter have no port between them.
+// The hub and the exporter use Unix sockets instead of ports.
 func TestUnixSockets(t *testing.T) {
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestUnixSockets(t *testing.T) {
 			serve := []string{program, "serve", "--auth=hub", "--web.listen-address=unix:" + ours}
 			scheme := "http+unix"
 			if !strings.HasPrefix(version, "6.") {
-				// These write it in another way, and tell their services another address.
+				// These versions use another notation, and pass another address to their services.
 				scheme = "unix+http"
 				serve = append(serve, "--hub-url=unix+http://"+url.PathEscape(hubSocket))
 			}
@@ -111,7 +111,7 @@ func TestUnixSockets(t *testing.T) {
 			succeed(t, env, "healthcheck", "--url=http+unix://"+url.PathEscape(ours)+"/-/ready")
 			h.stop()
 			if _, err := os.Stat(ours); !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("the exporter's socket after its end: %v", err)
+				t.Errorf("the exporter's socket still exists after its end: %v", err)
 			}
 		})
 	}

@@ -19,8 +19,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// Usage by group, from pods and directories to sums: what real hubs and each version of Prometheus tell is what the table of
-// namespaces says, in each of the ways to ask.
+// With real hubs and each version of Prometheus, all ways to query usage by group return the sums from the table of
+// namespaces.
 func TestUsage(t *testing.T) {
 	for _, version := range prometheusVersions {
 		t.Run("Prometheus "+version, func(t *testing.T) {
@@ -31,7 +31,7 @@ func TestUsage(t *testing.T) {
 }
 
 func usage(t *testing.T, version string) {
-	// In the first Prometheus, users in several groups have a series for each, in the second one for "multiple".
+	// Users in several groups have a series for each group in the first Prometheus, and one for "multiple" in the second.
 	first, second := &prometheus{version: version, url: freeAddress(t)}, &prometheus{version: version, url: freeAddress(t)}
 	var exporters []exporter
 	var inFirst, inSecond []string
@@ -73,7 +73,7 @@ func usage(t *testing.T, version string) {
 	prometheusAway(t, exporters[0])
 }
 
-// The query that jupyterhub-groups-exporter came with works where each user has one series, and only there.
+// The query from jupyterhub-groups-exporter works only if each user has a single series.
 const theirQuery = `sum(
   container_memory_working_set_bytes{name!="", pod=~"jupyter-.*", namespace=~"$hub_name"}
     * on (namespace, pod) group_left(annotation_hub_jupyter_org_username, usergroup)
@@ -125,7 +125,7 @@ func panels(p *prometheus) {
 		p.answers(ofPods(`kube_pod_container_resource_requests{resource="`+word+`", pod=~"jupyter-.*"}`), r, r.byGroupOf(inEach, pod.elsewhere))
 	}
 
-	// Theirs gives a directory to everybody with a form of that name: the one of has-2dhyphen also to has-hyphen.
+	// These queries assign a directory to all users with a form of its name: that of has-2dhyphen also to has-hyphen.
 	want := homes.byGroup(inEach)
 	want[[2]string{"uni", "chem"}] += 32 * homes.unit
 	p.answers(`sum(
@@ -139,7 +139,7 @@ func panels(p *prometheus) {
 ) by (namespace, usergroup)`, homes, want)
 }
 
-// An exporter of one namespace that publishes usage too.
+// An exporter for one namespace that publishes usage too.
 type exporter struct {
 	*process
 	namespace namespace
@@ -147,7 +147,7 @@ type exporter struct {
 	address   string
 }
 
-// gauges checks what serve publishes.
+// gauges checks the metrics of serve.
 func (e exporter) gauges() {
 	e.until("the exporter publishes usage", time.Minute, func() error {
 		exposition, err := get(e.address + "/metrics")
@@ -172,7 +172,7 @@ func (e exporter) gauges() {
 	})
 }
 
-// flags checks what dump prints and serve publishes with the flags that change it.
+// flags checks the output of dump and the metrics of serve with the flags that affect them.
 func (e exporter) flags(p *prometheus) {
 	for _, way := range []struct {
 		args string
@@ -205,7 +205,7 @@ func (e exporter) flags(p *prometheus) {
 	}
 }
 
-// published compares the gauges with what is so: by user, or by group where users' names are left out.
+// published compares the gauges with the expected usage: by user, or by group if user names are omitted.
 func (e exporter) published(exposition string, how counting, named bool) error {
 	families, err := parse(exposition)
 	if err != nil {
@@ -216,7 +216,7 @@ func (e exporter) published(exposition string, how counting, named bool) error {
 		memberships[fmt.Sprint(s.labels)] = true
 	}
 	if named != (len(memberships) > 0) {
-		return fmt.Errorf("%d memberships with users' names", len(memberships))
+		return fmt.Errorf("%d memberships with user names, want none", len(memberships))
 	}
 	for _, r := range resources {
 		want, got := map[[3]string]float64{}, map[[3]string]float64{}
@@ -241,7 +241,7 @@ func (e exporter) published(exposition string, how counting, named bool) error {
 	return nil
 }
 
-// Without Prometheus, dump says what is wrong, and serve does without usage.
+// Without Prometheus, dump prints an error, and serve publishes no usage.
 func prometheusAway(t *testing.T, e exporter) {
 	nowhere := "--prometheus-url=" + freeAddress(t)
 	r := run(t, e.env, "", "dump", nowhere)
@@ -281,7 +281,7 @@ func prometheusAway(t *testing.T, e exporter) {
 	})
 }
 
-// A Prometheus with the rules, which scrapes some exporters and a Kubernetes.
+// A Prometheus with the rules, which scrapes exporters and the metrics of Kubernetes.
 type prometheus struct {
 	*process
 	version string
@@ -317,8 +317,8 @@ func freeAddress(t *testing.T) string {
 	return fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
 }
 
-// ask sends a request to the API and reads the data of its answer.
-func (p *prometheus) ask(path string, parameters url.Values, data any) error {
+// request sends a request to the API and parses the data of the response.
+func (p *prometheus) request(path string, parameters url.Values, data any) error {
 	body, err := get(p.url + "/api/v1/" + path + "?" + parameters.Encode())
 	if err != nil {
 		return err
@@ -337,7 +337,7 @@ func (p *prometheus) ask(path string, parameters url.Values, data any) error {
 	return json.Unmarshal(answer.Data, data)
 }
 
-// query evaluates an expression as of now.
+// query evaluates an expression at the current time.
 func (p *prometheus) query(expression string) ([]sample, error) {
 	var data struct {
 		Result []struct {
@@ -345,7 +345,7 @@ func (p *prometheus) query(expression string) ([]sample, error) {
 			Value  [2]any // time and value
 		}
 	}
-	if err := p.ask("query", url.Values{"query": {expression}}, &data); err != nil {
+	if err := p.request("query", url.Values{"query": {expression}}, &data); err != nil {
 		return nil, err
 	}
 	var samples []sample
@@ -359,7 +359,7 @@ func (p *prometheus) query(expression string) ([]sample, error) {
 	return samples, nil
 }
 
-// byGroup evaluates an expression that has one value for a namespace and a group.
+// byGroup evaluates an expression with one value per namespace and group.
 func (p *prometheus) byGroup(expression string) (map[[2]string]float64, error) {
 	samples, err := p.query(expression)
 	if err != nil {
@@ -370,14 +370,14 @@ func (p *prometheus) byGroup(expression string) (map[[2]string]float64, error) {
 		delete(s.labels, "__name__")
 		key := [2]string{s.labels["namespace"], s.labels["usergroup"]}
 		if _, twice := found[key]; twice || len(s.labels) != len(key) {
-			return nil, fmt.Errorf("not just a namespace and a group, or the same again: %v", s.labels)
+			return nil, fmt.Errorf("unexpected labels or a duplicate: %v", s.labels)
 		}
 		found[key] = s.value
 	}
 	return found, nil
 }
 
-// answers waits for the right sums by group.
+// answers waits until an expression returns the right sums by group.
 func (p *prometheus) answers(expression string, r resource, want map[[2]string]float64) {
 	p.t.Helper()
 	p.until(expression, time.Minute, func() error {
@@ -389,7 +389,7 @@ func (p *prometheus) answers(expression string, r resource, want map[[2]string]f
 	})
 }
 
-// addsUp checks that the sum over the groups is what the people of the hub use.
+// addsUp checks that the sum over all groups equals the usage of all users.
 func (p *prometheus) addsUp(expression string, r resource) {
 	p.t.Helper()
 	p.until(expression+" adds up", 30*time.Second, func() error {
@@ -405,7 +405,7 @@ func (p *prometheus) addsUp(expression string, r resource) {
 	})
 }
 
-// near is nil for equal values, but for the tolerance of the resource.
+// near returns nil if values are equal within the tolerance of the resource, and otherwise an error with the difference.
 func near[K comparable](r resource, want, got map[K]float64) error {
 	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(r.tolerance, 0)); diff != "" {
 		return fmt.Errorf("(-want +got)\n%s", diff)

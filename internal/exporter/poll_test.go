@@ -297,7 +297,7 @@ func TestExpireAfterSuspend(t *testing.T) {
 			t.Error("not published after a refresh")
 		}
 		if old, back := strings.Count(w.log.String(), "too old"), strings.Count(w.log.String(), "msg=refreshed"); old != 1 || back != 2 {
-			t.Errorf("logged %d and %d times, want once each:\n%s", old, back, &w.log)
+			t.Errorf("logged %d and %d times, want 1 and 2:\n%s", old, back, &w.log)
 		}
 		// The age of a result includes a suspend during the refresh.
 		w.answer = func(context.Context) error { machine.suspend(8 * time.Hour); return nil }
