@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// A build in a git checkout knows its revision, without a release.
-func TestVersionOfACheckout(t *testing.T) {
+// A build in a git checkout contains the revision.
+func TestVersionInCheckout(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("../.git"); err != nil {
 		t.Skip("this is not a git checkout")
@@ -27,7 +27,7 @@ func TestVersionOfACheckout(t *testing.T) {
 		cmd.Dir, cmd.Env = checkout, append(os.Environ(), "GOFLAGS=-buildvcs=auto")
 		version, err := cmd.CombinedOutput()
 		if err != nil || !strings.Contains(string(version), "(revision "+commit+", ") {
-			t.Errorf("%s prints %q (error: %v), want revision %s", command, version, err, commit)
+			t.Errorf("%s printed %q (error: %v), want revision %s", command, version, err, commit)
 		}
 	}
 }

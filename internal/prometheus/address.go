@@ -8,8 +8,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// ServerURL returns the address of a server for the address that an operator gives. That is the server's own,
-// of its API, or of the page for queries: what begins with /api/v1 or /graph is left out.
+// ServerURL returns the base URL of a server. The address may be that of the server, of its API or of the query page:
+// ServerURL removes the path from /api/v1 or /graph on.
 func ServerURL(address string) (*url.URL, error) {
 	u, err := remote.ServerURL(address)
 	switch {

@@ -14,25 +14,25 @@ const (
 	ListGroups       = "list:groups"
 )
 
-// Feature is something that can be published if the token has the right scopes.
+// Feature is a set of data that can be published if the token has the required scopes.
 type Feature struct {
 	Name   string
-	Scopes []string // all of which it needs
+	Scopes []string // the token needs all of them
 }
 
-// Memberships are what everything else builds on. Nothing can be published without their scopes.
+// Memberships returns the feature that everything else depends on. Without its scopes, nothing can be published.
 func Memberships() Feature { return Feature{"memberships", []string{ListUsers, ReadUserGroups}} }
 
-// EmptyGroups are groups that no user is in.
+// EmptyGroups returns the feature of publishing groups without members.
 func EmptyGroups() Feature { return Feature{"groups without members", []string{ListGroups}} }
 
-// ActiveUsers are counts of the users who were active lately.
+// ActiveUsers returns the feature of counting recently active users.
 func ActiveUsers() Feature { return Feature{"active users", []string{ReadUserActivity}} }
 
-// RunningServers are counts of servers that are ready.
+// RunningServers returns the feature of counting servers that are ready.
 func RunningServers() Feature { return Feature{"running servers", []string{ReadServers}} }
 
-// Check reports which scopes of a feature a token with the scopes held doesn't have.
+// Check returns the scopes of a feature that a token with the scopes held lacks.
 func (f Feature) Check(held []string) Lack {
 	var lack Lack
 	for _, scope := range f.Scopes {
@@ -49,24 +49,24 @@ func (f Feature) Check(held []string) Lack {
 	return lack
 }
 
-// Lack is the difference between the scopes that are needed and the scopes of a token. The zero value means
-// that no scope is lacking.
+// Lack is the difference between the required scopes and the scopes of a token. The zero value means that the token has
+// all required scopes.
 type Lack struct {
 	Missing []string // scopes that the token doesn't have at all
-	Partly  []string // scopes that it has with a filter, so for a part of the hub only
-	Parts   []string // those with each filter, like list:users!group=bio
+	Partly  []string // scopes that the token has with a filter, so only for a part of the hub
+	Parts   []string // the scopes in Partly with each filter, such as list:users!group=bio
 }
 
 // None reports whether the token has all scopes for the whole hub.
 func (l Lack) None() bool { return len(l.Missing)+len(l.Partly) == 0 }
 
-// Add returns the lack of two features together.
+// Add returns the missing scopes of two features together.
 func (l Lack) Add(other Lack) Lack {
 	join := func(a, b []string) []string { return append(append([]string{}, a...), b...) }
 	return Lack{Missing: join(l.Missing, other.Missing), Partly: join(l.Partly, other.Partly), Parts: join(l.Parts, other.Parts)}
 }
 
-// Expand returns the scopes held and all that they include, with their filters.
+// Expand returns the scopes held and all scopes that they include. Included scopes keep the filters.
 func Expand(held []string) []string {
 	included := included()
 	all := append([]string{}, held...)

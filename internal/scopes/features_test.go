@@ -28,25 +28,25 @@ func TestCheck(t *testing.T) {
 			t.Errorf("with %q: got %q, want %q", c.held, got, want)
 		}
 		if lack.None() != (c.missing+c.partly == "") {
-			t.Errorf("with %q: None is %v", c.held, lack.None())
+			t.Errorf("with %q: unexpected None() = %v", c.held, lack.None())
 		}
 	}
 }
 
-func TestAddKeepsBoth(t *testing.T) {
+func TestAdd(t *testing.T) {
 	held := []string{"list:users!group=bio"}
 	users, servers := scopes.Memberships().Check(held), scopes.RunningServers().Check(held)
 	sum := users.Add(servers)
 	if got := strings.Join(sum.Missing, " "); got != "read:users:groups read:servers" {
-		t.Errorf("missing: %s", got)
+		t.Errorf("got missing scopes %s, want those of both features", got)
 	}
 	if len(users.Missing) != 1 || !slices.Equal(sum.Partly, []string{"list:users"}) || !slices.Equal(sum.Parts, held) {
 		t.Errorf("got %+v from %+v", sum, users)
 	}
 }
 
-// A role that is told what is missing lacks nothing afterwards, whatever it had before.
-func TestAddingTheLackFillsIt(t *testing.T) {
+// A role with the missing scopes added has all required scopes.
+func TestAddMissingScopes(t *testing.T) {
 	all := []scopes.Feature{scopes.Memberships(), scopes.EmptyGroups(), scopes.ActiveUsers(), scopes.RunningServers()}
 	for _, held := range []string{"", "list:users", "read:users!user=ada list:users", "list:groups!group=a servers", "self"} {
 		for _, f := range all {
