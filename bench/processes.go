@@ -42,7 +42,7 @@ func (p *process) Set(text string) error {
 	return err
 }
 
-// serve serves until ctx ends. It prints its address when it is ready. Without a kind, it returns at once.
+// serve runs a server until ctx ends, and prints its address when it is ready. Without a kind, it does nothing.
 func (p *process) serve(ctx context.Context) (err error) {
 	defer recoverFailure(&err)
 	var metrics http.Handler

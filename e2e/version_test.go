@@ -13,9 +13,6 @@ import (
 // A build in a git checkout contains the revision.
 func TestVersionInCheckout(t *testing.T) {
 	t.Parallel()
-	if _, err := os.Stat("../.git"); err != nil {
-		t.Skip("this is not a git checkout")
-	}
 	checkout := filepath.Join(t.TempDir(), "groups-exporter")
 	output(t, "..", "git", "clone", "--quiet", ".", checkout)
 	commit := output(t, checkout, "git", "rev-parse", "HEAD")

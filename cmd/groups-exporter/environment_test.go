@@ -23,7 +23,7 @@ func serveFlags() (*pflag.FlagSet, *serveOptions) {
 	return cmd.Flags(), &o
 }
 
-// Every flag of serve that help shows has a variable of its own, which sets it, and which Kubernetes doesn't set.
+// Each visible flag of serve can be set by its own variable. Kubernetes sets none of these variables.
 func TestEveryFlagHasAVariable(t *testing.T) {
 	samples := map[string]string{"string": "text", "bool": "true", "int": "77", "duration": "1m30s", "stringArray": "a,b\nc"}
 	flags, _ := serveFlags()

@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -141,9 +140,6 @@ func TestCertificatesForTheHubAreRotated(t *testing.T) {
 
 // A shell's <(…) is a pipe, which is empty when it is read again.
 func TestAuthoritiesFromAPipe(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("no /dev/fd")
-	}
 	a := newAuthority(t)
 	certificate, key := a.pair()
 	pipe := func(content []byte) string {

@@ -71,7 +71,7 @@ func (t *listTable) wrapped(as output, width int) [][]string {
 	return rows
 }
 
-// wrapNames joins names, on lines of a width. A longer name has a line of its own.
+// wrapNames joins names to lines that fit a width. A name that is wider gets its own line.
 func wrapNames(as output, names []string, width int) string {
 	var text strings.Builder
 	column := 0
