@@ -24,7 +24,7 @@ lint: ## check code, workflows and shell scripts
 
 generate: ## make reference, man pages, completions and the chart's files anew
 	go generate ./...
-	cd deploy/helm/test && go generate ./...
+	cd deploy/helm/test && go mod tidy && go generate ./... # it has the dependencies of the program, too
 
 chart: ## test the Helm chart; compiling Helm takes minutes at first
 	cd deploy/helm/test && go test -count=1 -timeout=20m ./... # Go doesn't see a change outside of this module

@@ -12,8 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestPages lints and renders what the pages show as values of the chart, and looks at those of z2jh, and at an object
-// of Google's. The first line of a block says whose they are.
+// The values and objects on the pages are valid. The first line of a block names the file that it belongs to.
 func TestPages(t *testing.T) {
 	ours := 0
 	for _, page := range []string{root + "/docs/how-to/kubernetes.md", root + "/docs/how-to/migrate.md", chart + "/README.md"} {
@@ -26,10 +25,7 @@ func TestPages(t *testing.T) {
 				switch whose {
 				case "# groups-exporter.yaml":
 					ours++
-					file := filepath.Join(t.TempDir(), "values.yaml")
-					if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
-						t.Fatal(err)
-					}
+					file := write(t, values)
 					must(t, *helm, "lint", "--strict", "--kube-version", kubernetes, "--values", file, chart)
 					pods(t, render(t, "--values", file))
 				case "# jupyterhub.yaml":
@@ -37,35 +33,31 @@ func TestPages(t *testing.T) {
 				case "# clusterpodmonitoring.yaml":
 					checkClusterPodMonitoring(t, values)
 				default:
-					t.Errorf("whose values are these?\n%s", block.text)
+					t.Errorf("unknown kind of file:\n%s", block.text)
 				}
 			})
 		}
 	}
 	if ours < 10 {
-		t.Errorf("only %d blocks of values", ours)
+		t.Errorf("got %d blocks of values, want at least 10", ours)
 	}
 }
 
-// A block stands on a page, below a line.
+// block is a code block of a page, with the line above it.
 type block struct{ above, language, text string }
 
 func blocks(t *testing.T, page string) []block {
 	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var found []block
-	for _, b := range regexp.MustCompile("(?ms)^([^\n]*)\n```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
+	for _, b := range regexp.MustCompile("(?ms)^([^\n]*)\n```(\\w*)\n(.*?)^```$").FindAllStringSubmatch(read(t, page), -1) {
 		found = append(found, block{b[1], b[2], b[3]})
 	}
 	return found
 }
 
-// TestCommandsOfTheReadme tells that the chart's README says why nobody runs its commands, as pages do. And it leaves the
-// repository with the chart, so what it points to has to go with it.
-func TestCommandsOfTheReadme(t *testing.T) {
+// The chart's README gives the reason why its commands aren't tested, like all pages. It is published with the chart, so
+// its links don't lead to other files of the repository.
+func TestReadme(t *testing.T) {
 	commands := 0
 	for _, block := range blocks(t, chart+"/README.md") {
 		if block.language != "sh" {
@@ -73,27 +65,23 @@ func TestCommandsOfTheReadme(t *testing.T) {
 		}
 		commands++
 		if !regexp.MustCompile(`^<!-- not run: \S.* -->$`).MatchString(block.above) {
-			t.Errorf("not run, and no comment before it says why:\n%s", block.text)
+			t.Errorf("no comment above these commands gives the reason why they aren't tested:\n%s", block.text)
 		}
 	}
 	if commands < 2 {
-		t.Errorf("only %d blocks of commands", commands)
+		t.Errorf("got %d blocks of commands, want at least 2", commands)
 	}
-	text, err := os.ReadFile(chart + "/README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, link := range regexp.MustCompile(`\]\(([^)]*)\)`).FindAllStringSubmatch(string(text), -1) {
+	for _, link := range regexp.MustCompile(`\]\(([^)]*)\)`).FindAllStringSubmatch(read(t, chart+"/README.md"), -1) {
 		if strings.HasPrefix(link[1], "https://") || strings.HasPrefix(link[1], "#") {
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(chart, link[1])); err != nil || strings.HasPrefix(link[1], "..") {
-			t.Errorf("%s isn't in the chart", link[1])
+			t.Errorf("the link %s leads to a file that isn't in the chart", link[1])
 		}
 	}
 }
 
-// TestNotes looks at the values for z2jh that the notes tell.
+// The notes contain valid values for Zero to JupyterHub.
 func TestNotes(t *testing.T) {
 	for set, service := range map[string]string{
 		"replicaCount=1": "groups-exporter", "hub.serviceName=who,with={activity}": "who", "hub.serviceName=1e3": "1e3",
@@ -104,7 +92,7 @@ func TestNotes(t *testing.T) {
 		}
 		text, _, _ = strings.Cut(text, "\n\n")
 		checkHubValues(t, text)
-		// Into no type, so that a number stays one.
+		// Without a type, so that a number would remain one.
 		var values map[string]map[string]map[string]any
 		if err := yaml.Unmarshal([]byte(text), &values); err != nil {
 			t.Fatal(err)
@@ -116,7 +104,7 @@ func TestNotes(t *testing.T) {
 	}
 }
 
-// checkHubValues tells that each role is of a service that there is, and that the exporter's has what it needs.
+// checkHubValues checks that each role belongs to a service, and that one role has the scopes that the exporter needs.
 func checkHubValues(t *testing.T, text string) {
 	t.Helper()
 	var values struct {
@@ -133,11 +121,11 @@ func checkHubValues(t *testing.T, text string) {
 	reads := false
 	for name, role := range values.Hub.LoadRoles {
 		if _, there := values.Hub.Services[name]; !there || len(role.Services) != 1 || role.Services[0] != name {
-			t.Errorf("the role %s is of %q", name, role.Services)
+			t.Errorf("the role %s belongs to %q, want the service of the same name", name, role.Services)
 		}
 		reads = reads || strings.HasPrefix(strings.Join(role.Scopes, " "), "list:users read:users:groups")
 	}
 	if !reads {
-		t.Errorf("nobody may read users and groups:\n%s", text)
+		t.Errorf("no role can read users and groups:\n%s", text)
 	}
 }

@@ -1,5 +1,5 @@
-// Package chart_test tests the Helm chart: it renders the chart as Helm does, reads the result as Kubernetes does, and
-// starts the program as the pod would.
+// Package chart_test tests the Helm chart: it renders the chart with Helm, decodes the objects with Kubernetes' types, and
+// runs the program with the arguments and the files that a pod would have.
 package chart_test
 
 import (
@@ -19,16 +19,16 @@ import (
 const (
 	chart = "../groups-exporter"
 	root  = "../../.."
-	// A release beside z2jh.
+	// A release in the namespace of JupyterHub.
 	releaseName, namespace = "groups-exporter", "jhub"
-	// The oldest that the chart says it is for.
+	// The oldest version that the chart supports.
 	kubernetes = "1.27.0"
 )
 
 var (
 	update = flag.Bool("update", false, "write the files that the tests compare with")
-	helm   = flag.String("helm", "", "test with this helm, in place of the one in go.mod; Helm 3 tells its notes to nobody without a cluster")
-	// program is groups-exporter, as this checkout has it.
+	helm   = flag.String("helm", "", "the helm to test with instead of the one in go.mod (Helm 3 shows no notes without a cluster)")
+	// program is the path of groups-exporter, built from this checkout.
 	program string
 )
 
@@ -48,7 +48,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// prepare builds what the tests run, and keeps the settings of whoever runs them away from Helm.
+// prepare builds the program and Helm, and hides the developer's own Helm settings and clusters from Helm.
 func prepare(folder string) error {
 	program = filepath.Join(folder, "groups-exporter")
 	build := exec.Command("go", "build", "-o", program, "./cmd/groups-exporter")
@@ -63,15 +63,15 @@ func prepare(folder string) error {
 		}
 		*helm = strings.TrimSpace(string(out))
 	}
-	for _, name := range []string{"HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"} {
+	for _, name := range []string{"HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "KUBECONFIG"} {
 		if err := os.Setenv(name, filepath.Join(folder, name)); err != nil {
 			return err
 		}
 	}
-	return os.Setenv("KUBECONFIG", filepath.Join(folder, "there-is-none"))
+	return nil
 }
 
-// output runs a command; an error says what it printed.
+// output runs a command and returns its standard output. An error contains all output.
 func output(command string, args ...string) (string, error) {
 	var out, errOut bytes.Buffer
 	cmd := exec.Command(command, args...)
@@ -91,17 +91,17 @@ func must(t *testing.T, command string, args ...string) string {
 	return out
 }
 
-// template is what the chart becomes with values.
-func template(args ...string) (string, error) {
-	return output(*helm, append([]string{"template", releaseName, chart, "--namespace", namespace, "--kube-version", kubernetes}, args...)...)
+// template renders the chart for a release.
+func template(release string, args ...string) (string, error) {
+	return output(*helm, append([]string{"template", release, chart, "--namespace", namespace, "--kube-version", kubernetes}, args...)...)
 }
 
-// sets are the files of values in the chart's ci folder, by name.
+// sets returns the files of values in the chart's ci folder by name.
 func sets(t *testing.T) map[string]string {
 	t.Helper()
 	files, err := filepath.Glob(chart + "/ci/*-values.yaml")
 	if err != nil || len(files) < 9 {
-		t.Fatalf("%d files of values in %s/ci, error: %v", len(files), chart, err)
+		t.Fatalf("got %d files of values in %s/ci (error: %v), want at least 9", len(files), chart, err)
 	}
 	all := map[string]string{}
 	for _, file := range files {
@@ -110,19 +110,34 @@ func sets(t *testing.T) map[string]string {
 	return all
 }
 
-// same compares a file with what it has to hold, and writes it with -update.
-func same(t *testing.T, file, want string) {
+func read(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// write writes a file in a temporary folder and returns its path.
+func write(t *testing.T, content string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// compare compares a file with the wanted content. With -update, it writes the content to the file first.
+func compare(t *testing.T, file, want string) {
 	t.Helper()
 	if *update {
 		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := diff(want, string(got)); d != "" {
-		t.Errorf("%s is old (go generate ./... writes it), -want +got:\n%s", file, d)
+	if d := diff(want, read(t, file)); d != "" {
+		t.Errorf("%s is out of date (go generate ./... updates it), -want +got:\n%s", file, d)
 	}
 }

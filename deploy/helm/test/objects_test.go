@@ -19,26 +19,27 @@ import (
 	"k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// objects are what a release consists of.
+// objects are the objects of a release.
 type objects []runtime.Object
 
-// render is what the chart becomes with values, read as strictly as Kubernetes can.
+// render renders the chart and decodes the result.
 func render(t *testing.T, args ...string) objects {
 	t.Helper()
-	text, err := template(args...)
+	text, err := template(releaseName, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return decode(t, text)
 }
 
-// decode refuses kinds and fields that don't exist, fields that are there twice, and metadata that Kubernetes refuses.
+// decode decodes objects. It rejects unknown kinds, unknown or repeated fields, and metadata that Kubernetes would reject.
 func decode(t *testing.T, text string) objects {
 	t.Helper()
 	scheme := runtime.NewScheme()
@@ -72,28 +73,24 @@ func decode(t *testing.T, text string) objects {
 	}
 }
 
-// TestNamesLikeNumbers tells that a name that YAML would read as a number stays a name.
+// A name that YAML would read as a number remains a string.
 func TestNamesLikeNumbers(t *testing.T) {
-	on := []string{
-		"--set", "podDisruptionBudget.enabled=true,serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboard.enabled=true",
-		"--set", "networkPolicy.enabled=true,networkPolicy.ingressFrom[0].podSelector.matchLabels.app=prometheus",
-		"--set-json", `topologySpreadConstraints=[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"ScheduleAnyway"}]`,
-	}
 	for _, test := range []struct{ release, set, name, fullname, account string }{
 		{"123", "", "groups-exporter", "123-groups-exporter", "123-groups-exporter"},
 		{"1e3", "", "groups-exporter", "1e3-groups-exporter", "1e3-groups-exporter"},
 		{"1e3", "nameOverride=1e3", "1e3", "1e3", "1e3"},
 		{"null", "nameOverride=0x1,fullnameOverride=2026,serviceAccount.name=1e3", "0x1", "2026", "1e3"},
 	} {
-		text, err := output(*helm, slices.Concat([]string{
-			"template", test.release, chart, "--namespace", namespace, "--kube-version", kubernetes, "--set-string", test.set,
-		}, on)...)
+		text, err := template(test.release, "--set-string", test.set,
+			"--set", "podDisruptionBudget.enabled=true,serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboard.enabled=true",
+			"--set", "networkPolicy.enabled=true,networkPolicy.ingressFrom[0].podSelector.matchLabels.app=prometheus",
+			"--set-json", `topologySpreadConstraints=[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"ScheduleAnyway"}]`)
 		if err != nil {
 			t.Fatal(err)
 		}
 		release := decode(t, text)
 		if len(release) != 9 {
-			t.Errorf("%+v: %d objects", test, len(release))
+			t.Errorf("%+v: got %d objects, want 9", test, len(release))
 		}
 		serving := map[string]string{
 			"app.kubernetes.io/name": test.name, "app.kubernetes.io/instance": test.release, "app.kubernetes.io/component": "exporter",
@@ -107,14 +104,12 @@ func TestNamesLikeNumbers(t *testing.T) {
 			"monitor":    one[*monitoringv1.ServiceMonitor](t, release).Spec.Selector.MatchLabels,
 		} {
 			if d := cmp.Diff(serving, got); d != "" {
-				t.Errorf("%+v, %s, -want +got:\n%s", test, what, d)
+				t.Errorf("%+v: labels in the selector of the %s, -want +got:\n%s", test, what, d)
 			}
 		}
-		if name, account := deployment.Name, deployment.Spec.Template.Spec.ServiceAccountName; name != test.fullname || account != test.account {
-			t.Errorf("%+v: named %s, with the account %s", test, name, account)
-		}
-		if name := one[*corev1.Pod](t, release).Name; name != test.fullname+"-check" {
-			t.Errorf("%+v: the pod that checks is %s", test, name)
+		got := []string{deployment.Name, deployment.Spec.Template.Spec.ServiceAccountName, one[*corev1.Pod](t, release).Name}
+		if want := []string{test.fullname, test.account, test.fullname + "-check"}; !slices.Equal(got, want) {
+			t.Errorf("%+v: got the names %q, want %q", test, got, want)
 		}
 	}
 }
@@ -136,7 +131,7 @@ func checkMetadata(t *testing.T, object runtime.Object) {
 	}
 }
 
-// all are the objects of one kind.
+// all returns the objects of one kind.
 func all[T runtime.Object](from objects) []T {
 	var found []T
 	for _, object := range from {
@@ -147,24 +142,24 @@ func all[T runtime.Object](from objects) []T {
 	return found
 }
 
-// one is the only object of its kind.
+// one returns the only object of a kind.
 func one[T runtime.Object](t *testing.T, from objects) T {
 	t.Helper()
 	found := all[T](from)
 	if len(found) != 1 {
-		t.Fatalf("%d of %T", len(found), *new(T))
+		t.Fatalf("got %d objects of the type %T, want 1", len(found), *new(T))
 	}
 	return found[0]
 }
 
-// selects tells whether a selector is for something with these labels.
+// selects reports whether a selector matches labels. An empty selector matches nothing here.
 func selects(t *testing.T, selector *metav1.LabelSelector, of map[string]string) bool {
 	t.Helper()
 	s, err := metav1.LabelSelectorAsSelector(selector)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return !s.Empty() && s.Matches(labelSet(of))
+	return !s.Empty() && s.Matches(labels.Set(of))
 }
 
 func diff(want, got string) string {

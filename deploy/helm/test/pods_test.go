@@ -14,17 +14,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// container is the one that serves.
+// container returns the container that serves.
 func container(t *testing.T, release objects) corev1.Container {
 	t.Helper()
-	containers := one[*appsv1.Deployment](t, release).Spec.Template.Spec.Containers
-	if len(containers) != 1 {
-		t.Fatalf("%d containers", len(containers))
-	}
-	return containers[0]
+	return one[*appsv1.Deployment](t, release).Spec.Template.Spec.Containers[0]
 }
 
-// pods are the one that serves and the one that checks.
+// pods returns the pod that serves and the pod that checks.
 func pods(t *testing.T, release objects) map[string]corev1.PodTemplateSpec {
 	t.Helper()
 	checking := one[*corev1.Pod](t, release)
@@ -34,8 +30,8 @@ func pods(t *testing.T, release objects) map[string]corev1.PodTemplateSpec {
 	}
 }
 
-// TestSelectors tells that what is for the pods that serve finds them and not the one that checks, and that network
-// policies find both.
+// The selectors of services, budgets and the like match the pods that serve and not the pod that checks. Those of network
+// policies match both.
 func TestSelectors(t *testing.T) {
 	for name, file := range sets(t) {
 		release := render(t, "--values", file)
@@ -48,106 +44,99 @@ func TestSelectors(t *testing.T) {
 			only["budget"] = b.Spec.Selector
 		}
 		for _, c := range p["serve"].Spec.TopologySpreadConstraints {
-			if name != "everything" { // which has a selector of its own
+			if name != "everything" { // which sets its own selector
 				only["spread"] = c.LabelSelector
 			}
 		}
 		for what, selector := range only {
 			if !selects(t, selector, p["serve"].Labels) || selects(t, selector, p["check"].Labels) {
-				t.Errorf("%s: the %s's selector %v with the pods' labels %v and %v", name, what, selector, p["serve"].Labels, p["check"].Labels)
+				t.Errorf("%s: %s selects %v, want only the first of the pods with %v and %v", name, what, selector, p["serve"].Labels, p["check"].Labels)
 			}
 		}
 		for _, policy := range all[*networkingv1.NetworkPolicy](release) {
-			if !selects(t, &policy.Spec.PodSelector, p["serve"].Labels) || !selects(t, &policy.Spec.PodSelector, p["check"].Labels) {
-				t.Errorf("%s: the policy is not for all pods: %v", name, policy.Spec.PodSelector)
+			if selector := &policy.Spec.PodSelector; !selects(t, selector, p["serve"].Labels) || !selects(t, selector, p["check"].Labels) {
+				t.Errorf("%s: the network policy selects %v, want both pods", name, selector)
 			}
 		}
 	}
 }
 
-// TestSpreadOfOnesOwn tells that a selector that is given is taken as it is.
-func TestSpreadOfOnesOwn(t *testing.T) {
-	release := render(t, "--values", sets(t)["everything"])
-	got := pods(t, release)["serve"].Spec.TopologySpreadConstraints[0].LabelSelector.MatchLabels
-	if d := cmp.Diff(map[string]string{"team": "jupyter"}, got); d != "" {
-		t.Errorf("-want +got:\n%s", d)
-	}
-}
-
-// TestPods tells what has to be true of each pod, whatever the values.
+// Whatever the values are, pods are secure, files are mounted, and ports fit together.
 func TestPods(t *testing.T) {
+	if help := must(t, program, "serve", "--help"); !strings.Contains(help, `":8100"`) {
+		t.Errorf("the program's default port isn't 8100, the port of the chart:\n%s", help)
+	}
 	for name, file := range sets(t) {
 		release := render(t, "--values", file)
-		for _, account := range all[*corev1.ServiceAccount](release) {
-			if account.AutomountServiceAccountToken == nil || *account.AutomountServiceAccountToken {
-				t.Errorf("%s: the account gives its token to pods", name)
-			}
-		}
+		accounts := all[*corev1.ServiceAccount](release)
 		for which, pod := range pods(t, release) {
-			for _, problem := range slices.Concat(unsafe(pod.Spec), unmounted(pod.Spec)) {
-				t.Errorf("%s, %s: %s", name, which, problem)
+			problems := slices.Concat(unsafe(pod.Spec), unmounted(pod.Spec))
+			for _, account := range accounts {
+				if pod.Spec.ServiceAccountName != account.Name || account.AutomountServiceAccountToken == nil || *account.AutomountServiceAccountToken {
+					problems = append(problems, "it isn't of the service account "+account.Name+", or the account mounts its token")
+				}
 			}
-			if account := all[*corev1.ServiceAccount](release); len(account) == 1 && pod.Spec.ServiceAccountName != account[0].Name {
-				t.Errorf("%s, %s: its account is %q", name, which, pod.Spec.ServiceAccountName)
+			for _, label := range []string{"helm.sh/chart", "app.kubernetes.io/version"} {
+				if pod.Labels[label] != "" {
+					problems = append(problems, "a new version of the chart restarts it, because of the label "+label)
+				}
+			}
+			if len(problems) > 0 {
+				t.Errorf("%s, the pod to %s: %q", name, which, problems)
 			}
 		}
 		c := container(t, release)
-		service := one[*corev1.Service](t, release)
-		for what, port := range map[string]intstr.IntOrString{
-			"liveness": target(c.LivenessProbe), "readiness": target(c.ReadinessProbe), "service": service.Spec.Ports[0].TargetPort,
-		} {
-			if !has(c, port) {
-				t.Errorf("%s: the container has no port %q, which %s asks", name, port.String(), what)
-			}
+		ports := map[string]intstr.IntOrString{
+			"liveness": target(c.LivenessProbe), "readiness": target(c.ReadinessProbe), "service": one[*corev1.Service](t, release).Spec.Ports[0].TargetPort,
 		}
 		for _, policy := range all[*networkingv1.NetworkPolicy](release) {
-			if !has(c, *policy.Spec.Ingress[0].Ports[0].Port) {
-				t.Errorf("%s: the policy opens another port", name)
-			}
+			ports["policy"] = *policy.Spec.Ingress[0].Ports[0].Port
 		}
-		if help := must(t, program, "serve", "--help"); !strings.Contains(help, `":8100"`) || c.Ports[0].ContainerPort != 8100 {
-			t.Errorf("%s: the program listens at another port than %d", name, c.Ports[0].ContainerPort)
+		for what, port := range ports {
+			if p := c.Ports[0]; p.ContainerPort != 8100 || port != intstr.FromString(p.Name) && port != intstr.FromInt32(p.ContainerPort) {
+				t.Errorf("%s: %s uses the port %s, want the container's port %+v with the number 8100", name, what, port.String(), p)
+			}
 		}
 	}
 }
 
-// unsafe says where a pod may more than it needs.
+// unsafe returns the privileges of a pod that it doesn't need.
 func unsafe(pod corev1.PodSpec) (problems []string) {
 	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
-		problems = append(problems, "it has a token for the cluster")
+		problems = append(problems, "it mounts a token for the cluster")
 	}
 	if pod.EnableServiceLinks == nil || *pod.EnableServiceLinks {
-		problems = append(problems, "other services are in its environment")
+		problems = append(problems, "its environment contains other services")
 	}
 	if s := pod.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || *s.RunAsUser != 65532 ||
 		s.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
-		problems = append(problems, "its security context is open")
+		problems = append(problems, "its security context is too open")
 	}
 	for _, c := range pod.Containers {
 		s := c.SecurityContext
 		if s == nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || s.ReadOnlyRootFilesystem == nil ||
 			!*s.ReadOnlyRootFilesystem || !*s.RunAsNonRoot || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) ||
 			len(s.Capabilities.Add) > 0 {
-			problems = append(problems, c.Name+"'s security context is open")
+			problems = append(problems, "the security context of "+c.Name+" is too open")
 		}
 		if c.Resources.Limits.Memory().IsZero() || c.Resources.Requests.Memory().IsZero() || !c.Resources.Limits.Cpu().IsZero() {
-			problems = append(problems, c.Name+" has no bounds of memory, or one of CPU")
+			problems = append(problems, c.Name+" has no request or limit of memory, or a limit of CPU")
 		}
 	}
 	return problems
 }
 
-// unmounted says where volumes and mounts don't fit, or can't be read.
+// unmounted returns the volumes and mounts that don't fit together, or that the pod can't read.
 func unmounted(pod corev1.PodSpec) (problems []string) {
 	volumes := map[string]bool{}
 	for _, v := range pod.Volumes {
 		if volumes[v.Name] {
-			problems = append(problems, "two volumes "+v.Name)
+			problems = append(problems, "there are two volumes "+v.Name)
 		}
 		volumes[v.Name] = true
-		// The group may read it, nobody else, and the pod is in the group.
+		// Only the group can read the files, and the pod is in the group.
 		if v.Secret != nil && (*v.Secret.DefaultMode != 0o440 || pod.SecurityContext.FSGroup == nil || *pod.SecurityContext.FSGroup != *pod.SecurityContext.RunAsGroup) {
-			problems = append(problems, "the files of "+v.Name+" can be read by others, or not at all")
+			problems = append(problems, "the files of "+v.Name+" are readable by others, or not by the pod")
 		}
 	}
 	paths := map[string]bool{}
@@ -155,13 +144,13 @@ func unmounted(pod corev1.PodSpec) (problems []string) {
 		for _, m := range c.VolumeMounts {
 			switch {
 			case !volumes[m.Name]:
-				problems = append(problems, "no volume "+m.Name)
+				problems = append(problems, "there is no volume "+m.Name)
 			case paths[m.MountPath]:
-				problems = append(problems, "two volumes at "+m.MountPath)
+				problems = append(problems, "there are two volumes at "+m.MountPath)
 			case m.SubPath != "" || m.SubPathExpr != "":
-				problems = append(problems, m.Name+" is mounted by subPath: it never changes")
+				problems = append(problems, m.Name+" is mounted with subPath, so its files are never updated")
 			case !m.ReadOnly:
-				problems = append(problems, m.Name+" can be written")
+				problems = append(problems, m.Name+" is writable")
 			}
 			paths[m.MountPath] = true
 			delete(volumes, m.Name)
@@ -180,14 +169,8 @@ func target(probe *corev1.Probe) intstr.IntOrString {
 	return probe.TCPSocket.Port
 }
 
-func has(c corev1.Container, port intstr.IntOrString) bool {
-	return slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool {
-		return port == intstr.FromString(p.Name) || port == intstr.FromInt32(p.ContainerPort)
-	})
-}
-
-// TestBesideZeroToJupyterHub holds the names to those of z2jh's chart: its secret, the key of a service's token in
-// hub.services, its service and port, and the label that its network policy lets in.
+// The names are those of Zero to JupyterHub's chart: its secret, the key of a service's token in hub.services, its service and
+// port, and the label that its network policy admits.
 func TestBesideZeroToJupyterHub(t *testing.T) {
 	for _, test := range []struct{ set, secret, key, url string }{
 		{"replicaCount=1", "hub", "hub.services.groups-exporter.apiToken", "http://hub:8081/"},
@@ -197,35 +180,35 @@ func TestBesideZeroToJupyterHub(t *testing.T) {
 	} {
 		for which, pod := range pods(t, render(t, "--set", test.set)) {
 			secret := pod.Spec.Volumes[0].Secret
-			want := []corev1.KeyToPath{{Key: test.key, Path: "token"}} // and no other: z2jh's has all of its values
+			want := []corev1.KeyToPath{{Key: test.key, Path: "token"}} // and no other key: the secret contains all values of the hub
 			if d := cmp.Diff(want, secret.Items); secret.SecretName != test.secret || d != "" {
-				t.Errorf("%s, %s: secret %q, -want +got:\n%s", test.set, which, secret.SecretName, d)
+				t.Errorf("%s, %s: secret %q, want %q; keys, -want +got:\n%s", test.set, which, secret.SecretName, test.secret, d)
 			}
 			if args := pod.Spec.Containers[0].Args; !slices.Contains(args, "--hub-url="+test.url) {
-				t.Errorf("%s, %s: another hub: %q", test.set, which, args)
+				t.Errorf("%s, %s: arguments %q, want the hub %s", test.set, which, args, test.url)
 			}
 			if pod.Labels["hub.jupyter.org/network-access-hub"] != "true" {
-				t.Errorf("%s, %s: the hub's network policy keeps it out", test.set, which)
+				t.Errorf("%s, %s: labels %v, want the one that the hub's network policy admits", test.set, which, pod.Labels)
 			}
 			if pod.Spec.Containers[0].Env[0].ValueFrom.FieldRef.FieldPath != "metadata.namespace" {
-				t.Errorf("%s, %s: it doesn't know its namespace", test.set, which)
+				t.Errorf("%s, %s: the first variable isn't the pod's namespace", test.set, which)
 			}
 		}
 	}
 	policy := one[*networkingv1.NetworkPolicy](t, render(t, "--values", sets(t)["network-policy"]))
 	hub := map[string]string{"app": "jupyterhub", "component": "hub", "release": "jupyterhub"}
 	if rule := policy.Spec.Egress[1]; !selects(t, rule.To[0].PodSelector, hub) || rule.Ports[0].Port.IntValue() != 8081 {
-		t.Errorf("the policy keeps it from the hub: %+v", rule)
+		t.Errorf("the network policy doesn't allow connections to the hub: %+v", rule)
 	}
 }
 
-// TestPolicy tells what a policy opens, and that there is one way only with a Prometheus to ask.
+// A network policy allows scrapes, DNS and the hub, and Prometheus only if it is configured.
 func TestPolicy(t *testing.T) {
 	const peers = "networkPolicy.enabled=true,networkPolicy.ingressFrom[0].podSelector.matchLabels.app=prometheus"
 	ports := func(set string) (open []string) {
 		policy := one[*networkingv1.NetworkPolicy](t, render(t, "--set", set)).Spec
 		if !slices.Equal(policy.PolicyTypes, []networkingv1.PolicyType{"Ingress", "Egress"}) || len(policy.Ingress) != 1 || len(policy.Ingress[0].From) != 1 {
-			t.Errorf("it doesn't close both ways, or opens more: %+v", policy)
+			t.Errorf("got %+v, want a policy for both directions with one peer of scrapes", policy)
 		}
 		for _, rule := range policy.Egress {
 			to := "peers"
@@ -248,7 +231,7 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// TestExtraArgs tells that the pod that checks asks the hub as the other does, and is given no flag that it doesn't know.
+// The pod that checks gets the extra arguments for the hub, and no flags that the check command doesn't have.
 func TestExtraArgs(t *testing.T) {
 	given := []string{"--hub-timeout=1m", "--hub_timeout=2m", "--hub_ca-file=/ca.crt", "--max_staleness=3h", "--update_metrics_interval=15"}
 	got := map[string][]string{}
@@ -271,40 +254,25 @@ func TestImage(t *testing.T) {
 		"image.digest=sha256:" + strings.Repeat("0", 64): "groups-exporter/groups-exporter:0.1.0@sha256:" + strings.Repeat("0", 64),
 	} {
 		if got := container(t, render(t, "--set", set)).Image; got != want {
-			t.Errorf("%s: %s", set, got)
+			t.Errorf("%s: got %s, want %s", set, got, want)
 		}
 	}
 }
 
-// TestProbeOfOnesOwn tells that another action takes the place of the chart's, and that a probe can be left out.
-func TestProbeOfOnesOwn(t *testing.T) {
+// Another action replaces the chart's, and a probe can be removed.
+func TestOtherProbes(t *testing.T) {
 	c := container(t, render(t, "--set", "readinessProbe.exec.command={/groups-exporter,healthcheck},livenessProbe=null"))
-	if p := c.ReadinessProbe; p.HTTPGet != nil || p.Exec == nil || p.PeriodSeconds != 5 {
-		t.Errorf("%+v", p)
-	}
-	if c.LivenessProbe != nil {
-		t.Errorf("%+v", c.LivenessProbe)
+	if p := c.ReadinessProbe; p.HTTPGet != nil || p.Exec == nil || p.PeriodSeconds != 5 || c.LivenessProbe != nil {
+		t.Errorf("got the probes %+v and %+v, want only the given command every 5 s", p, c.LivenessProbe)
 	}
 }
 
-// TestRollout tells that a new pod is ready before the old one goes, and that a budget lets nodes go while no pod is ready.
+// A new pod is ready before the old one ends. Unready pods don't keep a node from being drained.
 func TestRollout(t *testing.T) {
 	release := render(t, "--values", sets(t)["replicas"])
-	deployment := one[*appsv1.Deployment](t, release).Spec
-	if rolling := deployment.Strategy.RollingUpdate; *deployment.Replicas != 2 || rolling.MaxUnavailable.IntValue() != 0 || rolling.MaxSurge.IntValue() != 1 {
-		t.Errorf("%+v", deployment)
-	}
+	rolling := one[*appsv1.Deployment](t, release).Spec.Strategy.RollingUpdate
 	budget := one[*policyv1.PodDisruptionBudget](t, release).Spec
-	if budget.MaxUnavailable.IntValue() != 1 || *budget.UnhealthyPodEvictionPolicy != policyv1.AlwaysAllow {
-		t.Errorf("%+v", budget)
-	}
-}
-
-// TestDependsOnNoChartVersion tells that a new version of the chart alone restarts nothing.
-func TestDependsOnNoChartVersion(t *testing.T) {
-	for _, label := range []string{"helm.sh/chart", "app.kubernetes.io/version"} {
-		if _, there := pods(t, render(t))["serve"].Labels[label]; there {
-			t.Errorf("the pods have the label %s", label)
-		}
+	if rolling.MaxUnavailable.IntValue() != 0 || rolling.MaxSurge.IntValue() != 1 || *budget.UnhealthyPodEvictionPolicy != policyv1.AlwaysAllow {
+		t.Errorf("got %+v and %+v", rolling, budget)
 	}
 }

@@ -1,22 +1,16 @@
 package chart_test
 
 import (
-	"bytes"
-	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,14 +23,16 @@ import (
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/yaml"
-)
 
-// secrets are what the namespace holds.
-type secrets map[string]map[string]string
+	"github.com/groups-exporter/groups-exporter/internal/fakehub"
+)
 
 const hubToken, prometheusToken = "the-token-of-the-exporter", "the-token-of-prometheus"
 
+// secrets maps the names of a namespace's secrets to their data.
+type secrets map[string]map[string]string
+
+// namespaceSecrets returns the secrets that the sets of values name.
 func namespaceSecrets(t *testing.T) secrets {
 	t.Helper()
 	certificate, key := newCertificate(t)
@@ -46,7 +42,7 @@ func namespaceSecrets(t *testing.T) secrets {
 	return secrets{
 		"hub": {
 			"hub.services.groups-exporter.apiToken": hubToken, "hub.services.prometheus.apiToken": prometheusToken,
-			"values.yaml": "all values of the hub",
+			"hub.services.jupyterhub-groups-exporter.apiToken": hubToken, "values.yaml": "all values of the hub",
 		},
 		"other-hub":              {"hub.services.who.apiToken": hubToken, "hub.services.prometheus.apiToken": prometheusToken},
 		"prometheus":             {"token": prometheusToken},
@@ -57,67 +53,25 @@ func namespaceSecrets(t *testing.T) secrets {
 	}
 }
 
-// fakeHub lists its users to the exporter's token, and says what tokens may.
-func fakeHub(base, service string) http.Handler {
-	answer := func(w http.ResponseWriter, value any) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(value)
+// newCertificate returns a certificate and its key.
+func newCertificate(t *testing.T) (certificate, key string) {
+	t.Helper()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	pair := server.TLS.Certificates[0]
+	encoded, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
 	}
-	person := func(name string, groups ...string) any {
-		return map[string]any{"kind": "user", "name": name, "groups": append([]string{}, groups...), "last_activity": nil, "servers": map[string]any{}}
-	}
-	scopes := map[string][]string{
-		"token " + hubToken:         {"list:users", "read:users:groups", "list:groups", "read:users:activity", "read:servers"},
-		"token " + prometheusToken:  {"access:services!service=" + service},
-		"Bearer " + prometheusToken: {"access:services!service=" + service},
-	}
-	page := func(w http.ResponseWriter, items ...any) {
-		answer(w, map[string]any{"items": append([]any{}, items...), "_pagination": map[string]any{"offset": 0, "limit": 200, "total": len(items), "next": nil}})
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-JupyterHub-Version", "5.5.1")
-		path, api := strings.CutPrefix(r.URL.Path, base+"/hub/api/")
-		may, known := scopes[r.Header.Get("Authorization")]
-		switch {
-		case !api:
-			http.NotFound(w, r)
-		case path == "":
-			answer(w, map[string]string{"version": "5.5.1"})
-		case !known || (path != "user" && len(may) == 1):
-			w.WriteHeader(http.StatusForbidden)
-			answer(w, map[string]any{"status": 403, "message": "Missing or invalid credentials."})
-		case path == "user":
-			answer(w, map[string]any{"kind": "service", "name": service, "admin": false, "scopes": may})
-		case path == "users":
-			page(w, person("ada", "bio-lab", "course-1"), person("bob", "$(NAMESPACE) & sons"), person("eve"))
-		case path == "groups":
-			page(w)
-		default:
-			http.NotFound(w, r)
-		}
-	})
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}))
 }
 
-// fakePrometheus knows of no usage, and remembers what it was shown.
-type fakePrometheus struct {
-	mu    sync.Mutex
-	shown []string
-}
-
-func (p *fakePrometheus) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p.mu.Lock()
-	p.shown = append(p.shown, r.Header.Get("Authorization"))
-	p.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprint(w, `{"status":"success","data":{"resultType":"vector","result":[]}}`)
-}
-
-// command is what a kubelet would run for a pod's container: its volumes below a folder, its arguments expanded, and nothing
-// in the environment but what the pod says.
+// command returns the command that a kubelet would run for a pod: with the pod's volumes below a temporary folder, with
+// expanded arguments, and with only the pod's environment.
 func command(t *testing.T, pod corev1.PodSpec, in secrets) *exec.Cmd {
 	t.Helper()
-	folder := t.TempDir()
-	c := pod.Containers[0]
+	folder, c := t.TempDir(), pod.Containers[0]
 	for _, mount := range c.VolumeMounts {
 		at := filepath.Join(folder, mount.MountPath)
 		if err := os.MkdirAll(at, 0o755); err != nil {
@@ -127,10 +81,7 @@ func command(t *testing.T, pod corev1.PodSpec, in secrets) *exec.Cmd {
 		if volume.Secret == nil {
 			continue
 		}
-		secret, exists := in[volume.Secret.SecretName]
-		if !exists {
-			t.Fatalf("FailedMount: secret %q not found", volume.Secret.SecretName)
-		}
+		secret := in[volume.Secret.SecretName]
 		items := volume.Secret.Items
 		if items == nil {
 			for key := range secret {
@@ -140,24 +91,22 @@ func command(t *testing.T, pod corev1.PodSpec, in secrets) *exec.Cmd {
 		for _, item := range items {
 			content, exists := secret[item.Key]
 			if !exists {
-				t.Fatalf("FailedMount: secret %q has no key %q", volume.Secret.SecretName, item.Key)
+				t.Fatalf("secret %q has no key %q", volume.Secret.SecretName, item.Key)
 			}
 			if err := os.WriteFile(filepath.Join(at, item.Path), []byte(content), 0o440); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
+	cmd := exec.CommandContext(t.Context(), program)
+	cmd.Env = []string{}
 	env := map[string]string{}
 	for _, e := range c.Env {
 		env[e.Name] = e.Value
 		if e.ValueFrom != nil && e.ValueFrom.FieldRef.FieldPath == "metadata.namespace" {
 			env[e.Name] = namespace
 		}
-	}
-	cmd := exec.CommandContext(t.Context(), program)
-	cmd.Env = []string{}
-	for name, value := range env {
-		cmd.Env = append(cmd.Env, name+"="+value)
+		cmd.Env = append(cmd.Env, e.Name+"="+env[e.Name])
 	}
 	for _, arg := range c.Args {
 		arg = expand(arg, env)
@@ -169,7 +118,7 @@ func command(t *testing.T, pod corev1.PodSpec, in secrets) *exec.Cmd {
 	return cmd
 }
 
-// expand is what Kubernetes does to an argument: $$ is $, and $(NAME) a variable where there is one.
+// expand expands an argument like Kubernetes: $$ becomes $, and $(NAME) the variable's value if the variable exists.
 func expand(arg string, env map[string]string) string {
 	return regexp.MustCompile(`\$\$|\$\([^)]*\)`).ReplaceAllStringFunc(arg, func(found string) string {
 		if found == "$$" {
@@ -182,248 +131,219 @@ func expand(arg string, env map[string]string) string {
 	})
 }
 
-// TestRun starts the program as each set's pods would, beside a hub, until its probes are content; then it reads the metrics
-// as a monitor would, and lets the pod that checks have a look.
+// surroundings are the hub and the Prometheus of a release, on one server.
+type surroundings struct {
+	fakehub.Hub
+	url string
+
+	mu            sync.Mutex
+	authorization []string // of the requests to Prometheus
+}
+
+func newSurroundings(t *testing.T) *surroundings {
+	t.Helper()
+	s := &surroundings{}
+	s.SetUsers(
+		fakehub.User{Name: "ada", Groups: []string{"bio-lab", "course-1"}},
+		fakehub.User{Name: "bob", Groups: []string{"$(NAMESPACE) & sons"}},
+		fakehub.User{Name: "eve"})
+	s.Grant(hubToken, "list:users", "read:users:groups", "list:groups", "read:users:activity", "read:servers")
+	s.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		isPrometheus := strings.HasPrefix(r.URL.Path, "/api/v1/")
+		if isPrometheus {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.authorization = append(s.authorization, r.Header.Get("Authorization"))
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, `{"status":"success","data":{"resultType":"vector","result":[]}}`)
+		}
+		return isPrometheus
+	}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	s.url = server.URL
+	return s
+}
+
+// run runs the pods of a release: first the one that checks, then the one that serves, until its probes succeed. The hub's
+// base URL and the exporter's service are those of the pods' arguments.
+func (s *surroundings) run(t *testing.T, release objects, in secrets) *running {
+	t.Helper()
+	p := pods(t, release)
+	hub, err := url.Parse(flagOf(t, p["serve"].Spec, "hub-url"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.BaseURL = hub.Path
+	s.Grant(prometheusToken, "access:services!service="+filepath.Base(flagOf(t, p["serve"].Spec, "web.route-prefix")))
+	check := command(t, p["check"].Spec, in)
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("%q: %v\n%s", check.Args, err, out)
+	}
+	pod := start(t, p["serve"].Spec, in)
+	pod.waitFor(t, p["serve"].Spec.Containers[0].ReadinessProbe)
+	pod.waitFor(t, p["serve"].Spec.Containers[0].LivenessProbe)
+	// A TCP probe succeeds before there is data.
+	pod.waitFor(t, &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/-/ready"}}})
+	return pod
+}
+
+// flagOf returns the value of a flag in a pod's arguments.
+func flagOf(t *testing.T, pod corev1.PodSpec, name string) string {
+	t.Helper()
+	for _, arg := range pod.Containers[0].Args {
+		if value, ok := strings.CutPrefix(arg, "--"+name+"="); ok {
+			return value
+		}
+	}
+	t.Fatalf("no --%s in %q", name, pod.Containers[0].Args)
+	return ""
+}
+
+// credentialsOf returns the Authorization header with which a release's monitor would scrape, or "" if it has none.
+func credentialsOf(release objects, in secrets) string {
+	for _, m := range all[*monitoringv1.ServiceMonitor](release) {
+		if a := m.Spec.Endpoints[0].Authorization; a != nil {
+			return "Bearer " + in[a.Credentials.Name][a.Credentials.Key]
+		}
+	}
+	for _, m := range all[*podMonitoring](release) {
+		if a := m.Spec.Endpoints[0].Authorization; a != nil {
+			return "Bearer " + in[a.Credentials.Secret.Name][a.Credentials.Secret.Key]
+		}
+	}
+	return ""
+}
+
 func TestRun(t *testing.T) {
 	in := namespaceSecrets(t)
+	series := map[string][]string{
+		"existing-secret": {`jupyterhub_group_members{namespace="prod",usergroup="bio-lab"} 1`},
+		"private": {
+			`jupyterhub_group_members{namespace="jhub",usergroup="$(NAMESPACE) & sons"} 1`,
+			`jupyterhub_group_members{namespace="jhub",usergroup="course-1"} 1`,
+		},
+		"everything": {
+			`jupyterhub_user_group_info{namespace="prod",usergroup="multiple",username="ada"`,
+			`jupyterhub_user_group_share{namespace="prod"`, `jupyterhub_user_info{namespace="prod"`, `jupyterhub_group_running_servers{namespace="prod"`,
+			`groups_exporter_refresh_interval_seconds{namespace="prod"} 90`,
+		},
+		"operator": {`jupyterhub_user_group_share{namespace="jhub",usergroup="bio-lab",username="ada"`, `jupyterhub_group_active_users{namespace="jhub"`},
+	}
 	for name, file := range sets(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			given := struct {
-				Hub struct {
-					BaseURL     string `json:"baseUrl"`
-					ServiceName string `json:"serviceName"`
-				} `json:"hub"`
-				Prometheus struct {
-					URL string `json:"url"`
-				} `json:"prometheus"`
-			}{}
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := yaml.Unmarshal(data, &given); err != nil {
-				t.Fatal(err)
-			}
-			service := given.Hub.ServiceName
-			if service == "" {
-				service = "groups-exporter"
-			}
-			hub := httptest.NewServer(fakeHub(strings.TrimRight(given.Hub.BaseURL, "/"), service))
-			defer hub.Close()
-			args := []string{"--values", file, "--set", "hub.url=" + hub.URL}
-			usage := &fakePrometheus{}
-			if given.Prometheus.URL != "" {
-				prometheus := httptest.NewServer(usage)
-				defer prometheus.Close()
-				args = append(args, "--set", "prometheus.url="+prometheus.URL)
+			s := newSurroundings(t)
+			args := []string{"--values", file, "--set", "hub.url=" + s.url}
+			hasUsage := strings.Contains(read(t, file), "\nprometheus:")
+			if hasUsage {
+				args = append(args, "--set", "prometheus.url="+s.url)
 			}
 			release := render(t, args...)
-
-			p := pods(t, release)
-			check := command(t, p["check"].Spec, in)
-			if out, err := check.CombinedOutput(); err != nil {
-				t.Errorf("%q: %v\n%s", check.Args, err, out)
-			}
-
-			pod := start(t, p["serve"].Spec, in)
-			pod.until(t, p["serve"].Spec.Containers[0].ReadinessProbe)
-			pod.until(t, p["serve"].Spec.Containers[0].LivenessProbe)
-			// A probe by TCP is content before there is data.
-			pod.until(t, &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/-/ready"}}})
-
-			authorization := ""
-			for _, m := range all[*monitoringv1.ServiceMonitor](release) {
-				if a := m.Spec.Endpoints[0].Authorization; a != nil {
-					authorization = "Bearer " + in[a.Credentials.Name][a.Credentials.Key]
-				}
-			}
-			for _, m := range all[*podMonitoring](release) {
-				if a := m.Spec.Endpoints[0].Authorization; a != nil {
-					authorization = "Bearer " + in[a.Credentials.Secret.Name][a.Credentials.Secret.Key]
-				}
-			}
+			pod, authorization := s.run(t, release, in), credentialsOf(release, in)
 			if authorization != "" {
 				if status, _, err := pod.get("/metrics", ""); status != http.StatusUnauthorized {
-					t.Errorf("without a token: %d, error: %v", status, err)
+					t.Errorf("without a token: got status %d (error: %v), want 401", status, err)
 				}
 			}
-			series := map[string][]string{
-				"existing-secret": {`jupyterhub_group_members{namespace="prod",usergroup="bio-lab"} 1`},
-				"private": {
-					`jupyterhub_group_members{namespace="jhub",usergroup="$(NAMESPACE) & sons"} 1`,
-					`jupyterhub_group_members{namespace="jhub",usergroup="course-1"} 1`,
-				},
-				"everything": {
-					`jupyterhub_user_group_info{namespace="prod",usergroup="multiple",username="ada"`,
-					`jupyterhub_user_group_share{namespace="prod"`, `jupyterhub_user_info{namespace="prod"`, `jupyterhub_group_running_servers{namespace="prod"`,
-					`groups_exporter_refresh_interval_seconds{namespace="prod"} 90`,
-				},
-				"operator": {`jupyterhub_user_group_share{namespace="jhub",usergroup="bio-lab",username="ada"`, `jupyterhub_group_active_users{namespace="jhub"`},
-			}[name]
-			if series == nil {
-				series = []string{`jupyterhub_user_group_info{namespace="jhub",usergroup="bio-lab",username="ada"`, `jupyterhub_group_members{namespace="jhub",usergroup="none"} 1`}
+			want := series[name]
+			if want == nil {
+				want = []string{`jupyterhub_user_group_info{namespace="jhub",usergroup="bio-lab",username="ada"`, `jupyterhub_group_members{namespace="jhub",usergroup="none"} 1`}
 			}
-			behindProxy := strings.TrimRight(given.Hub.BaseURL, "/") + "/services/" + service + "/metrics"
+			behindProxy := flagOf(t, pods(t, release)["serve"].Spec, "web.route-prefix") + "metrics"
 			for _, path := range []string{"/metrics", behindProxy} {
-				status, body, err := pod.get(path, authorization)
-				if status != http.StatusOK {
-					t.Fatalf("%s: %d, error: %v", path, status, err)
-				}
-				for _, want := range series {
-					if !strings.Contains(body, "\n"+want) {
-						t.Errorf("%s has no %s in:\n%s", path, want, body)
-					}
-				}
-				if name == "private" && strings.Contains(body, "username") {
-					t.Errorf("names in:\n%s", body)
+				page := pod.scrape(t, path, authorization, want...)
+				if name == "private" && strings.Contains(page, "username") {
+					t.Errorf("got names of users in:\n%s", page)
 				}
 			}
-			if given.Prometheus.URL != "" {
-				usage.mu.Lock()
-				defer usage.mu.Unlock()
-				if len(usage.shown) == 0 || usage.shown[0] != "Bearer open sesame" {
-					t.Errorf("Prometheus was shown %q", usage.shown)
-				}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if hasUsage && (len(s.authorization) == 0 || s.authorization[0] != "Bearer open sesame") {
+				t.Errorf("requests to Prometheus with %q, want the password of the secret", s.authorization)
 			}
 		})
 	}
 }
 
-// TestMigration starts the program with the values that the page for users of the Python program's chart has. The hub is told
-// nothing new: the service, and the key of its token, are as they were.
+// The values on the page for users of the Python exporter's chart work with the hub's existing service and token.
 func TestMigration(t *testing.T) {
-	const key = "hub.services.jupyterhub-groups-exporter.apiToken"
-	in := secrets{"hub": {key: hubToken, "hub.services.prometheus.apiToken": prometheusToken}}
-	usage := &fakePrometheus{}
-	prometheus := httptest.NewServer(usage)
-	defer prometheus.Close()
-	hub := httptest.NewServer(fakeHub("", "jupyterhub-groups-exporter"))
-	defer hub.Close()
 	page := blocks(t, root+"/docs/how-to/migrate.md")
-	values := page[slices.IndexFunc(page, func(b block) bool { return strings.Contains(b.text, key) })].text
-	file := filepath.Join(t.TempDir(), "values.yaml")
-	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		name, set, authorization string
-		paths                    []string
-	}{
-		{"as it was", "", "", []string{"/services/groups-exporter/", "/metrics"}},
-		{
-			"with tokens", ",auth=hub,hub.serviceName=jupyterhub-groups-exporter,hub.existingSecret.key=", "Bearer " + prometheusToken,
-			[]string{"/services/jupyterhub-groups-exporter/", "/metrics"},
-		},
+	values := page[slices.IndexFunc(page, func(b block) bool { return strings.HasPrefix(b.text, "# groups-exporter.yaml") })].text
+	file, in := write(t, values), namespaceSecrets(t)
+	for _, test := range []struct{ set, authorization, path string }{
+		{"", "", "/services/groups-exporter/"},
+		{",auth=hub,hub.serviceName=jupyterhub-groups-exporter,hub.existingSecret.key=", "Bearer " + prometheusToken, "/services/jupyterhub-groups-exporter/"},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			release := render(t, "--values", file, "--set", "hub.url="+hub.URL+",prometheus.url="+prometheus.URL+test.set)
-			p := pods(t, release)
-			check := command(t, p["check"].Spec, in)
-			if out, err := check.CombinedOutput(); err != nil {
-				t.Errorf("%q: %v\n%s", check.Args, err, out)
-			}
-			pod := start(t, p["serve"].Spec, in)
-			pod.until(t, p["serve"].Spec.Containers[0].ReadinessProbe)
-			for _, path := range test.paths {
-				status, body, err := pod.get(path, test.authorization)
-				if status != http.StatusOK {
-					t.Fatalf("%s: %d, error: %v", path, status, err)
-				}
-				for _, want := range []string{
+		t.Run(test.path, func(t *testing.T) {
+			s := newSurroundings(t)
+			pod := s.run(t, render(t, "--values", file, "--set", "hub.url="+s.url+",prometheus.url="+s.url+test.set), in)
+			for _, path := range []string{test.path, "/metrics"} {
+				pod.scrape(t, path, test.authorization,
 					`jupyterhub_user_group_info{namespace="jhub",usergroup="multiple",username="ada"`,
 					`jupyterhub_user_group_info{namespace="jhub",usergroup="bio-lab",username="ada"`,
 					`groups_exporter_refresh_interval_seconds{namespace="jhub"} 3600`,
 					`groups_exporter_usage_interval_seconds{namespace="jhub",resource="cpu"} 15`,
-					`groups_exporter_usage_interval_seconds{namespace="jhub",resource="home_dir"} 7200`,
-				} {
-					if !strings.Contains(body, "\n"+want) {
-						t.Errorf("%s has no %s in:\n%s", path, want, body)
-					}
-				}
+					`groups_exporter_usage_interval_seconds{namespace="jhub",resource="home_dir"} 7200`)
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if len(s.authorization) == 0 {
+				t.Error("got no requests to Prometheus, want some")
 			}
 		})
 	}
-	usage.mu.Lock()
-	defer usage.mu.Unlock()
-	if len(usage.shown) == 0 {
-		t.Error("nobody asked Prometheus for usage")
-	}
 }
 
-// running is a container.
+// running is a container that runs.
 type running struct {
-	cmd     *exec.Cmd
-	scheme  string
-	exited  chan struct{}
-	log     *lockedBuffer
-	address string // where it says that it listens
+	cmd             *exec.Cmd
+	log             string // path
+	scheme, address string
 }
 
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(data []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(data)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
-}
-
-// start runs the pod's container at a port that is free, since 8100 may be taken here: the last of two flags counts.
+// start runs a pod's container on a free port, because 8100 may be in use. The program uses the last of two flags.
 func start(t *testing.T, pod corev1.PodSpec, in secrets) *running {
 	t.Helper()
-	r := &running{cmd: command(t, pod, in), scheme: "http", exited: make(chan struct{}), log: &lockedBuffer{}}
+	r := &running{cmd: command(t, pod, in), scheme: "http"}
 	if probe := pod.Containers[0].LivenessProbe; probe.HTTPGet != nil {
 		r.scheme = strings.ToLower(string(probe.HTTPGet.Scheme))
 	}
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.log = log.Name()
 	r.cmd.Args = append(r.cmd.Args, "--web.listen-address=127.0.0.1:0")
-	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
+	r.cmd.Stdout, r.cmd.Stderr = log, log
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		_ = r.cmd.Wait()
-		close(r.exited)
-	}()
 	t.Cleanup(func() {
-		_ = r.cmd.Process.Kill()
-		<-r.exited
-		if t.Failed() {
-			t.Logf("%q:\n%s", r.cmd.Args, r.log)
+		_ = r.cmd.Wait() // the end of the test's context ends it
+		if log.Close(); t.Failed() {
+			t.Logf("%q:\n%s", r.cmd.Args, read(t, r.log))
 		}
 	})
 	return r
 }
 
-// until waits for a probe to be content.
-func (r *running) until(t *testing.T, probe *corev1.Probe) {
+// waitFor waits until a probe succeeds.
+func (r *running) waitFor(t *testing.T, probe *corev1.Probe) {
 	t.Helper()
-	problem := errors.New("it was never asked")
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		select {
-		case <-r.exited:
-			t.Fatalf("it exited with code %d: %s", r.cmd.ProcessState.ExitCode(), r.log)
-		default:
+	deadline := time.Now().Add(30 * time.Second)
+	for err := r.probe(t, probe); err != nil; err = r.probe(t, probe) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the probe %+v fails: %v", probe.ProbeHandler, err)
 		}
-		if problem = r.probe(probe); problem == nil {
-			return
-		}
+		time.Sleep(50 * time.Millisecond)
 	}
-	t.Fatalf("the probe %+v is not content: %v", probe.ProbeHandler, problem)
 }
 
-func (r *running) probe(probe *corev1.Probe) error {
-	listening := regexp.MustCompile(`listening.*address"?[=:]"?(127\.0\.0\.1:\d+)`).FindStringSubmatch(r.log.String())
+func (r *running) probe(t *testing.T, probe *corev1.Probe) error {
+	listening := regexp.MustCompile(`listening.*address"?[=:]"?(127\.0\.0\.1:\d+)`).FindStringSubmatch(read(t, r.log))
 	if listening == nil {
-		return errors.New("it doesn't listen yet")
+		return errors.New("not listening yet")
 	}
 	r.address = listening[1]
 	if probe.TCPSocket != nil {
@@ -435,23 +355,37 @@ func (r *running) probe(probe *corev1.Probe) error {
 	}
 	status, _, err := r.get(probe.HTTPGet.Path, "")
 	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("it says %d", status)
+		err = fmt.Errorf("status %d", status)
 	}
 	return err
 }
 
+// scrape returns a page of metrics. It contains the wanted beginnings of lines.
+func (r *running) scrape(t *testing.T, path, authorization string, wanted ...string) string {
+	t.Helper()
+	status, page, err := r.get(path, authorization)
+	if status != http.StatusOK {
+		t.Fatalf("%s: got status %d (error: %v), want 200", path, status, err)
+	}
+	for _, want := range wanted {
+		if !strings.Contains(page, "\n"+want) {
+			t.Errorf("%s: %s is missing in:\n%s", path, want, page)
+		}
+	}
+	return page
+}
+
 func (r *running) get(path, authorization string) (status int, body string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.scheme+"://"+r.address+path, nil)
+	request, err := http.NewRequest(http.MethodGet, r.scheme+"://"+r.address+path, nil)
 	if err != nil {
 		return 0, "", err
 	}
 	if authorization != "" {
 		request.Header.Set("Authorization", authorization)
 	}
-	// A kubelet doesn't look at the certificate either.
-	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
+	// A kubelet doesn't verify the certificate either.
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}
+	client := http.Client{Transport: transport, Timeout: 10 * time.Second}
 	response, err := client.Do(request)
 	if err != nil {
 		return 0, "", err
@@ -459,23 +393,4 @@ func (r *running) get(path, authorization string) (status int, body string, err 
 	defer response.Body.Close()
 	data, err := io.ReadAll(response.Body)
 	return response.StatusCode, string(data), err
-}
-
-func newCertificate(t *testing.T) (certificate, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"groups-exporter"}}
-	signed, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed})),
-		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}))
 }

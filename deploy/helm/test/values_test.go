@@ -2,7 +2,6 @@ package chart_test
 
 import (
 	"encoding/json"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -11,18 +10,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// value is one that a user sets: a leaf of values.yaml, or an object that is given whole.
+// value is a leaf of values.yaml, or an object that users replace as a whole.
 type value struct{ name, description, standard string }
 
-// values reads those of values.yaml, with the comment above each that begins with "--".
+// values reads the values in values.yaml. A description is the comment above a value that begins with "--".
 func values(t *testing.T) []value {
 	t.Helper()
-	data, err := os.ReadFile(chart + "/values.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var document yaml.Node
-	if err := yaml.Unmarshal(data, &document); err != nil {
+	if err := yaml.Unmarshal([]byte(read(t, chart+"/values.yaml")), &document); err != nil {
 		t.Fatal(err)
 	}
 	var found []value
@@ -31,7 +26,7 @@ func values(t *testing.T) []value {
 		for i := 0; i+1 < len(node.Content); i += 2 {
 			key, content := node.Content[i], node.Content[i+1]
 			name := prefix + key.Value
-			// A comment after a blank line is of what follows.
+			// Only the paragraph directly above a key belongs to it.
 			paragraphs := strings.Split(key.HeadComment, "\n\n")
 			_, text, described := strings.Cut(paragraphs[len(paragraphs)-1], "# -- ")
 			if !described && content.Kind == yaml.MappingNode && len(content.Content) > 0 {
@@ -82,21 +77,17 @@ type schema struct {
 	Required             []string           `json:"required"`
 }
 
-// TestSchemaAndValuesHaveTheSameKeys also tells that no object of ours takes what it doesn't know.
+// The schema has the keys of values.yaml, and rejects unknown ones.
 func TestSchemaAndValuesHaveTheSameKeys(t *testing.T) {
-	data, err := os.ReadFile(chart + "/values.schema.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var whole schema
-	if err := json.Unmarshal(data, &whole); err != nil {
+	if err := json.Unmarshal([]byte(read(t, chart+"/values.schema.json")), &whole); err != nil {
 		t.Fatal(err)
 	}
 	var allowed []string
 	var walk func(prefix string, s *schema)
 	walk = func(prefix string, s *schema) {
 		if s.AdditionalProperties != false {
-			t.Errorf("the schema lets unknown keys into %q", prefix)
+			t.Errorf("the schema allows unknown keys in %q", prefix)
 		}
 		for name, property := range s.Properties {
 			if property.Properties != nil {
@@ -107,7 +98,7 @@ func TestSchemaAndValuesHaveTheSameKeys(t *testing.T) {
 		}
 	}
 	walk("", &whole)
-	known := []string{"global"} // which Helm adds
+	known := []string{"global"} // added by Helm
 	for _, v := range values(t) {
 		known = append(known, v.name)
 	}
@@ -118,8 +109,7 @@ func TestSchemaAndValuesHaveTheSameKeys(t *testing.T) {
 	}
 }
 
-// TestRefused tells which values are refused, and in which words.
-func TestRefused(t *testing.T) {
+func TestRejectedValues(t *testing.T) {
 	for _, test := range []struct{ set, want string }{
 		// By the schema.
 		{"refreshIntervall=5m", "additional properties 'refreshIntervall' not allowed"},
@@ -225,37 +215,37 @@ func TestRefused(t *testing.T) {
 	} {
 		t.Run(test.set, func(t *testing.T) {
 			t.Parallel()
-			if _, err := template("--set", test.set); err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("no %q in: %v", test.want, err)
+			if _, err := template(releaseName, "--set", test.set); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got the error %v, want %q in it", err, test.want)
 			}
 		})
 	}
 }
 
-// TestFlagsOfValues tells that what the chart sets can't be set once more.
+// Extra arguments can't repeat a flag that the chart sets.
 func TestFlagsOfValues(t *testing.T) {
 	release := render(t, "--values", sets(t)["everything"], "--set", "authScopes={a}")
 	flags := slices.DeleteFunc(container(t, release).Args[1:], func(flag string) bool {
 		name, _, _ := strings.Cut(flag, "=")
-		return slices.Contains([]string{"--hub-timeout", "--max-staleness", "--web.enable-lifecycle"}, name) // extra there
+		return slices.Contains([]string{"--hub-timeout", "--max-staleness", "--web.enable-lifecycle"}, name) // extra arguments of this set
 	})
 	if len(flags) < 20 {
-		t.Fatalf("few flags: %q", flags)
+		t.Fatalf("got the flags %q, want at least 20", flags)
 	}
 	for _, flag := range flags {
-		if _, err := template("--set", "extraArgs={"+strings.ReplaceAll(flag, ",", `\,`)+"}"); err == nil || !strings.Contains(err.Error(), "is set by the value") {
-			t.Errorf("%s isn't refused as an extra argument: %v", flag, err)
+		if _, err := template(releaseName, "--set", "extraArgs={"+strings.ReplaceAll(flag, ",", `\,`)+"}"); err == nil || !strings.Contains(err.Error(), "is set by the value") {
+			t.Errorf("%s as an extra argument: got the error %v, want one that names the value", flag, err)
 		}
 	}
 }
 
-// TestAsDependency tells that a chart can have this one as a dependency, where Helm and a condition add keys.
+// In a chart that depends on this one, Helm and a condition add keys.
 func TestAsDependency(t *testing.T) {
 	render(t, "--set", "global.anything=1,enabled=true")
 }
 
 func TestOlderKubernetes(t *testing.T) {
-	if _, err := template("--kube-version", "1.26.15"); err == nil || !strings.Contains(err.Error(), "chart requires kubeVersion: >=1.27.0-0") {
-		t.Errorf("%v", err)
+	if _, err := template(releaseName, "--kube-version", "1.26.15"); err == nil || !strings.Contains(err.Error(), "chart requires kubeVersion: >=1.27.0-0") {
+		t.Errorf("got %v, want an error about the version", err)
 	}
 }
