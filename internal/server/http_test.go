@@ -3,9 +3,7 @@ package server_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"io"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -39,7 +37,7 @@ func newSite(t *testing.T) *site {
 	s := &site{state: exporter.State{Page: exposition.Join(sheet(t, "self_metric", "Self.", 2)), Status: exporter.Status{Version: "1.2.3", Hub: "http://hub/hub/api"}}}
 	s.Handler = server.Handler{
 		State:         func() *exporter.State { return &s.state },
-		TelemetryPath: "/metrics", RoutePrefix: "/services/groups-exporter/", Log: slog.New(slog.DiscardHandler),
+		TelemetryPath: "/metrics", RoutePrefix: "/services/groups-exporter/", Log: discard(),
 	}
 	return s
 }
@@ -71,7 +69,11 @@ func (s *site) publish(t *testing.T, values ...float64) {
 }
 
 func (s *site) get(path string, header ...string) *http.Response {
-	r := httptest.NewRequest(http.MethodGet, path, nil)
+	return s.send(http.MethodGet, path, header...)
+}
+
+func (s *site) send(method, path string, header ...string) *http.Response {
+	r := httptest.NewRequest(method, path, nil)
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Add(header[i], header[i+1])
 	}
@@ -130,10 +132,8 @@ func TestPaths(t *testing.T) {
 			}
 		}
 	}
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/metrics", nil))
-	if w.Code != http.StatusMethodNotAllowed {
-		t.Errorf("POST: status %d, want 405", w.Code)
+	if got := s.send("POST", "/metrics").StatusCode; got != http.StatusMethodNotAllowed {
+		t.Errorf("POST: status %d, want 405", got)
 	}
 }
 
@@ -166,16 +166,16 @@ func TestScrape(t *testing.T) {
 		}
 		response := s.get("/metrics", headers...)
 		if isGzip := response.Header.Get("Content-Encoding") == "gzip"; isGzip != c.gzip {
-			t.Errorf("%q: got gzip %v", c.accept, isGzip)
+			t.Errorf("%q: got gzip %v, want %v", c.accept, isGzip, c.gzip)
 		}
 		if got := body(t, response); got != hubText+selfText {
-			t.Errorf("%q: unexpected body %q", c.accept, got)
+			t.Errorf("%q: got the body %q, want %q", c.accept, got, hubText+selfText)
 		}
 		if got := response.Header.Get("Content-Type"); got != "text/plain; version=0.0.4; charset=utf-8" {
-			t.Errorf("unexpected Content-Type %q", got)
+			t.Errorf("got the Content-Type %q, want that of the text format", got)
 		}
 		if response.Header.Get("Vary") != "Accept-Encoding" || response.Header.Get("Content-Length") == "" {
-			t.Errorf("unexpected headers %v", response.Header)
+			t.Errorf("got the headers %v, want Vary: Accept-Encoding and a Content-Length", response.Header)
 		}
 	}
 }
@@ -217,42 +217,39 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	refusal = &server.Refusal{Status: 503}
-	w := httptest.NewRecorder()
-	s.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/-/reload", nil))
-	if w.Code != 503 {
-		t.Errorf("reload of a refused caller: status %d", w.Code)
+	if got := s.send("POST", "/-/reload").StatusCode; got != 503 {
+		t.Errorf("reload of a refused caller: status %d, want 503", got)
 	}
 }
 
 func TestReload(t *testing.T) {
 	s := newSite(t)
-	send := func(method string) int {
-		w := httptest.NewRecorder()
-		s.ServeHTTP(w, httptest.NewRequest(method, "/-/reload", nil))
-		return w.Code
-	}
-	if got := send("POST"); got != http.StatusForbidden {
-		t.Errorf("disabled reload: status %d, want 403", got)
-	}
 	reloads := 0
-	s.Reload = func() { reloads++ }
-	if send("POST") != http.StatusAccepted || send("PUT") != http.StatusAccepted || send("GET") != http.StatusMethodNotAllowed || reloads != 2 {
-		t.Errorf("%d reloads, want 2 for POST and PUT, and none for GET", reloads)
+	check := func(what, method string, want, total int) {
+		t.Helper()
+		if got := s.send(method, "/-/reload").StatusCode; got != want || reloads != total {
+			t.Errorf("%s, %s: got status %d and %d reloads so far, want %d and %d", what, method, got, reloads, want, total)
+		}
 	}
+	check("disabled", "POST", http.StatusForbidden, 0)
+	s.Reload = func() { reloads++ }
+	check("enabled", "POST", http.StatusAccepted, 1)
+	check("enabled", "PUT", http.StatusAccepted, 2)
+	check("enabled", "GET", http.StatusMethodNotAllowed, 2)
 }
 
 // The profiles don't show the command line, which may contain a token.
 func TestPprof(t *testing.T) {
 	s := newSite(t)
-	for path, want := range map[string]int{"/debug/pprof/": 404, "/debug/pprof/heap": 404, "/debug/pprof/cmdline": 404} {
-		if got := s.get(path).StatusCode; got != want {
-			t.Errorf("disabled, %s: status %d, want 404", path, got)
-		}
-	}
-	s.Pprof = true
-	for path, want := range map[string]int{"/debug/pprof/": 200, "/debug/pprof/heap": 200, "/debug/pprof/symbol": 200, "/debug/pprof/cmdline": 404, "/debug/pprof/nothing": 404, "/debug/pprof": 404} {
-		if got := s.get(path).StatusCode; got != want {
-			t.Errorf("%s: status %d, want %d", path, got, want)
+	for path, enabled := range map[string]int{
+		"/debug/pprof/": 200, "/debug/pprof/heap": 200, "/debug/pprof/symbol": 200,
+		"/debug/pprof/cmdline": 404, "/debug/pprof/nothing": 404, "/debug/pprof": 404,
+	} {
+		for isEnabled, want := range map[bool]int{false: 404, true: enabled} {
+			s.Pprof = isEnabled
+			if got := s.get(path).StatusCode; got != want {
+				t.Errorf("enabled %v, %s: status %d, want %d", isEnabled, path, got, want)
+			}
 		}
 	}
 }
@@ -267,16 +264,16 @@ func TestLanding(t *testing.T) {
 		has    []string
 		hasNot []string
 	}{
-		{"at first", exporter.Status{Version: "1.2.3", Hub: "http://hub/hub/api", Namespace: "prod"},
+		{"before the first answer", exporter.Status{Version: "1.2.3", Hub: "http://hub/hub/api", Namespace: "prod"},
 			[]string{"waiting for the first answer of the hub", "http://hub/hub/api", "prod", "1.2.3", `href="metrics"`}, []string{"Last refresh", "<table>", `class="error"`}},
-		{"a hub that was never there", exporter.Status{Error: "connection refused", Next: at},
+		{"a hub that has never answered", exporter.Status{Error: "connection refused", Next: at},
 			[]string{"the hub has not answered yet", `class="error">connection refused`, "2026-05-01 12:00:00 UTC"}, []string{"Last refresh", "<table>"}},
-		{"all is well", exporter.Status{Refreshed: at, Next: at.Add(time.Minute), Published: true, Users: 37, Groups: []exporter.GroupStatus{{Name: "<b>&bio", Members: 12}}},
+		{"up to date", exporter.Status{Refreshed: at, Next: at.Add(time.Minute), Published: true, Users: 37, Groups: []exporter.GroupStatus{{Name: "<b>&bio", Members: 12}}},
 			[]string{"up to date", "2026-05-01 12:01:00 UTC", ">37<", "<td>&lt;b&gt;&amp;bio</td><td>12</td>"}, []string{`class="error"`, "more groups"}},
 		{"a hub that fails", exporter.Status{Refreshed: at, Published: true, Error: "timeout"}, []string{"its last answer is still published", "timeout"}, nil},
-		{"for too long", exporter.Status{Refreshed: at, Error: "timeout"}, []string{"too old to be published"}, []string{"<table>", "Users"}},
-		{"groups as people sort them", exporter.Status{Refreshed: at, Published: true, Groups: numbered}, []string{"<td>group-2</td><td>1</td></tr>\n<tr><td>group-10</td>"}, nil},
-		{"more than eyes read", exporter.Status{Refreshed: at, Published: true, Groups: many}, []string{"100 more groups are not shown."}, nil},
+		{"a hub that fails for too long", exporter.Status{Refreshed: at, Error: "timeout"}, []string{"too old to be published"}, []string{"<table>", "Users"}},
+		{"groups in natural order", exporter.Status{Refreshed: at, Published: true, Groups: numbered}, []string{"<td>group-2</td><td>1</td></tr>\n<tr><td>group-10</td>"}, nil},
+		{"more groups than are shown", exporter.Status{Refreshed: at, Published: true, Groups: many}, []string{"100 more groups are not shown."}, nil},
 	} {
 		s := newSite(t)
 		s.state.Status = c.status
@@ -293,10 +290,10 @@ func TestLanding(t *testing.T) {
 			}
 		}
 		if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {
-			t.Errorf("%s: unexpected Content-Security-Policy %q", c.what, policy)
+			t.Errorf("%s: got the Content-Security-Policy %q, want default-src 'none'", c.what, policy)
 		}
 		if reload := response.Header.Get("Refresh"); reload != "30" {
-			t.Errorf("%s: a browser reloads it after %q", c.what, reload)
+			t.Errorf("%s: got Refresh: %q, want 30", c.what, reload)
 		}
 	}
 	if len(many) != 600 || numbered[1].Name != "group-10" {
@@ -307,27 +304,18 @@ func TestLanding(t *testing.T) {
 func TestServeWaitsForOpenRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		listener := newInMemory()
-		ctx, cancel := context.WithCancel(t.Context())
-		handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		stop := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(4 * time.Second)
 			_, _ = io.WriteString(w, "whole")
-		})
-		stopped := make(chan error, 1)
-		go func() {
-			stopped <- server.Serve(ctx, []net.Listener{listener}, handler, server.Security{Log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler))
-		}()
+		}), "", discard(), listener)
 		c := listener.dial("192.0.2.1")
 		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		cancel()
-		answer, _ := io.ReadAll(c)
-		if !strings.HasSuffix(string(answer), "\r\n\r\nwhole") {
-			t.Errorf("open request: got %q", answer)
-		}
-		if err := <-stopped; err != nil {
-			t.Errorf("Serve: %v", err)
+		go stop()
+		if answer, _ := io.ReadAll(c); !strings.HasSuffix(string(answer), "\r\n\r\nwhole") {
+			t.Errorf("open request: got %q, want the whole response", answer)
 		}
 	})
 }
@@ -346,16 +334,8 @@ func TestClientThatNeverReads(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.publish(t, manyValues()...) // more than fits into the kernel's buffers
-	page := s.state.Page
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	stopped := make(chan error, 1)
-	go func() {
-		stopped <- server.Serve(ctx, []net.Listener{listener}, &s.Handler, server.Security{Log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler))
-	}()
+	size, listener := s.state.Page.Size(), listenTCP(t)
+	stop := serve(t, &s.Handler, "", discard(), listener)
 	deaf, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -369,30 +349,15 @@ func TestClientThatNeverReads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := body(t, response); int64(len(got)) < page.Size() {
-			t.Errorf("another client: got %d bytes, want %d", len(got), page.Size())
+		if got := body(t, response); int64(len(got)) < size {
+			t.Errorf("another client: got %d bytes, want %d", len(got), size)
 		}
 		response.Body.Close()
 	}
-	cancel()
-	select {
-	case err := <-stopped:
-		if err != nil {
-			t.Errorf("Serve: %v", err)
-		}
-	case <-time.After(time.Minute): // the server waits 5 s
-		t.Error("Serve doesn't return")
-	}
-}
-
-func TestServeError(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener.Close()
-	if err := server.Serve(t.Context(), []net.Listener{listener}, http.NotFoundHandler(), server.Security{Log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler)); err == nil {
-		t.Error("got no error for a closed listener")
+	begin := time.Now()
+	stop()
+	if took := time.Since(begin); took > time.Minute {
+		t.Errorf("the stop took %v, want about 5 s", took)
 	}
 }
 

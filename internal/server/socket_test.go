@@ -6,19 +6,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"io/fs"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/groups-exporter/groups-exporter/internal/server"
 )
@@ -92,19 +87,11 @@ func TestListenUnixKeepsOtherFiles(t *testing.T) {
 // listen opens two listeners on loopback and one on a Unix socket.
 func listen(t *testing.T) []net.Listener {
 	t.Helper()
-	var listeners []net.Listener
-	for range 2 {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		listeners = append(listeners, listener)
-	}
-	listener, err := server.ListenUnix(socketPath(t))
+	socket, err := server.ListenUnix(socketPath(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append(listeners, listener)
+	return []net.Listener{listenTCP(t), listenTCP(t), socket}
 }
 
 // clientOf returns a client that connects to a listener, whatever is in a URL.
@@ -117,19 +104,12 @@ func clientOf(l net.Listener) *http.Client {
 	}}
 }
 
-// What --web.config.file demands holds on each listener, and a stop ends all of them.
+// What --web.config.file demands holds on each listener, and a stop closes all of them.
 func TestSeveralListeners(t *testing.T) {
-	certificate := httptest.NewUnstartedServer(nil)
-	certificate.StartTLS()
-	defer certificate.Close()
 	// The password is "secret".
-	config := writeTLSConfig(t, certificate.TLS.Certificates[0], "basic_auth_users: {ada: $2a$04$8tLgszoIUBvUr0mkI8ihduZLiv93EAZS2xwAeDQlIYo8VOylsCIPa}\n")
+	config := writeTLSConfig(t, "basic_auth_users: {ada: $2a$04$8tLgszoIUBvUr0mkI8ihduZLiv93EAZS2xwAeDQlIYo8VOylsCIPa}\n")
 	listeners := listen(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	stopped := make(chan error, 1)
-	go func() {
-		stopped <- server.Serve(ctx, listeners, newSite(t), server.Security{ConfigFile: config, Log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler))
-	}()
+	stop := serve(t, newSite(t), config, discard(), listeners...)
 	for _, l := range listeners {
 		for password, want := range map[string]int{"secret": http.StatusOK, "wrong": http.StatusUnauthorized} {
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://x/-/healthy", nil)
@@ -147,10 +127,7 @@ func TestSeveralListeners(t *testing.T) {
 			}
 		}
 	}
-	cancel()
-	if err := <-stopped; err != nil {
-		t.Errorf("Serve: %v", err)
-	}
+	stop()
 	for _, l := range listeners {
 		if connection, err := net.Dial(l.Addr().Network(), l.Addr().String()); err == nil {
 			connection.Close()
@@ -159,104 +136,10 @@ func TestSeveralListeners(t *testing.T) {
 	}
 }
 
-func TestAListenerThatFailsStopsTheOthers(t *testing.T) {
+func TestFailedListenerStopsOthers(t *testing.T) {
 	listeners := listen(t)
 	listeners[1].Close()
-	if err := server.Serve(t.Context(), listeners, newSite(t), server.Security{Log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler)); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("Serve: %v", err)
-	}
-}
-
-// gauge is how many connections are open, and the most that were.
-type gauge struct {
-	mu                  sync.Mutex
-	accepted, open, max int
-}
-
-// gaugedListener counts the connections that it accepts.
-type gaugedListener struct {
-	net.Listener
-	gauge *gauge
-}
-
-func (l gaugedListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	l.gauge.mu.Lock()
-	defer l.gauge.mu.Unlock()
-	l.gauge.accepted++
-	l.gauge.open++
-	l.gauge.max = max(l.gauge.max, l.gauge.open)
-	return &gaugedConnection{Conn: c, gauge: l.gauge}, nil
-}
-
-type gaugedConnection struct {
-	net.Conn
-	gauge *gauge
-	once  sync.Once
-}
-
-func (c *gaugedConnection) Close() error {
-	c.once.Do(func() {
-		c.gauge.mu.Lock()
-		defer c.gauge.mu.Unlock()
-		c.gauge.open--
-	})
-	return c.Conn.Close()
-}
-
-// The limit on connections is one for all listeners together.
-func TestConnectionLimitOverAllListeners(t *testing.T) {
-	const most, perListener = 128, 100
-	var g gauge
-	var listeners []net.Listener
-	for _, l := range listen(t) {
-		listeners = append(listeners, gaugedListener{l, &g})
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	stopped := make(chan error, 1)
-	go func() {
-		stopped <- server.Serve(ctx, listeners, newSite(t), server.Security{Log: slog.New(slog.DiscardHandler)}, slog.New(slog.DiscardHandler))
-	}()
-	var clients []net.Conn
-	for range perListener {
-		for _, l := range listeners {
-			c, err := net.Dial(l.Addr().Network(), l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			clients = append(clients, c)
-			_, _ = io.WriteString(c, "GET / HTTP/1.1\r\n") // it may be closed already
-		}
-	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
-		g.mu.Lock()
-		accepted := g.accepted
-		g.mu.Unlock()
-		if accepted == perListener*len(listeners) {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d connections accepted before the deadline", accepted)
-		}
-	}
-	response, err := clientOf(listeners[2]).Get("http://x/-/healthy")
-	if err != nil {
-		t.Errorf("another request on the socket: %v", err)
-	} else {
-		response.Body.Close()
-	}
-	for _, c := range clients {
-		c.Close()
-	}
-	cancel()
-	if err := <-stopped; err != nil {
-		t.Errorf("Serve: %v", err)
-	}
-	// Each listener closes one for one that it has accepted.
-	if g.max > most+len(listeners) {
-		t.Errorf("%d connections were open at the same time", g.max)
+	if err := server.Serve(t.Context(), listeners, newSite(t), server.Security{Log: discard()}, discard()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve: got %v, want %v", err, net.ErrClosed)
 	}
 }
