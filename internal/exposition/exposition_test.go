@@ -6,13 +6,13 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"iter"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	dto "github.com/prometheus/client_model/go"
@@ -21,8 +21,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
 )
 
-// family makes part of a family of gauges, with values that don't compress to
-// nothing.
+// family returns a part of a family of gauges, with labels that don't compress to nothing.
 func family(name string, from, to int) *dto.MetricFamily {
 	f := &dto.MetricFamily{Name: &name, Help: new("Help with \\ and\nnewline."), Type: dto.MetricType_GAUGE.Enum()}
 	random := rand.New(rand.NewPCG(1, uint64(from)))
@@ -38,31 +37,27 @@ func family(name string, from, to int) *dto.MetricFamily {
 	return f
 }
 
-// parts yields two families, the second in parts of 100.
-func parts(n int) iter.Seq[*dto.MetricFamily] {
-	return func(yield func(*dto.MetricFamily) bool) {
-		if !yield(family("a_first", 0, 3)) {
-			return
-		}
-		for i := 0; i < n; i += 100 {
-			if !yield(family("b_second", i, min(i+100, n))) {
-				return
-			}
-		}
-	}
-}
-
-func whole(n int) []*dto.MetricFamily {
-	all := family("b_second", 0, 0)
+// parts returns two families, the second in parts of 100.
+func parts(n int) []*dto.MetricFamily {
+	all := []*dto.MetricFamily{family("a_first", 0, 3)}
 	for i := 0; i < n; i += 100 {
-		all.Metric = append(all.Metric, family("", i, min(i+100, n)).Metric...)
+		all = append(all, family("b_second", i, min(i+100, n)))
 	}
-	return []*dto.MetricFamily{family("a_first", 0, 3), all}
+	return all
 }
 
-func encode(t testing.TB, families iter.Seq[*dto.MetricFamily]) *exposition.Sheet {
+// whole returns the families of parts, the second in one part. It has at least one metric.
+func whole(n int) []*dto.MetricFamily {
+	all := parts(n)
+	for _, part := range all[2:] {
+		all[1].Metric = append(all[1].Metric, part.Metric...)
+	}
+	return all[:2]
+}
+
+func encode(t testing.TB, families ...*dto.MetricFamily) *exposition.Sheet {
 	t.Helper()
-	sheet, err := exposition.Encode(families, exposition.Text, 1<<30)
+	sheet, err := exposition.Encode(slices.Values(families), exposition.Text, 1<<30)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,17 +70,16 @@ func TestEqualsExpfmt(t *testing.T) {
 	incompressible := family("c_third", 0, 1)
 	incompressible.Metric[0].Label[0].Value = new(base64.StdEncoding.EncodeToString(random))
 	for _, c := range []struct {
-		what     string
-		families []*dto.MetricFamily
-		parts    iter.Seq[*dto.MetricFamily]
+		what         string
+		whole, parts []*dto.MetricFamily
 	}{
 		{"1", whole(1), parts(1)},
 		{"99", whole(99), parts(99)},
 		{"100", whole(100), parts(100)},
 		{"101", whole(101), parts(101)},
 		{"5000", whole(5000), parts(5000)},
-		{"5000 in one part", whole(5000), slices.Values(whole(5000))},
-		{"what doesn't compress", []*dto.MetricFamily{incompressible}, slices.Values([]*dto.MetricFamily{incompressible})},
+		{"5000 in one part", whole(5000), whole(5000)},
+		{"a name that doesn't compress", []*dto.MetricFamily{incompressible}, []*dto.MetricFamily{incompressible}},
 	} {
 		for _, f := range []struct {
 			what   string
@@ -97,19 +91,19 @@ func TestEqualsExpfmt(t *testing.T) {
 			{"openmetrics", exposition.OpenMetrics, func(w io.Writer, f *dto.MetricFamily) (int, error) { return expfmt.MetricFamilyToOpenMetrics(w, f) }, "# EOF\n"},
 		} {
 			var want, got bytes.Buffer
-			for _, family := range c.families {
+			for _, family := range c.whole {
 				if _, err := f.encode(&want, family); err != nil {
 					t.Fatal(err)
 				}
 			}
 			want.WriteString(f.end)
-			page, err := exposition.Encode(c.parts, f.format, 1<<30)
+			page, err := exposition.Encode(slices.Values(c.parts), f.format, 1<<30)
 			if err != nil {
 				t.Fatal(err)
 			}
 			written, err := page.WriteTo(&got)
 			if err != nil || !bytes.Equal(want.Bytes(), got.Bytes()) {
-				t.Errorf("%s of %s: differs from expfmt, error %v", f.what, c.what, err)
+				t.Errorf("%s of %s: got %d bytes (error: %v), want the %d of expfmt", f.what, c.what, got.Len(), err, want.Len())
 			}
 			if written != int64(want.Len()) {
 				t.Errorf("%s of %s: wrote %d, want %d", f.what, c.what, written, want.Len())
@@ -130,8 +124,8 @@ func text(t testing.TB, from io.WriterTo) string {
 // TestGzip checks that a scrape is one gzip member that several decoders read to its end: Go's, zlib's for a single
 // member, and curl's. That includes the checksum, which comes from those of the sheets.
 func TestGzip(t *testing.T) {
-	empty, small, large := encode(t, parts(0)), encode(t, parts(1)), encode(t, parts(5000))
-	nothing := encode(t, func(func(*dto.MetricFamily) bool) {})
+	empty, small, large := encode(t, parts(0)...), encode(t, parts(1)...), encode(t, parts(5000)...)
+	nothing := encode(t)
 	for _, c := range []struct {
 		what   string
 		page   *exposition.Page
@@ -199,27 +193,24 @@ func decode(t *testing.T, member []byte, want string) {
 }
 
 func TestManyReaders(t *testing.T) {
-	page := exposition.Join(encode(t, parts(2000)), encode(t, parts(1)))
+	page := exposition.Join(encode(t, parts(2000)...), encode(t, parts(1)...))
 	want := text(t, page)
-	done := make(chan bool)
+	var readers sync.WaitGroup
 	for range 8 {
-		go func() {
+		readers.Go(func() {
 			var got bytes.Buffer
-			_, err := page.WriteTo(&got)
-			done <- err == nil && got.String() == want
-		}()
+			if _, err := page.WriteTo(&got); err != nil || got.String() != want {
+				t.Errorf("got %d bytes (error: %v), want those of the only reader: %d", got.Len(), err, len(want))
+			}
+		})
 	}
-	for range 8 {
-		if !<-done {
-			t.Error("a reader got something else")
-		}
-	}
+	readers.Wait()
 }
 
-func TestAnInvalidFamilyIsAnError(t *testing.T) {
-	nameless := func(yield func(*dto.MetricFamily) bool) { yield(family("", 0, 1)) }
-	if _, err := exposition.Encode(nameless, exposition.Text, 1<<30); err == nil {
-		t.Error("a family without a name was encoded")
+func TestInvalidFamily(t *testing.T) {
+	nameless := []*dto.MetricFamily{family("", 0, 1)}
+	if _, err := exposition.Encode(slices.Values(nameless), exposition.Text, 1<<30); err == nil {
+		t.Error("got no error for a family without a name")
 	}
 }
 
@@ -227,19 +218,13 @@ func BenchmarkEncode(b *testing.B) {
 	families := whole(100_000)
 	b.ReportAllocs()
 	for b.Loop() {
-		encode(b, func(yield func(*dto.MetricFamily) bool) {
-			for _, f := range families {
-				if !yield(f) {
-					return
-				}
-			}
-		})
+		encode(b, families...)
 	}
 }
 
 func BenchmarkScrape(b *testing.B) {
 	for _, n := range []int{1_000, 100_000} {
-		page := exposition.Join(encode(b, parts(n)), encode(b, parts(100)))
+		page := exposition.Join(encode(b, parts(n)...), encode(b, parts(100)...))
 		b.Run(fmt.Sprintf("gzip/%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -16,9 +16,9 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 )
 
-// Prometheus reads back all names unchanged.
+// Names with any characters come back from Prometheus' parser unchanged.
 func FuzzLabels(f *testing.F) {
-	for _, seed := range []string{"", "ada", `q"uote`, `back\slash`, `trailing\`, "new\nline", "\r\n", "tab\t", "日本 🦉", `{a="b"} 1`, "# EOF", "\x00", "\u2028", "é\\n"} {
+	for _, seed := range []string{"", "ada", `q"uote`, `back\slash`, `trailing\`, "new\nline", "\r\n", "tab\t", "日本 🦉", `{a="b"} 1`, "# EOF", "\x00", "\u2028", "é\\n", `\n`, `\"`, "a,b", "# HELP x", "trailing "} {
 		f.Add(seed, seed, seed)
 	}
 	f.Fuzz(func(t *testing.T, namespace, group, user string) {
@@ -51,7 +51,7 @@ func FuzzLabels(f *testing.F) {
 		}
 		want := []string{"jupyterhub_group_members", "jupyterhub_user_group_info", "jupyterhub_user_group_share", "jupyterhub_user_info"}
 		if !slices.Equal(seen, want) {
-			t.Errorf("series %q in\n%s", seen, page)
+			t.Errorf("got the series %q, want %q in\n%s", seen, want, page)
 		}
 	})
 }

@@ -57,44 +57,47 @@ func all(q promql.Queries) []string {
 	return exprs
 }
 
-// checkNode checks that a selector is limited to the queried hubs and pods, and that no operation
-// mixes clusters.
+// matched returns the labels by which an operation groups or matches series. ok is false for other nodes, for an aggregation
+// without some labels, and for a match by all labels.
+func matched(node parser.Node) (labels []string, ok bool) {
+	switch n := node.(type) {
+	case *parser.AggregateExpr:
+		return n.Grouping, !n.Without
+	case *parser.BinaryExpr:
+		if n.VectorMatching != nil && n.VectorMatching.On {
+			return n.VectorMatching.MatchingLabels, true
+		}
+	}
+	return nil, false
+}
+
+// checkNode checks that a selector is limited to the queried hubs and pods, and that no operation mixes hubs or clusters.
 func checkNode(t *testing.T, q promql.Queries, node parser.Node) {
 	t.Helper()
-	var labels []string
-	switch n := node.(type) {
-	case *parser.VectorSelector:
-		if n.String() == promql.ContainerRequests {
-			return // Gaps needs requests of any pod, because the pods of one hub may request nothing
-		}
+	if n, ok := node.(*parser.VectorSelector); ok && n.String() != promql.ContainerRequests { // Gaps needs requests of any pod, because the pods of one hub may request nothing
 		matchers := q.Hubs
-		if strings.HasPrefix(n.Name, "container_") || strings.HasPrefix(n.Name, "kube_") {
-			if q.Pods != "" {
-				matchers = append(slices.Clone(matchers), promql.Is("pod", q.Pods))
-			}
+		if q.Pods != "" && (strings.HasPrefix(n.Name, "container_") || strings.HasPrefix(n.Name, "kube_")) {
+			matchers = append(slices.Clone(matchers), promql.Is("pod", q.Pods))
 		}
 		for _, matcher := range matchers {
-			if name, _, _ := strings.Cut(matcher, "="); !slices.ContainsFunc(n.LabelMatchers, func(m *labelMatcher) bool { return m.Name == name }) {
+			if name, _, _ := strings.Cut(matcher, "="); !slices.ContainsFunc(n.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == name }) {
 				t.Errorf("%s has no matcher %s", n, matcher)
 			}
 		}
-		return
-	case *parser.AggregateExpr:
-		if n.Without {
-			return
-		}
-		labels = n.Grouping
-	case *parser.BinaryExpr:
-		if n.VectorMatching == nil || !n.VectorMatching.On || len(n.VectorMatching.MatchingLabels) == 0 {
-			return
-		}
-		labels = n.VectorMatching.MatchingLabels
-	default:
-		return
 	}
-	for _, label := range append([]string{"namespace"}, q.Clusters...) {
-		if !slices.Contains(labels, label) {
-			t.Errorf("%s lacks the label %s", node, label)
+	if b, ok := node.(*parser.BinaryExpr); ok && b.VectorMatching != nil && len(b.VectorMatching.MatchingLabels) == 0 {
+		return // Gaps checks with on () whether there are any requests at all
+	}
+	checkLabels(t, node, append([]string{"namespace"}, q.Clusters...)...)
+}
+
+// checkLabels checks that an operation groups or matches series by the wanted labels.
+func checkLabels(t *testing.T, node parser.Node, want ...string) {
+	t.Helper()
+	got, ok := matched(node)
+	for _, label := range want {
+		if ok && !slices.Contains(got, label) {
+			t.Errorf("%s uses the labels %q, want %s too", node, got, label)
 		}
 	}
 }
@@ -108,24 +111,10 @@ func TestStrayPods(t *testing.T) {
 	}
 	got := map[string]bool{}
 	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
-		var on []string
-		switch n := node.(type) {
-		case *parser.VectorSelector:
-			got[n.String()] = true
-			return nil
-		case *parser.AggregateExpr:
-			on = n.Grouping
-		case *parser.BinaryExpr:
-			if n.VectorMatching == nil || !n.VectorMatching.On {
-				return nil
-			}
-			on = n.VectorMatching.MatchingLabels
-		default:
-			return nil
+		if selector, ok := node.(*parser.VectorSelector); ok {
+			got[selector.String()] = true
 		}
-		if !slices.Contains(on, "cluster") || !slices.Contains(on, "region") {
-			t.Errorf("%s lacks the cluster", node)
-		}
+		checkLabels(t, node, q.Clusters...)
 		return nil
 	})
 	want := map[string]bool{
@@ -142,8 +131,6 @@ func TestStrayPods(t *testing.T) {
 	}
 }
 
-type labelMatcher = labels.Matcher
-
 // Dashboards and recorded data depend on these names.
 func TestRecordedNames(t *testing.T) {
 	for resource, want := range map[usage.Resource][3]string{
@@ -157,7 +144,7 @@ func TestRecordedNames(t *testing.T) {
 	} {
 		got := [3]string{promql.RecordedByUser(resource), promql.RecordedByGroup(resource, false), promql.RecordedByGroup(resource, true)}
 		if got != want {
-			t.Errorf("%s: %q, want %q", resource, got, want)
+			t.Errorf("%s: got %q, want %q", resource, got, want)
 		}
 	}
 }

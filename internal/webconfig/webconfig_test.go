@@ -73,23 +73,25 @@ func (a *authority) sign(t *testing.T, name string) *tls.Certificate {
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
 }
 
-// site is a --web.config.file and the files that it names.
+// site is a --web.config.file and the files that it names, with the authority of clients and of the server.
 type site struct {
+	*authority
 	t         *testing.T
 	dir, path string
 }
 
-func newSite(t *testing.T, server *tls.Certificate, clients *authority) *site {
+func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir()}
+	s := &site{authority: newAuthority(t), t: t, dir: t.TempDir()}
 	s.path = filepath.Join(s.dir, "web.yml")
+	server := s.sign(t, "exporter")
 	key, err := x509.MarshalPKCS8PrivateKey(server.PrivateKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.pem("cert.pem", "CERTIFICATE", server.Certificate[0])
 	s.pem("key.pem", "PRIVATE KEY", key)
-	s.pem("clients.pem", "CERTIFICATE", clients.certificate.Raw)
+	s.pem("clients.pem", "CERTIFICATE", s.certificate.Raw)
 	return s
 }
 
@@ -126,9 +128,8 @@ const (
 
 // If a file demands less than before, Check refuses all callers until it demands as much again.
 func TestFewerDemands(t *testing.T) {
-	ca := newAuthority(t)
-	s := newSite(t, ca.sign(t, "exporter"), ca)
-	prometheus := ca.sign(t, "prometheus")
+	s := newSite(t)
+	prometheus := s.sign(t, "prometheus")
 	request := func(overTLS bool) *http.Request {
 		r := httptest.NewRequest(http.MethodGet, "/metrics", nil)
 		r.SetBasicAuth("ada", "secret")
@@ -177,8 +178,7 @@ func TestFewerDemands(t *testing.T) {
 
 // New demands are remembered like those at the start.
 func TestMoreDemands(t *testing.T) {
-	ca := newAuthority(t)
-	s := newSite(t, ca.sign(t, "exporter"), ca)
+	s := newSite(t)
 	s.rewrite("http_server_config: {http2: false}\n")
 	f := s.open()
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -203,8 +203,7 @@ func TestMoreDemands(t *testing.T) {
 
 // The toolkit may have read an empty file, and File the complete one.
 func TestCheck(t *testing.T) {
-	ca, other := newAuthority(t), newAuthority(t)
-	s := newSite(t, ca.sign(t, "exporter"), ca)
+	s, other := newSite(t), newAuthority(t)
 	for what, c := range map[string]struct {
 		config       string
 		user, secret string
@@ -220,16 +219,16 @@ func TestCheck(t *testing.T) {
 		"plain HTTP":                          {tlsOnly, "", "", false, nil, false},
 		"TLS":                                 {tlsOnly, "", "", true, nil, true},
 		"no certificate":                      {mutual, "", "", true, nil, false},
-		"a certificate":                       {mutual, "", "", true, ca.sign(t, "x"), true},
+		"a certificate":                       {mutual, "", "", true, s.sign(t, "x"), true},
 		"a certificate of somebody else":      {mutual, "", "", true, other.sign(t, "x"), false},
-		"a certificate with another name":     {named, "", "", true, ca.sign(t, "x"), false},
-		"a certificate with the right name":   {named, "", "", true, ca.sign(t, "prometheus"), true},
+		"a certificate with another name":     {named, "", "", true, s.sign(t, "x"), false},
+		"a certificate with the right name":   {named, "", "", true, s.sign(t, "prometheus"), true},
 		"any certificate":                     {anyone, "", "", true, other.sign(t, "x"), true},
 		"none where any will do":              {anyone, "", "", true, nil, false},
-		"a certificate but no password":       {mutual + passwords, "", "", true, ca.sign(t, "x"), false},
-		"a certificate and a password":        {mutual + passwords, "ada", "secret", true, ca.sign(t, "x"), true},
+		"a certificate but no password":       {mutual + passwords, "", "", true, s.sign(t, "x"), false},
+		"a certificate and a password":        {mutual + passwords, "ada", "secret", true, s.sign(t, "x"), true},
 		"a password but no certificate":       {mutual + passwords, "ada", "secret", true, nil, false},
-		"the authorities of the system alone": {systemCA, "", "", true, ca.sign(t, "x"), false},
+		"the authorities of the system alone": {systemCA, "", "", true, s.sign(t, "x"), false},
 	} {
 		s.rewrite(c.config)
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -252,8 +251,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestOpenErrors(t *testing.T) {
-	ca := newAuthority(t)
-	s := newSite(t, ca.sign(t, "exporter"), ca)
+	s := newSite(t)
 	for content, want := range map[string]string{
 		"":                         "it is empty",
 		" \n\n":                    "it is empty",
@@ -263,7 +261,7 @@ func TestOpenErrors(t *testing.T) {
 	} {
 		s.rewrite(content)
 		if _, err := webconfig.Open(s.path); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %s", content, err, want)
+			t.Errorf("%q: got %v, want an error with %q", content, err, want)
 		}
 	}
 }
@@ -319,10 +317,9 @@ func (s *site) serve() (get func(certificate *tls.Certificate, password string) 
 
 // With the toolkit, over the network, all callers are refused while the file demands less.
 func TestServer(t *testing.T) {
-	ca := newAuthority(t)
-	s := newSite(t, ca.sign(t, "exporter"), ca)
+	s := newSite(t)
 	s.rewrite(mutual + passwords)
-	get, good := s.serve(), ca.sign(t, "prometheus")
+	get, good := s.serve(), s.sign(t, "prometheus")
 	for deadline := time.Now().Add(time.Minute); get(good, "secret") != "names"; {
 		if time.Now().After(deadline) {
 			t.Fatalf("valid caller: got %q, want success", get(good, "secret"))
@@ -346,8 +343,7 @@ func TestServer(t *testing.T) {
 
 // Requests arrive all the time while the file is rewritten in place.
 func TestRewriteInPlace(t *testing.T) {
-	ca := newAuthority(t)
-	s := newSite(t, ca.sign(t, "exporter"), ca)
+	s := newSite(t)
 	s.rewrite(passwords)
 	get := s.serve()
 	done := make(chan struct{})
