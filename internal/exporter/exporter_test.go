@@ -127,8 +127,8 @@ func TestExpireOnScrape(t *testing.T) {
 	})
 }
 
-// The users on a page and the exporter's number of users come from the same refresh.
-func TestScrapeIsConsistent(t *testing.T) {
+// The users on a page, the exporter's number of users and the status come from the same refresh.
+func TestStateIsConsistent(t *testing.T) {
 	e, _ := newTestExporter(Options{MaxSeries: 1000})
 	done := make(chan struct{})
 	go func() {
@@ -147,11 +147,15 @@ func TestScrapeIsConsistent(t *testing.T) {
 			running = false
 		default:
 		}
-		text := textOf(t, e.State().Page)
+		state := e.State()
+		text := textOf(t, state.Page)
 		users := strings.Count(text, "\njupyterhub_user_group_info{")
 		want := fmt.Sprintf("\ngroups_exporter_users{namespace=\"n\"} %d\n", users)
 		if users == 0 && strings.Contains(text, "\ngroups_exporter_users{") || users > 0 && !strings.Contains(text, want) {
 			t.Fatalf("%d users on the page, but the exporter's own metrics are of another refresh:\n%s", users, text)
+		}
+		if status := state.Status; status.Users != users || status.Published != (users > 0) {
+			t.Fatalf("%d users on the page, but the status is of another refresh: %+v", users, status)
 		}
 	}
 }

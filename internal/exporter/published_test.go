@@ -2,7 +2,6 @@ package exporter
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
 )
@@ -51,42 +49,4 @@ func TestPublishedMetricsAreFresh(t *testing.T) {
 			t.Errorf("gathered after 14.997 s:\n%s", text)
 		}
 	})
-}
-
-// A scrape during an update sees the old page with the old status. A scrape after it sees the new ones.
-func TestPageAndStatusSwitchTogether(t *testing.T) {
-	gathering, release := make(chan struct{}), make(chan struct{})
-	users := prometheus.NewGauge(prometheus.GaugeOpts{Name: "users", Help: "Users."})
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(users)
-	wait := false
-	p := newPublished(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
-		if wait {
-			gathering <- struct{}{}
-			<-release
-		}
-		return registry.Gather()
-	}), Status{}, slog.New(slog.DiscardHandler))
-	check := func(when string, number int) {
-		t.Helper()
-		state := p.current.Load()
-		if text := textOf(t, state.Page); state.Status.Users != number || !strings.HasSuffix(text, fmt.Sprintf("users %d\n", number)) {
-			t.Errorf("%s: status %+v, metrics %s; want %d", when, state.Status, text, number)
-		}
-	}
-	check("at first", 0)
-	wait = true
-	updated := make(chan struct{})
-	go func() {
-		defer close(updated)
-		p.update(func(s *State) {
-			s.Status.Users = 1
-			users.Set(1)
-		})
-	}()
-	<-gathering
-	check("during the update", 0)
-	close(release)
-	<-updated
-	check("after the update", 1)
 }
