@@ -59,13 +59,13 @@ func (b board) exprs() []string {
 func TestPanels(t *testing.T) {
 	b, _ := write(t, dashboard.Options{})
 	if b.UID != "groups-exporter" || b.SchemaVersion != 39 {
-		t.Errorf("unexpected uid %q and schema version %d", b.UID, b.SchemaVersion)
+		t.Errorf("got the UID %q and the schema version %d, want groups-exporter and 39", b.UID, b.SchemaVersion)
 	}
 	ids := map[int]bool{}
 	taken := map[[2]int]string{}
 	for _, p := range b.Panels {
 		if ids[p.ID] || p.ID == 0 {
-			t.Errorf("%s has the unexpected ID %d", p.Title, p.ID)
+			t.Errorf("%s has the ID %d, want a unique one above 0", p.Title, p.ID)
 		}
 		ids[p.ID] = true
 		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
@@ -82,20 +82,20 @@ func TestPanels(t *testing.T) {
 		letters := map[string]bool{}
 		for _, target := range p.Targets {
 			if target.RefID == "" || letters[target.RefID] || target.Datasource.UID != "${datasource}" || !strings.Contains(target.Expr, `namespace=~"$hub"`) {
-				t.Errorf("%s: unexpected query %+v", p.Title, target)
+				t.Errorf("%s: got the query %+v, want a unique letter, the data source and the hub of the variables", p.Title, target)
 			}
 			letters[target.RefID] = true
 		}
 		if p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 {
-			t.Errorf("%s has the unexpected data source %v and %d queries", p.Title, p.Datasource, len(p.Targets))
+			t.Errorf("%s has the data source %v and %d queries, want the variable's and at least 1", p.Title, p.Datasource, len(p.Targets))
 		}
 	}
 	var variables []string
 	for _, v := range b.Templating.List {
 		variables = append(variables, v.Name)
 	}
-	if !slices.Equal(variables, []string{"datasource", "hub", "group"}) {
-		t.Errorf("unexpected variables %q", variables)
+	if want := []string{"datasource", "hub", "group"}; !slices.Equal(variables, want) {
+		t.Errorf("got the variables %q, want %q", variables, want)
 	}
 }
 
@@ -120,10 +120,10 @@ func TestUsage(t *testing.T) {
 			}
 		}
 		if strings.Contains(text, "jupyterhub_") || strings.Contains(text, "multiple") {
-			t.Errorf("%+v: a configured name is missing", o)
+			t.Errorf("%+v: got a default name instead of the configured one", o)
 		}
 		if stacked := strings.Contains(text, `"mode": "normal"`); stacked != o.Share {
-			t.Errorf("%+v: got stacked %v", o, stacked)
+			t.Errorf("%+v: got stacked %v, want it only for shares", o, stacked)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func TestRules(t *testing.T) {
 			counts: "a,b:1 bio:3 chem:1 multiple:2 none:1 x/y:1",
 		},
 		{
-			what: "a user in one allowed and one other group is in one", users: people, rules: membership.Rules{Allow: []string{"chem"}, MultiGroup: membership.Multiple},
+			what: "a user in one allowed group and others is in one group", users: people, rules: membership.Rules{Allow: []string{"chem"}, MultiGroup: membership.Multiple},
 			rows:   "ada:chem:1 bob:none:1 cy:none:1 eve:none:1",
 			counts: "chem:1 none:3",
 		},
@@ -72,7 +72,7 @@ func TestRules(t *testing.T) {
 			counts: "a,b:1 chem:1 none:2 x/y:1",
 		},
 		{
-			what: "globs pass slashes and commas, and are no regular expressions", users: people, rules: membership.Rules{Allow: []string{"x*", "?,b", "b.o"}},
+			what: "globs match slashes and commas, and aren't regular expressions", users: people, rules: membership.Rules{Allow: []string{"x*", "?,b", "b.o"}},
 			rows:   "ada:none:1 bob:none:1 cy:none:1 eve:a,b:0.5 eve:x/y:0.5",
 			counts: "a,b:1 none:3 x/y:1",
 		},
@@ -81,11 +81,11 @@ func TestRules(t *testing.T) {
 			rows: "ada:a*b[c]:1", counts: "a*b[c]:1",
 		},
 		{
-			what: "empty groups of the hub, filtered too", users: []membership.User{user("ada", "bio")}, groups: []string{"bio", "empty", "secret"}, rules: membership.Rules{Deny: []string{"secret"}},
+			what: "empty groups of the hub are filtered too", users: []membership.User{user("ada", "bio")}, groups: []string{"bio", "empty", "secret"}, rules: membership.Rules{Deny: []string{"secret"}},
 			rows: "ada:bio:1", counts: "bio:1 empty:0",
 		},
 		{
-			what: "other pseudo-names", users: people[:3], rules: membership.Rules{MultiGroup: membership.Both, NoneName: "(none)", MultipleName: "(several)"},
+			what: "other names of the pseudo-groups", users: people[:3], rules: membership.Rules{MultiGroup: membership.Both, NoneName: "(none)", MultipleName: "(several)"},
 			rows:   "ada:(several):0 ada:bio:0.5 ada:chem:0.5 bob:bio:1 cy:(none):1",
 			counts: "(none):1 (several):1 bio:2 chem:1",
 		},
@@ -94,7 +94,7 @@ func TestRules(t *testing.T) {
 			rows: "ada:none:1 bob:none:1", counts: "none:2", ambiguous: "none",
 		},
 		{
-			what: "a group named multiple, where no pseudo-group is", users: []membership.User{user("ada", "multiple", "bio")},
+			what: "a group named multiple without the pseudo-group", users: []membership.User{user("ada", "multiple", "bio")},
 			rows: "ada:bio:0.5 ada:multiple:0.5", counts: "bio:1 multiple:1",
 		},
 		{
@@ -116,16 +116,16 @@ func TestRules(t *testing.T) {
 			rows: "ada:(empty):0.5 ada:bio:0.5 ada:multiple:0 bob:(empty):1", counts: "(empty):2 bio:1 multiple:1", empty: "(empty)",
 		},
 		{
-			what: "a group without a name where the name for it is taken", groups: []string{"((empty))"}, rules: membership.Rules{NoneName: "(((empty)))"},
+			what: "a group without a name when the name for it is taken", groups: []string{"((empty))"}, rules: membership.Rules{NoneName: "(((empty)))"},
 			users: []membership.User{user("ada", "", "(empty)"), user("bob")},
 			rows:  "ada:((((empty)))):0.5 ada:(empty):0.5 bob:(((empty))):1", counts: "((((empty)))):1 (((empty))):1 ((empty)):0 (empty):1", empty: "((((empty))))",
 		},
 		{
-			what: "a group without a name is denied by the name that it is given", users: []membership.User{user("ada", "")}, rules: membership.Rules{Deny: []string{"(empty)"}},
+			what: "a group without a name is denied by the name that it gets", users: []membership.User{user("ada", "")}, rules: membership.Rules{Deny: []string{"(empty)"}},
 			rows: "ada:none:1", counts: "none:1",
 		},
 		{
-			what: "a group without a name is allowed by no name, too", users: []membership.User{user("ada", "", "bio")}, rules: membership.Rules{Allow: []string{""}},
+			what: "a group without a name is allowed by an empty name", users: []membership.User{user("ada", "", "bio")}, rules: membership.Rules{Allow: []string{""}},
 			rows: "ada:(empty):1", counts: "(empty):1", empty: "(empty)",
 		},
 		{what: "nobody", rows: "", counts: ""},
@@ -144,10 +144,10 @@ func TestRules(t *testing.T) {
 				t.Errorf("ambiguous: got %s, want %s", got, c.ambiguous)
 			}
 			if got := s.EmptyName(); got != c.empty {
-				t.Errorf("the group without a name: got %s, want %s", got, c.empty)
+				t.Errorf("name of the group without a name: got %q, want %q", got, c.empty)
 			}
 			if again := membership.New("hub", listing, c.rules); !slices.Equal(rows(again), rows(s)) {
-				t.Errorf("the listing has changed: %q, and before %q", rows(again), rows(s))
+				t.Errorf("another snapshot of the listing has the rows %q, want %q", rows(again), rows(s))
 			}
 			isOurs := func(g membership.Group) bool {
 				return slices.Contains(c.rules.PseudoNames(), g.Name) && !slices.Contains(s.Ambiguous(), g.Name)
@@ -156,7 +156,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("has groups: got %v, want %v", got, want)
 			}
 			if s.Memberships() != len(rows(s)) || s.Len() != len(slices.Collect(s.Users())) {
-				t.Errorf("%d memberships of %d users", s.Memberships(), s.Len())
+				t.Errorf("got %d memberships of %d users, want the numbers of rows and of users", s.Memberships(), s.Len())
 			}
 		})
 	}
@@ -171,23 +171,25 @@ func TestActivity(t *testing.T) {
 		seen("ada", time.Hour, 2, "bio", "chem"), seen("bob", 24*time.Hour, 0, "bio"), seen("cy", 25*time.Hour, 1), user("never", "bio"))
 	listing.HasActivity, listing.HasServers = true, true
 	s := membership.New("hub", listing, membership.Rules{})
-	if diff := cmp.Diff(map[string]int{"bio": 2, "chem": 1}, s.Active(24*time.Hour)); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff(map[string]int{"bio": 2, "chem": 1, "none": 1}, s.Active(7*24*time.Hour)); diff != "" {
-		t.Error(diff)
+	for days, want := range map[time.Duration]map[string]int{
+		1: {"bio": 2, "chem": 1},
+		7: {"bio": 2, "chem": 1, "none": 1},
+	} {
+		if diff := cmp.Diff(want, s.Active(days*24*time.Hour)); diff != "" {
+			t.Errorf("active in %d days, -want +got:\n%s", days, diff)
+		}
 	}
 	want := []membership.Group{{Name: "bio", Members: 3, RunningServers: 2}, {Name: "chem", Members: 1, RunningServers: 2}, {Name: "none", Members: 1, RunningServers: 1}}
 	if diff := cmp.Diff(want, s.Groups()); diff != "" {
-		t.Error(diff)
+		t.Errorf("groups, -want +got:\n%s", diff)
 	}
 	if !s.HasActivity() || !s.HasServers() || s.Namespace() != "hub" {
-		t.Error("the listing's facts are lost")
+		t.Errorf("activity %v, servers %v, namespace %q; want those of the listing", s.HasActivity(), s.HasServers(), s.Namespace())
 	}
 }
 
-// What goes in can be changed afterwards, and so can what comes out.
-func TestASnapshotNeverChanges(t *testing.T) {
+// Changes of the arguments or the results don't affect a snapshot.
+func TestSnapshotIsImmutable(t *testing.T) {
 	users := []membership.User{user("nobody", "none"), user("ada", "bio", "chem")}
 	listing := membership.NewListing(time.Time{}, users...)
 	rules := membership.Rules{Allow: []string{"*"}, MultiGroup: membership.Both}
@@ -200,7 +202,7 @@ func TestASnapshotNeverChanges(t *testing.T) {
 	s.Ambiguous()[0] = "x"
 	s.Active(time.Hour)["bio"] = 99
 	if diff := cmp.Diff(wantRows, rows(s)) + cmp.Diff(wantCounts, counts(s)); diff != "" || s.Ambiguous()[0] != "none" {
-		t.Error(diff, s.Ambiguous())
+		t.Errorf("ambiguous %q, want none; rows and counts, -want +got:\n%s", s.Ambiguous(), diff)
 	}
 }
 
@@ -218,25 +220,28 @@ func TestUnmatched(t *testing.T) {
 		}
 	}
 	if got := s.Unmatched([]string{"y", "bio", "x"}); !slices.Equal(got, []string{"y", "x"}) {
-		t.Errorf("got %q", got)
+		t.Errorf("got %q, want y and x", got)
 	}
+}
+
+func TestIsMultipleReal(t *testing.T) {
+	listing := membership.NewListing(time.Time{}, user("ada", "bio", "multiple"))
 	for _, c := range []struct {
 		rules membership.Rules
 		want  bool
 	}{
-		{membership.Rules{}, true},
+		{membership.Rules{Deny: []string{"bio"}}, true},
 		{membership.Rules{Deny: []string{"multiple"}}, false},
 		{membership.Rules{MultipleName: "several"}, false},
 		{membership.Rules{MultipleName: "bio"}, true},
 	} {
 		if got := membership.New("hub", listing, c.rules).IsMultipleReal(); got != c.want {
-			t.Errorf("%+v: the pseudo-group's name is a group's: %v", c.rules, got)
+			t.Errorf("%+v: got %v, want %v", c.rules, got, c.want)
 		}
 	}
 }
 
-// For any hub: order doesn't matter, a user's shares add up to 1, and the counts
-// are those of the rows.
+// For any hub, the order of users and groups doesn't matter, a user's shares add up to 1, and the counts are those of the rows.
 func TestProperties(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	names := []string{"a", "b", "c", "none", "multiple", "d,e", "f*"}
@@ -261,19 +266,19 @@ func TestProperties(t *testing.T) {
 			shares[row.User] += row.Share
 			members[row.Group]++
 			if key := row.User + "\x00" + row.Group; seen[key] {
-				t.Fatalf("row %+v stands twice", row)
+				t.Fatalf("row %+v occurs twice, want once", row)
 			} else {
 				seen[key] = true
 			}
 		}
 		for _, u := range users {
 			if math.Abs(shares[u.Name]-1) > 1e-9 {
-				t.Fatalf("the shares of %+v add up to %v under %+v", u, shares[u.Name], rules)
+				t.Fatalf("the shares of %+v add up to %v with %+v, want 1", u, shares[u.Name], rules)
 			}
 		}
 		for _, g := range s.Groups() {
 			if g.Members != members[g.Name] {
-				t.Fatalf("group %+v has %d rows", g, members[g.Name])
+				t.Fatalf("group %+v has %d rows, want one for each member", g, members[g.Name])
 			}
 		}
 
@@ -282,21 +287,22 @@ func TestProperties(t *testing.T) {
 			slices.Reverse(u.Groups)
 		}
 		if diff := cmp.Diff(rows(s), rows(membership.New("hub", membership.NewListing(time.Time{}, users...), rules))); diff != "" {
-			t.Fatalf("another order gives other rows:\n%s", diff)
+			t.Fatalf("rows after a shuffle, -want +got:\n%s", diff)
 		}
 	}
 }
 
 func TestValidate(t *testing.T) {
-	if err := (membership.Rules{}).Validate(); err != nil {
-		t.Error(err)
-	}
-	for _, rules := range []membership.Rules{
-		{NoneName: "x", MultipleName: "x"},
-		{NoneName: membership.DefaultMultipleName},
+	for _, c := range []struct {
+		rules membership.Rules
+		valid bool
+	}{
+		{membership.Rules{}, true},
+		{membership.Rules{NoneName: "x", MultipleName: "x"}, false},
+		{membership.Rules{NoneName: membership.DefaultMultipleName}, false},
 	} {
-		if err := rules.Validate(); err == nil {
-			t.Errorf("%+v is valid", rules)
+		if err := c.rules.Validate(); (err == nil) != c.valid {
+			t.Errorf("%+v: got %v, want it to be valid: %v", c.rules, err, c.valid)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("with %q: got %q, want %q", c.held, got, want)
 		}
 		if lack.None() != (c.missing+c.partly == "") {
-			t.Errorf("with %q: unexpected None() = %v", c.held, lack.None())
+			t.Errorf("with %q: got None() = %v, want %v", c.held, lack.None(), !lack.None())
 		}
 	}
 }
@@ -41,7 +41,7 @@ func TestAdd(t *testing.T) {
 		t.Errorf("got missing scopes %s, want those of both features", got)
 	}
 	if len(users.Missing) != 1 || !slices.Equal(sum.Partly, []string{"list:users"}) || !slices.Equal(sum.Parts, held) {
-		t.Errorf("got %+v from %+v", sum, users)
+		t.Errorf("got %+v, want the parts once, and %+v unchanged", sum, users)
 	}
 }
 

@@ -57,7 +57,7 @@ func TestWrites(t *testing.T) {
 		"delete:users users:activity admin:auth_state":    "admin:auth_state delete:users users:activity",
 	} {
 		if got := strings.Join(scopes.Writes(strings.Fields(held)), " "); got != want {
-			t.Errorf("%s: got %q, want %q", held, got, want)
+			t.Errorf("%q: got %q, want %q", held, got, want)
 		}
 	}
 }

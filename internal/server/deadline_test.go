@@ -77,7 +77,7 @@ func TestWriteDeadline(t *testing.T) {
 			client := newSlowClient(0)
 			s.ServeHTTP(client, httptest.NewRequest(http.MethodGet, path, nil))
 			if left := time.Until(client.deadline); left <= 0 || left > 5*time.Second {
-				t.Errorf("%s: deadline in %v, want at most 5s", path, left)
+				t.Errorf("%s: deadline in %v, want at most 5 s", path, left)
 			}
 		}
 	})

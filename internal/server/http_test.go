@@ -286,7 +286,7 @@ func TestLanding(t *testing.T) {
 		}
 		for _, not := range c.hasNot {
 			if strings.Contains(page, not) {
-				t.Errorf("%s: unexpected %q in\n%s", c.what, not, page)
+				t.Errorf("%s: got %q, want it left out, in\n%s", c.what, not, page)
 			}
 		}
 		if policy := response.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {

@@ -18,7 +18,7 @@ import (
 func TestKubespawnerVectors(t *testing.T) {
 	rows := vectors(t)
 	if len(rows) < 400 {
-		t.Fatalf("only %d rows in testdata/slugs.jsonl", len(rows))
+		t.Fatalf("got %d rows in testdata/slugs.jsonl, want at least 400", len(rows))
 	}
 	for _, want := range rows {
 		if diff := cmp.Diff(want, slug.FormsOf(want.Username, want.Servername)); diff != "" {
@@ -53,13 +53,13 @@ func TestUnicode(t *testing.T) {
 // escaped and hashed byte by byte, so different names have different forms.
 func TestInvalidUTF8(t *testing.T) {
 	if got := slug.Escape("a\xffb"); got != "a-ffb" {
-		t.Errorf("Escape: got %q", got)
+		t.Errorf("Escape: got %q, want a-ffb", got)
 	}
 	if a, b := slug.Safe("a\xfe"), slug.Safe("a\xff"); a == b {
-		t.Errorf("Safe: two names have the form %q", a)
+		t.Errorf("Safe: two names have the form %q, want different ones", a)
 	}
 	if got := slug.Label("a\xff\xfeb"); !strings.HasPrefix(got, "a-b---") {
-		t.Errorf("Label: got %q", got)
+		t.Errorf("Label: got %q, want a hash after a-b", got)
 	}
 }
 
