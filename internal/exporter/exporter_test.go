@@ -167,7 +167,7 @@ type hubExporter struct {
 	log *bytes.Buffer
 }
 
-func newHubExporter(t *testing.T, h *fakehub.Hub, o hub.Options) *hubExporter {
+func newHubExporter(t *testing.T, h *fakehub.Hub) *hubExporter {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
@@ -175,8 +175,8 @@ func newHubExporter(t *testing.T, h *fakehub.Hub, o hub.Options) *hubExporter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.API, o.Timeout, o.Token = api, time.Minute, func() (hub.Token, error) { return hub.NewToken("x"), nil }
-	e, log := newTestExporter(Options{Hub: o, MaxSeries: 100})
+	token := func() (hub.Token, error) { return hub.NewToken("x"), nil }
+	e, log := newTestExporter(Options{Hub: hub.Options{API: api, Timeout: time.Minute, Token: token}, MaxSeries: 100})
 	return &hubExporter{e, t, log}
 }
 
@@ -196,11 +196,11 @@ func (e *hubExporter) refreshed() string {
 // A list of users that changes between all reads is published and counted.
 func TestInconsistentRefresh(t *testing.T) {
 	h := &fakehub.Hub{MaxLimit: 2}
-	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
-		h.Update(func(users []fakehub.User) []fakehub.User {
-			return append(slices.Clone(users), fakehub.User{Name: name})
-		})
+	var users []fakehub.User
+	for name := range strings.SplitSeq("abcdefgh", "") {
+		users = append(users, fakehub.User{Name: name})
 	}
+	h.SetUsers(users...)
 	h.Grant("x", "list:users", "read:users:groups")
 	h.Intercept = func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Query().Get("offset") == "2" {
@@ -208,7 +208,7 @@ func TestInconsistentRefresh(t *testing.T) {
 		}
 		return false
 	}
-	text := newHubExporter(t, h, hub.Options{}).refreshed()
+	text := newHubExporter(t, h).refreshed()
 	for _, want := range []string{"\njupyterhub_user_group_info{", "\ngroups_exporter_inconsistent_refreshes_total{namespace=\"n\"} 1\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
@@ -221,7 +221,7 @@ func TestPartialHub(t *testing.T) {
 	h := &fakehub.Hub{}
 	h.SetUsers(fakehub.User{Name: "ada", Groups: []string{"bio", "chem"}}, fakehub.User{Name: "bob", Groups: []string{"bio"}})
 	h.Grant("x", "list:users!group=chem", "read:users:groups")
-	e := newHubExporter(t, h, hub.Options{})
+	e := newHubExporter(t, h)
 	check := func(when string, partial int) {
 		t.Helper()
 		text := e.refreshed()

@@ -27,16 +27,24 @@ import (
 
 const passwords = "basic_auth_users:\n  ada: $2a$04$8tLgszoIUBvUr0mkI8ihduZLiv93EAZS2xwAeDQlIYo8VOylsCIPa\n" // secret
 
-// authority signs certificates.
+// authority is a certificate and its key, with which it can sign others.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-func certify(t *testing.T, template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) *x509.Certificate {
+// certify makes a certificate that is signed by an authority, or by itself.
+func certify(t *testing.T, template *x509.Certificate, by *authority) *authority {
 	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	template.SerialNumber, template.NotAfter = big.NewInt(1), time.Now().Add(time.Hour)
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if by == nil {
+		by = &authority{template, key}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, by.certificate, &key.PublicKey, by.key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,33 +52,23 @@ func certify(t *testing.T, template, parent *x509.Certificate, key, signer *ecds
 	if err != nil {
 		t.Fatal(err)
 	}
-	return certificate
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
+	return &authority{certificate, key}
 }
 
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
-	key := newKey(t)
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	return &authority{certify(t, template, template, key, key), key}
+	return certify(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}, nil)
 }
 
 // sign returns a certificate for a name.
 func (a *authority) sign(t *testing.T, name string) *tls.Certificate {
 	t.Helper()
-	key := newKey(t)
 	leaf := certify(t, &x509.Certificate{
 		DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-	}, a.certificate, key, a.key)
-	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
+	}, a)
+	return &tls.Certificate{Certificate: [][]byte{leaf.certificate.Raw}, PrivateKey: leaf.key, Leaf: leaf.certificate}
 }
 
 // site is a --web.config.file and the files that it names, with the authority of clients and of the server.
