@@ -108,14 +108,14 @@ type row struct {
 func (p population) families() []family {
 	s := p.snapshot()
 	members := family{
-		name: metrics.Name("", metrics.GroupMembers), help: "Users in a group.",
+		name: metrics.Name("", metrics.GroupMembers), help: "Number of users in the group.",
 		labels: []string{metrics.LabelNamespace, metrics.LabelUsergroup},
 	}
 	for _, g := range s.Groups() {
 		members.rows = append(members.rows, row{[]string{namespace, g.Name}, float64(g.Members)})
 	}
 	info := family{
-		name: metrics.Name("", metrics.UserGroupInfo), help: "Who is in which group. The value is always 1.",
+		name: metrics.Name("", metrics.UserGroupInfo), help: "Group memberships of users. The value is always 1.",
 		labels: []string{metrics.LabelNamespace, metrics.LabelUsergroup, metrics.LabelUsername, metrics.LabelEscaped, metrics.LabelSafe},
 	}
 	for r := range s.Rows() {

@@ -59,13 +59,13 @@ type Refusal struct {
 func (r *Refusal) Error() string {
 	switch r.Reason {
 	case NoToken:
-		return "no JupyterHub token: send one in the header 'Authorization: Bearer TOKEN'. There is no login for browsers: make a token on the hub's Token page, and use it with curl"
+		return "no JupyterHub token: send one in the header 'Authorization: Bearer TOKEN'. Browsers can't log in: request a token on the hub's Token page, and use it with curl"
 	case BadToken:
 		return "the hub doesn't know the token"
 	case NoScope:
 		return "the token has none of the scopes " + strings.Join(r.Scopes, ", ")
 	default:
-		return "the hub can't check the token at the moment: try again later"
+		return "the hub can't check the token right now: try again later"
 	}
 }
 
@@ -163,7 +163,7 @@ func (g *Gate) decide(ctx context.Context, token string, hash key) error {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
 	case <-ctx.Done():
-		return &Refusal{Reason: NoAnswer, Err: errors.New("too many tokens are being asked about")}
+		return &Refusal{Reason: NoAnswer, Err: errors.New("too many tokens are being checked")}
 	}
 	asOf := g.Clock() // the hub may answer much later
 	scopes, known, err := g.lookUp(ctx, token)

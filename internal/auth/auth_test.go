@@ -235,7 +235,7 @@ func TestErrorsHideInternals(t *testing.T) {
 		g.Report = func(err error) { reports = append(reports, err) }
 		h.down = errors.New("the hub at http://hub.internal:8081 answered \"S3CRET-token\" \x1b[31m")
 		err := g.Check(t.Context(), "Bearer s3cret-TOKEN")
-		if err == nil || err.Error() != "the hub can't check the token at the moment: try again later" {
+		if err == nil || err.Error() != "the hub can't check the token right now: try again later" {
 			t.Errorf("got %v, want an error without details", err)
 		}
 		want := "the hub at http://hub.internal:8081 answered \"[token]\"  [31m"

@@ -66,17 +66,17 @@ func Families(o Options, s *membership.Snapshot) iter.Seq[*dto.MetricFamily] {
 		labels     []string
 		fill       func(s *membership.Snapshot, p *part) bool
 	}{
-		{o.Activity, GroupActiveUsers, "Users of a group who were seen in the period before the last refresh.",
+		{o.Activity, GroupActiveUsers, "Members of the group who were active in the period before the last refresh.",
 			[]string{LabelNamespace, LabelUsergroup, LabelPeriod}, activeUsers},
-		{true, GroupMembers, "Users in a group.",
+		{true, GroupMembers, "Number of users in the group.",
 			[]string{LabelNamespace, LabelUsergroup}, groupMembers},
-		{o.Activity, GroupRunningServers, "Running servers of a group's users.",
+		{o.Activity, GroupRunningServers, "Number of running servers of the group's members.",
 			[]string{LabelNamespace, LabelUsergroup}, runningServers},
-		{!o.OmitUsernames, UserGroupInfo, "Who is in which group. The value is always 1.",
+		{!o.OmitUsernames, UserGroupInfo, "Group memberships of users. The value is always 1.",
 			[]string{LabelNamespace, LabelUsergroup, LabelUsername, LabelEscaped, LabelSafe}, groupInfo},
-		{o.Share && !o.OmitUsernames, UserGroupShare, "The part of a user that belongs to a group: a user's shares add up to 1.",
+		{o.Share && !o.OmitUsernames, UserGroupShare, "Share of the user that counts for the group. The shares of a user add up to 1.",
 			[]string{LabelNamespace, LabelUsergroup, LabelUsername, LabelEscaped, LabelSafe}, groupShare},
-		{o.UserInfo && !o.OmitUsernames, UserInfo, "The user's name and its forms in Kubernetes. The value is always 1.",
+		{o.UserInfo && !o.OmitUsernames, UserInfo, "Names of the user on the hub and in Kubernetes. The value is always 1.",
 			[]string{LabelNamespace, LabelUsername, LabelEscaped, LabelSafe, LabelLabel}, userInfo},
 	}
 	return func(yield func(*dto.MetricFamily) bool) {

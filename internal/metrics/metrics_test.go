@@ -57,13 +57,13 @@ func TestFamilies(t *testing.T) {
 		want    string
 	}{
 		{"the usual", metrics.Options{}, membership.Rules{}, `
-# HELP jupyterhub_group_members Users in a group.
+# HELP jupyterhub_group_members Number of users in the group.
 # TYPE jupyterhub_group_members gauge
 jupyterhub_group_members{namespace="hub",usergroup="bio"} 2
 jupyterhub_group_members{namespace="hub",usergroup="chem"} 1
 jupyterhub_group_members{namespace="hub",usergroup="empty"} 0
 jupyterhub_group_members{namespace="hub",usergroup="none"} 1
-# HELP jupyterhub_user_group_info Who is in which group. The value is always 1.
+# HELP jupyterhub_user_group_info Group memberships of users. The value is always 1.
 # TYPE jupyterhub_user_group_info gauge
 jupyterhub_user_group_info{namespace="hub",usergroup="bio",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1
 jupyterhub_user_group_info{namespace="hub",usergroup="chem",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1
@@ -71,7 +71,7 @@ jupyterhub_user_group_info{namespace="hub",usergroup="bio",username="bob",userna
 jupyterhub_user_group_info{namespace="hub",usergroup="none",username="cy",username_escaped="cy",username_safe="cy"} 1
 `},
 		{"everything", all, membership.Rules{MultiGroup: membership.Both, Allow: []string{"bio", "chem"}}, `
-# HELP jupyterhub_group_active_users Users of a group who were seen in the period before the last refresh.
+# HELP jupyterhub_group_active_users Members of the group who were active in the period before the last refresh.
 # TYPE jupyterhub_group_active_users gauge
 jupyterhub_group_active_users{namespace="hub",usergroup="bio",period="24h"} 1
 jupyterhub_group_active_users{namespace="hub",usergroup="bio",period="7d"} 1
@@ -85,39 +85,39 @@ jupyterhub_group_active_users{namespace="hub",usergroup="multiple",period="30d"}
 jupyterhub_group_active_users{namespace="hub",usergroup="none",period="24h"} 0
 jupyterhub_group_active_users{namespace="hub",usergroup="none",period="7d"} 0
 jupyterhub_group_active_users{namespace="hub",usergroup="none",period="30d"} 0
-# HELP jupyterhub_group_members Users in a group.
+# HELP jupyterhub_group_members Number of users in the group.
 # TYPE jupyterhub_group_members gauge
 jupyterhub_group_members{namespace="hub",usergroup="bio"} 2
 jupyterhub_group_members{namespace="hub",usergroup="chem"} 1
 jupyterhub_group_members{namespace="hub",usergroup="multiple"} 1
 jupyterhub_group_members{namespace="hub",usergroup="none"} 1
-# HELP jupyterhub_group_running_servers Running servers of a group's users.
+# HELP jupyterhub_group_running_servers Number of running servers of the group's members.
 # TYPE jupyterhub_group_running_servers gauge
 jupyterhub_group_running_servers{namespace="hub",usergroup="bio"} 2
 jupyterhub_group_running_servers{namespace="hub",usergroup="chem"} 2
 jupyterhub_group_running_servers{namespace="hub",usergroup="multiple"} 2
 jupyterhub_group_running_servers{namespace="hub",usergroup="none"} 0
-# HELP jupyterhub_user_group_info Who is in which group. The value is always 1.
+# HELP jupyterhub_user_group_info Group memberships of users. The value is always 1.
 # TYPE jupyterhub_user_group_info gauge
 jupyterhub_user_group_info{namespace="hub",usergroup="bio",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1
 jupyterhub_user_group_info{namespace="hub",usergroup="chem",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1
 jupyterhub_user_group_info{namespace="hub",usergroup="multiple",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1
 jupyterhub_user_group_info{namespace="hub",usergroup="bio",username="bob",username_escaped="bob",username_safe="bob"} 1
 jupyterhub_user_group_info{namespace="hub",usergroup="none",username="cy",username_escaped="cy",username_safe="cy"} 1
-# HELP jupyterhub_user_group_share The part of a user that belongs to a group: a user's shares add up to 1.
+# HELP jupyterhub_user_group_share Share of the user that counts for the group. The shares of a user add up to 1.
 # TYPE jupyterhub_user_group_share gauge
 jupyterhub_user_group_share{namespace="hub",usergroup="bio",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 0.5
 jupyterhub_user_group_share{namespace="hub",usergroup="chem",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 0.5
 jupyterhub_user_group_share{namespace="hub",usergroup="bio",username="bob",username_escaped="bob",username_safe="bob"} 1
 jupyterhub_user_group_share{namespace="hub",usergroup="none",username="cy",username_escaped="cy",username_safe="cy"} 1
-# HELP jupyterhub_user_info The user's name and its forms in Kubernetes. The value is always 1.
+# HELP jupyterhub_user_info Names of the user on the hub and in Kubernetes. The value is always 1.
 # TYPE jupyterhub_user_info gauge
 jupyterhub_user_info{namespace="hub",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6",username_label="ada-x-org---210e59f6"} 1
 jupyterhub_user_info{namespace="hub",username="bob",username_escaped="bob",username_safe="bob",username_label="bob"} 1
 jupyterhub_user_info{namespace="hub",username="cy",username_escaped="cy",username_safe="cy",username_label="cy"} 1
 `},
 		{"no user names", metrics.Options{Prefix: "lab", UserInfo: true, Share: true, OmitUsernames: true}, membership.Rules{MultiGroup: membership.Multiple}, `
-# HELP lab_group_members Users in a group.
+# HELP lab_group_members Number of users in the group.
 # TYPE lab_group_members gauge
 lab_group_members{namespace="hub",usergroup="bio"} 1
 lab_group_members{namespace="hub",usergroup="chem"} 0
@@ -228,55 +228,55 @@ func TestSelf(t *testing.T) {
 		}
 	}
 	const constant = `
-# HELP groups_exporter_hub_requests_total Requests to the hub, by the answer's status code, 0 where none came.
+# HELP groups_exporter_hub_requests_total Requests to the hub, by status code of the response, or 0 if there was none.
 # TYPE groups_exporter_hub_requests_total counter
 groups_exporter_hub_requests_total{code="0",namespace="hub"} 1
 groups_exporter_hub_requests_total{code="200",namespace="hub"} 2
-# HELP groups_exporter_inconsistent_refreshes_total Refreshes during which the list of users changed each time it was read: somebody may be missing.
+# HELP groups_exporter_inconsistent_refreshes_total Refreshes that may have missed a user, because the list of users changed each time it was read.
 # TYPE groups_exporter_inconsistent_refreshes_total counter
 groups_exporter_inconsistent_refreshes_total{namespace="hub"} 1
-# HELP groups_exporter_last_refresh_success_timestamp_seconds When the last refresh succeeded.
+# HELP groups_exporter_last_refresh_success_timestamp_seconds Unix time of the last successful refresh.
 # TYPE groups_exporter_last_refresh_success_timestamp_seconds gauge
 groups_exporter_last_refresh_success_timestamp_seconds{namespace="hub"} 1.7000000005e+09
-# HELP groups_exporter_refresh_interval_seconds How often the hub is asked, a tenth more or less.
+# HELP groups_exporter_refresh_interval_seconds Configured interval between refreshes from the hub.
 # TYPE groups_exporter_refresh_interval_seconds gauge
 groups_exporter_refresh_interval_seconds{namespace="hub"} 300
 `
 	check(constant + `
-# HELP groups_exporter_hub_partial Whether the token's scopes cover a part of the hub only: users or memberships may be missing.
+# HELP groups_exporter_hub_partial Whether the token's scopes cover only a part of the hub, so that users or memberships may be missing.
 # TYPE groups_exporter_hub_partial gauge
 groups_exporter_hub_partial{namespace="hub"} 1
-# HELP groups_exporter_hub_up Whether the last refresh from the hub succeeded.
+# HELP groups_exporter_hub_up Whether the last refresh from the hub succeeded (1) or failed (0).
 # TYPE groups_exporter_hub_up gauge
 groups_exporter_hub_up{namespace="hub"} 1
-# HELP groups_exporter_memberships Memberships in the published snapshot.
+# HELP groups_exporter_memberships Number of published memberships.
 # TYPE groups_exporter_memberships gauge
 groups_exporter_memberships{namespace="hub"} 4
-# HELP groups_exporter_omitted_names Users and groups whose series are left out, as a label value would be too long.
+# HELP groups_exporter_omitted_names Users and groups whose series are omitted because a label value is too long.
 # TYPE groups_exporter_omitted_names gauge
 groups_exporter_omitted_names{kind="group",namespace="hub"} 0
 groups_exporter_omitted_names{kind="user",namespace="hub"} 2
-# HELP groups_exporter_page_series Series in what is published about the hub.
+# HELP groups_exporter_page_series Number of series in the hub's published metrics, with usage.
 # TYPE groups_exporter_page_series gauge
 groups_exporter_page_series{namespace="hub"} 70000
-# HELP groups_exporter_page_size_bytes Size of what is published about the hub, as text that is not compressed.
+# HELP groups_exporter_page_size_bytes Size of the hub's published metrics, with usage, as uncompressed text.
 # TYPE groups_exporter_page_size_bytes gauge
 groups_exporter_page_size_bytes{namespace="hub"} 1.6777216e+07
-# HELP groups_exporter_refresh_failures_total Refreshes that failed, by reason.
+# HELP groups_exporter_refresh_failures_total Failed refreshes, by reason.
 # TYPE groups_exporter_refresh_failures_total counter
 groups_exporter_refresh_failures_total{namespace="hub",reason="connect"} 0
 groups_exporter_refresh_failures_total{namespace="hub",reason="scope"} 0
-# HELP groups_exporter_users Users in the published snapshot.
+# HELP groups_exporter_users Number of published users.
 # TYPE groups_exporter_users gauge
 groups_exporter_users{namespace="hub"} 3
 `)
 	h.Failed("scope")
 	h.Dropped()
 	check(constant + `
-# HELP groups_exporter_hub_up Whether the last refresh from the hub succeeded.
+# HELP groups_exporter_hub_up Whether the last refresh from the hub succeeded (1) or failed (0).
 # TYPE groups_exporter_hub_up gauge
 groups_exporter_hub_up{namespace="hub"} 0
-# HELP groups_exporter_refresh_failures_total Refreshes that failed, by reason.
+# HELP groups_exporter_refresh_failures_total Failed refreshes, by reason.
 # TYPE groups_exporter_refresh_failures_total counter
 groups_exporter_refresh_failures_total{namespace="hub",reason="connect"} 0
 groups_exporter_refresh_failures_total{namespace="hub",reason="scope"} 1
@@ -300,19 +300,19 @@ func TestSelfOfUsage(t *testing.T) {
 	h.UsageRead(usage.CPU, time.Unix(1700000000, 500e6))
 	h.Unattributed(usage.CPU, 3, 1)
 	const constant = `
-# HELP groups_exporter_last_usage_success_timestamp_seconds When Prometheus last answered what the hub's users use of a resource.
+# HELP groups_exporter_last_usage_success_timestamp_seconds Unix time of the last successful query for the usage of a resource.
 # TYPE groups_exporter_last_usage_success_timestamp_seconds gauge
 groups_exporter_last_usage_success_timestamp_seconds{namespace="hub",resource="cpu"} 1.7000000005e+09
-# HELP groups_exporter_usage_failures_total Queries of usage that failed, by reason.
+# HELP groups_exporter_usage_failures_total Failed queries for usage, by reason.
 # TYPE groups_exporter_usage_failures_total counter
 groups_exporter_usage_failures_total{namespace="hub",reason="query",resource="cpu"} 1
 groups_exporter_usage_failures_total{namespace="hub",reason="timeout",resource="cpu"} 0
-# HELP groups_exporter_usage_interval_seconds How often Prometheus is asked what the hub's users use of a resource, a tenth more or less.
+# HELP groups_exporter_usage_interval_seconds Configured interval between queries for the usage of a resource.
 # TYPE groups_exporter_usage_interval_seconds gauge
 groups_exporter_usage_interval_seconds{namespace="hub",resource="cpu"} 60
 `
 	check(constant + `
-# HELP groups_exporter_usage_unattributed Results of the last query of usage that count for no group, by reason.
+# HELP groups_exporter_usage_unattributed Results of the last query for usage that count for no group, by reason.
 # TYPE groups_exporter_usage_unattributed gauge
 groups_exporter_usage_unattributed{namespace="hub",reason="not_finite",resource="cpu"} 1
 groups_exporter_usage_unattributed{namespace="hub",reason="unknown",resource="cpu"} 3

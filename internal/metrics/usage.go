@@ -56,17 +56,17 @@ func usageByGroup(namespace string, rows iter.Seq[usage.Row], p *part) bool {
 func usageFamily(resource usage.Resource) (name, help string) {
 	switch resource {
 	case usage.Memory:
-		return "user_group_memory_bytes", "Memory in the working sets of the containers."
+		return "user_group_memory_bytes", "Working set memory of the containers."
 	case usage.CPU:
-		return "user_group_cpu_seconds", "CPU in use by the containers, in cores, over the last five minutes."
+		return "user_group_cpu_seconds", "CPU usage of the containers, in cores, over the last five minutes."
 	case usage.MemoryRequests:
-		return "user_group_memory_requests_bytes", "Memory that the pods request."
+		return "user_group_memory_requests_bytes", "Memory requests of the pods."
 	case usage.CPURequests:
-		return "user_group_cpu_requests_seconds", "CPU that the pods request, in cores."
+		return "user_group_cpu_requests_seconds", "CPU requests of the pods, in cores."
 	case usage.GPURequests:
-		return "user_group_gpu_requests", "Whole GPUs that the pods request."
+		return "user_group_gpu_requests", "Requests of the pods for whole GPUs."
 	case usage.GPUSliceRequests:
-		return "user_group_gpu_slice_requests", "Parts of GPUs that the pods request: MIG devices, whatever their size, and shared GPUs."
+		return "user_group_gpu_slice_requests", "Requests of the pods for parts of GPUs: MIG devices of any size, and shared GPUs."
 	default:
 		return "user_group_home_dir_bytes", "Size of the home directories."
 	}

@@ -26,14 +26,14 @@ func TestUsageFamily(t *testing.T) {
 		want    string
 	}{
 		{"by user", metrics.Options{}, `
-# HELP jupyterhub_user_group_cpu_seconds CPU in use by the containers, in cores, over the last five minutes.
+# HELP jupyterhub_user_group_cpu_seconds CPU usage of the containers, in cores, over the last five minutes.
 # TYPE jupyterhub_user_group_cpu_seconds gauge
 jupyterhub_user_group_cpu_seconds{namespace="hub",usergroup="bio",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1.5
 jupyterhub_user_group_cpu_seconds{namespace="hub",usergroup="chem",username="ada@x.org",username_escaped="ada-40x-2eorg",username_safe="ada-x-org---210e59f6"} 1.5
 jupyterhub_user_group_cpu_seconds{namespace="hub",usergroup="bio",username="bob",username_escaped="bob",username_safe="bob"} 0
 `},
 		{"without names", metrics.Options{OmitUsernames: true, Prefix: "lab"}, `
-# HELP lab_user_group_cpu_seconds CPU in use by the containers, in cores, over the last five minutes.
+# HELP lab_user_group_cpu_seconds CPU usage of the containers, in cores, over the last five minutes.
 # TYPE lab_user_group_cpu_seconds gauge
 lab_user_group_cpu_seconds{namespace="hub",usergroup="bio"} 1.5
 lab_user_group_cpu_seconds{namespace="hub",usergroup="chem"} 1.5
