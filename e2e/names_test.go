@@ -119,7 +119,7 @@ func TestOddNames(t *testing.T) {
 // spreadsheet runs the recipe on the page, and returns the file that it writes.
 func spreadsheet(t *testing.T, env []string) string {
 	t.Helper()
-	all, err := pages.All("..")
+	all, err := pages.All(os.DirFS(".."))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // With a name that doesn't exist, every recipe on the page succeeds and changes nothing.
 func TestRecipesForNobody(t *testing.T) {
 	t.Parallel()
-	all, err := pages.All("..")
+	all, err := pages.All(os.DirFS(".."))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,10 @@
-// Package pages reads the project's Markdown for the tests of it: the blocks that a page shows, its
-// headings and its links.
+// Package pages parses the project's Markdown for tests: code blocks, headings and links.
 package pages
 
 import (
+	"bytes"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,48 +18,33 @@ import (
 	"github.com/yuin/goldmark/text"
 )
 
-// The comments that may stand directly before a block.
-const (
-	notRun = "not run" // with the reason why a shell block isn't executed
-	file   = "file"    // with the file that the block is the content of
-)
-
-// A Block is a fenced block.
+// A Block is a fenced code block.
 type Block struct {
 	Line int    // of its first line of content
 	Info string // the language
 	Text string
-
-	NotRun string // why it isn't executed, or ""
-	File   string // where a reader puts it, or ""
-	// Comment is what stands directly before the block in <!-- -->.
+	// Comment is the HTML comment directly before the block. NotRun and File are what it says.
 	Comment string
-	// Way is the way of the page that the block belongs to, or "" before the first one.
+	NotRun  string // reason why the block isn't executed, or ""
+	File    string // name of the file that the block is the content of, or ""
+	// Way is the section of Page.Ways that the block belongs to, or "" before the first one.
 	Way string
-}
-
-// A Link is what a link or an image points to.
-type Link struct {
-	Target string
-	Image  bool
 }
 
 // A Page is a Markdown file.
 type Page struct {
 	Name    string // path from the root, with slashes
 	Blocks  []Block
-	Links   []Link
-	Anchors []string // of its headings, as GitHub makes them
-	// Ways are the sections of which a reader follows one and leaves out the others, as anchors. A page
-	// lists them in a table whose first column is headed "way". What comes after a way, up to the next
-	// one, belongs to it.
+	Links   []string // targets of links and images
+	Anchors []string // of its headings, as GitHub generates them
+	// Ways are the anchors of alternative sections, of which a reader follows one. A page lists them in a table whose
+	// first column is headed "way". Everything after such a section, up to the next one, belongs to it.
 	Ways []string
-	// Unfenced are the lines of blocks of code without a fence, which have no language.
+	// Unfenced are the lines of indented code blocks, which have no language.
 	Unfenced []int
 }
 
-// Walks returns the blocks that a reader comes by, in order, by way. A page without ways has one walk,
-// and its way is "".
+// Walks returns the blocks that a reader of each way follows, in order. A page without ways has one walk, for "".
 func (p *Page) Walks() map[string][]Block {
 	if len(p.Ways) == 0 {
 		return map[string][]Block{"": p.Blocks}
@@ -73,52 +56,40 @@ func (p *Page) Walks() map[string][]Block {
 	return walks
 }
 
-// All reads the Markdown files below a root, but for hidden folders.
-func All(root string) ([]*Page, error) {
+// All parses all Markdown files, except those in dist and in hidden folders.
+func All(root fs.FS) ([]*Page, error) {
 	var all []*Page
-	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && name != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "dist"):
+		case entry.IsDir() && name != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "dist"):
 			return fs.SkipDir
 		case entry.IsDir() || path.Ext(name) != ".md":
 			return nil
 		}
-		content, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		relative, err := filepath.Rel(root, name)
-		if err != nil {
-			return err
-		}
-		all = append(all, Parse(filepath.ToSlash(relative), content))
-		return nil
+		content, err := fs.ReadFile(root, name)
+		all = append(all, Parse(name, content))
+		return err
 	})
 	return all, err
 }
 
-// Parse reads a page.
+// Parse parses a page.
 func Parse(name string, content []byte) *Page {
 	page := &Page{Name: name}
 	way := ""
 	root := goldmark.New(goldmark.WithExtensions(extension.GFM)).Parser().Parse(text.NewReader(content))
-	lineOf := func(offset int) int { return 1 + strings.Count(string(content[:offset]), "\n") }
-	// The walk itself has no errors of its own.
-	_ = ast.Walk(root, func(node ast.Node, entering bool) (ast.WalkStatus, error) {
-		if !entering {
-			return ast.WalkContinue, nil
-		}
+	for node := range nodes(root) {
 		switch node := node.(type) {
 		case *ast.FencedCodeBlock:
-			b := block(node, content, lineOf)
+			b := block(node, content)
 			b.Way = way
 			page.Blocks = append(page.Blocks, b)
 		case *ast.CodeBlock:
-			page.Unfenced = append(page.Unfenced, lineOf(node.Lines().At(0).Start))
+			page.Unfenced = append(page.Unfenced, lineOf(node, content))
 		case *ast.Heading:
-			anchor := unique(slug(plain(node, content)), page.Anchors)
+			anchor := page.newAnchor(plain(node, content))
 			page.Anchors = append(page.Anchors, anchor)
 			if slices.Contains(page.Ways, anchor) {
 				way = anchor
@@ -126,89 +97,84 @@ func Parse(name string, content []byte) *Page {
 		case *extensions.Table:
 			page.Ways = append(page.Ways, waysIn(node, content)...)
 		case *ast.Link:
-			page.Links = append(page.Links, Link{Target: string(node.Destination)})
+			page.Links = append(page.Links, string(node.Destination))
 		case *ast.Image:
-			page.Links = append(page.Links, Link{Target: string(node.Destination), Image: true})
+			page.Links = append(page.Links, string(node.Destination))
 		case *ast.AutoLink:
-			page.Links = append(page.Links, Link{Target: string(node.URL(content))})
+			page.Links = append(page.Links, string(node.URL(content)))
 		}
-		return ast.WalkContinue, nil
-	})
+	}
 	return page
 }
 
-// waysIn returns the anchors on the page itself that the first column of a table of ways links to.
+// nodes iterates over a node and its descendants, in the order of the text.
+func nodes(root ast.Node) func(yield func(ast.Node) bool) {
+	return func(yield func(ast.Node) bool) {
+		_ = ast.Walk(root, func(node ast.Node, entering bool) (ast.WalkStatus, error) {
+			if entering && !yield(node) {
+				return ast.WalkStop, nil
+			}
+			return ast.WalkContinue, nil
+		})
+	}
+}
+
+// lineOf returns the line of the content of a code block, or 0 if the block is empty.
+func lineOf(node ast.Node, content []byte) int {
+	if node.Lines().Len() == 0 {
+		return 0
+	}
+	return 1 + bytes.Count(content[:node.Lines().At(0).Start], []byte("\n"))
+}
+
+// waysIn returns the anchors that the first column of a table of ways links to.
 func waysIn(table *extensions.Table, content []byte) []string {
 	if plain(table.FirstChild().FirstChild(), content) != "way" {
 		return nil
 	}
 	var ways []string
 	for row := table.FirstChild().NextSibling(); row != nil; row = row.NextSibling() {
-		_ = ast.Walk(row.FirstChild(), func(node ast.Node, entering bool) (ast.WalkStatus, error) {
-			if link, ok := node.(*ast.Link); ok && entering {
-				if anchor, here := strings.CutPrefix(string(link.Destination), "#"); here {
-					ways = append(ways, anchor)
-				}
+		for node := range nodes(row.FirstChild()) {
+			if link, ok := node.(*ast.Link); ok && bytes.HasPrefix(link.Destination, []byte("#")) {
+				ways = append(ways, string(link.Destination[1:]))
 			}
-			return ast.WalkContinue, nil
-		})
+		}
 	}
 	return ways
 }
 
-func block(node *ast.FencedCodeBlock, content []byte, lineOf func(int) int) Block {
-	b := Block{Text: string(node.Lines().Value(content))}
-	if node.Info != nil {
-		b.Info = string(node.Info.Value(content))
-	}
-	if node.Lines().Len() > 0 {
-		b.Line = lineOf(node.Lines().At(0).Start)
-	}
+var directive = regexp.MustCompile(`^<!-- (not run|file): (.*\S) -->\s*$`)
+
+func block(node *ast.FencedCodeBlock, content []byte) Block {
+	b := Block{Line: lineOf(node, content), Info: string(node.Language(content)), Text: string(node.Lines().Value(content))}
 	if comment, ok := node.PreviousSibling().(*ast.HTMLBlock); ok && !node.HasBlankPreviousLines() {
 		b.Comment = string(comment.Lines().Value(content))
-		name, value := directive(b.Comment)
-		switch name {
-		case notRun:
-			b.NotRun = value
-		case file:
-			b.File = value
+		if match := directive.FindStringSubmatch(b.Comment); match != nil && match[1] == "file" {
+			b.File = match[2]
+		} else if match != nil {
+			b.NotRun = match[2]
 		}
 	}
 	return b
 }
 
-// Known tells whether a comment before a block says something that the tests know.
-func (b Block) Known() bool { return b.Comment == "" || b.NotRun != "" || b.File != "" }
-
-func directive(comment string) (name, value string) {
-	match := regexp.MustCompile(`^<!-- ([a-z ]+): (.*\S) -->\s*$`).FindStringSubmatch(comment)
-	if match == nil {
-		return "", ""
-	}
-	return match[1], match[2]
-}
-
-// plain is a heading's text without its markup.
-func plain(node ast.Node, content []byte) string {
+// plain returns the text of a node without its markup.
+func plain(root ast.Node, content []byte) string {
 	var out strings.Builder
-	_ = ast.Walk(node, func(node ast.Node, entering bool) (ast.WalkStatus, error) {
-		if entering {
-			switch node := node.(type) {
-			case *ast.Text:
-				out.Write(node.Value(content))
-			case *ast.String:
-				out.Write(node.Value)
-			}
+	for node := range nodes(root) {
+		switch node := node.(type) {
+		case *ast.Text:
+			out.Write(node.Value(content))
+		case *ast.String:
+			out.Write(node.Value)
 		}
-		return ast.WalkContinue, nil
-	})
+	}
 	return out.String()
 }
 
-// slug is GitHub's rule: small letters, digits, hyphens and underscores stay, spaces become hyphens,
-// and the rest goes.
-func slug(heading string) string {
-	return strings.Map(func(r rune) rune {
+// newAnchor returns the anchor that GitHub generates for a heading after the other headings of the page.
+func (p *Page) newAnchor(heading string) string {
+	slug := strings.Map(func(r rune) rune {
 		switch {
 		case r == ' ':
 			return '-'
@@ -217,14 +183,9 @@ func slug(heading string) string {
 		}
 		return -1
 	}, heading)
-}
-
-// unique numbers the second and later ones of the same name.
-func unique(anchor string, taken []string) string {
-	for n, candidate := 1, anchor; ; n++ {
-		if !slices.Contains(taken, candidate) {
-			return candidate
-		}
-		candidate = anchor + "-" + strconv.Itoa(n)
+	anchor := slug
+	for n := 1; slices.Contains(p.Anchors, anchor); n++ {
+		anchor = slug + "-" + strconv.Itoa(n)
 	}
+	return anchor
 }

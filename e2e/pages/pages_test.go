@@ -1,12 +1,41 @@
 package pages
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/prometheus/promql/parser"
+	"go.yaml.in/yaml/v3"
 )
+
+// The pages of the repository have no problems, and their YAML and PromQL can be parsed.
+func TestRepository(t *testing.T) {
+	root := os.DirFS("../..")
+	all, err := All(root)
+	if err != nil || len(all) < 10 {
+		t.Fatalf("only %d pages (error: %v)", len(all), err)
+	}
+	for _, problem := range Problems(root, all) {
+		t.Error(problem)
+	}
+	for _, page := range all {
+		for _, b := range page.Blocks {
+			var err error
+			switch b.Info {
+			case "yaml":
+				err = yaml.Unmarshal([]byte(b.Text), new(any))
+			case "promql":
+				_, err = parser.NewParser(parser.Options{}).ParseExpr(b.Text)
+			}
+			if err != nil {
+				t.Errorf("%s, line %d: %v", page.Name, b.Line, err)
+			}
+		}
+	}
+}
 
 // Each kind of mistake is found, and nothing else.
 func TestProblems(t *testing.T) {
@@ -61,18 +90,12 @@ of what?
 		"docs/lost.md": {Data: []byte("[self](lost.md)\n")},
 		"a.png":        {Data: []byte{}},
 	}
-	var all []*Page
-	for name, file := range files {
-		if strings.HasSuffix(name, ".md") {
-			all = append(all, Parse(name, file.Data))
-		}
+	all, err := All(files)
+	if err != nil {
+		t.Fatal(err)
 	}
-	got := map[string]bool{}
-	for _, problem := range Problems(files, all) {
-		got[problem] = true
-	}
-	want := map[string]bool{}
-	for _, problem := range []string{
+	got := Problems(files, all)
+	want := []string{
 		"README.md: docs/b.md points to nothing",
 		"README.md: docs/a.md#nowhere points to no heading of docs/a.md",
 		"README.md: #nowhere points to no heading of README.md",
@@ -81,21 +104,19 @@ of what?
 		"README.md: https:///path should be https",
 		"README.md: /docs/a.md is not relative",
 		"README.md: a.png#x points to no heading of a.png",
-		"README.md: line 25: not a comment that the tests know, like <!-- not run: REASON -->: <!-- not run:  -->",
-		"README.md: line 34: a fence without a language",
-		`README.md: line 38: nobody looks at blocks of "klingon"`,
-		"README.md: line 42: output of nothing: the block before isn't sh",
 		"README.md: line 45: a block of code without a fence",
+		"README.md: line 25: unknown comment, want one like <!-- not run: REASON -->: <!-- not run:  -->",
+		"README.md: line 34: a fence without a language",
+		`README.md: line 38: no test for blocks of "klingon"`,
+		"README.md: line 42: output, but the block before isn't sh",
 		"docs/lost.md: no link from README.md or docs/index.md leads here",
-	} {
-		want[problem] = true
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
-// What a block's comments say is what the tests do with it.
+// The comment before a block sets its fields.
 func TestBlocks(t *testing.T) {
 	page := Parse("a.md", []byte("1. In a list:\n\n   <!-- file: /etc/x -->\n   ```yaml\n   a: b\n   ```\n\n<!-- not run: no -->\n```sh\nx\n```\n\n```output\ny\n```\n"))
 	want := []Block{
@@ -108,7 +129,7 @@ func TestBlocks(t *testing.T) {
 	}
 }
 
-// Of the ways that a page lists, a reader takes one: what comes before them, and all up to the next way.
+// A walk consists of the blocks before the first way, and of those from its own way up to the next one.
 func TestWalks(t *testing.T) {
 	block := func(name string) string { return "\n```text\n" + name + "\n```\n" }
 	page := Parse("a.md", []byte("# A\n"+block("first")+`

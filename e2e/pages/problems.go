@@ -9,93 +9,99 @@ import (
 	"strings"
 )
 
-// languages are what a fence may say, and who looks at such a block.
-func languages() map[string]string {
-	return map[string]string{
-		"sh":      "executed",
-		"output":  "compared with what the shell block before it prints",
-		"python":  "the configuration of a real hub",
-		"yaml":    "parsed, and given to promtool where it is Prometheus'",
-		"promql":  "parsed by Prometheus",
-		"ini":     "a systemd unit, verified, or an environment file",
-		"mermaid": "drawn by GitHub",
-		"text":    "for reading",
-	}
+// languages are the languages of blocks, and what the tests do with such a block.
+var languages = map[string]string{
+	"sh":      "executed",
+	"output":  "compared with the output of the shell block before it",
+	"python":  "the configuration of a real hub",
+	"yaml":    "parsed, and checked by promtool if it configures Prometheus",
+	"promql":  "parsed by Prometheus",
+	"ini":     "a systemd unit, which is verified, or an environment file",
+	"mermaid": "drawn by GitHub",
+	"text":    "for reading",
 }
 
-// generated are pages that a program writes. Their blocks are the help's.
-func generated(name string) bool { return name == "docs/reference/commands.md" }
+// entries are the pages from which links lead to all others.
+var entries = []string{"README.md", "docs/index.md"}
 
-// Executed tells whether the blocks of a page are. What is deployed has a module with tests of its own.
-func (p *Page) Executed() bool { return !generated(p.Name) && !strings.HasPrefix(p.Name, "deploy/") }
+// generated reports whether the page is generated. Its blocks come from the help.
+func (p *Page) generated() bool { return p.Name == "docs/reference/commands.md" }
 
-// doors are the pages from which every other is reached.
-func doors() []string { return []string{"README.md", "docs/index.md"} }
+// Executed reports whether the blocks of the page are executed. The files in deploy have tests of their own.
+func (p *Page) Executed() bool { return !p.generated() && !strings.HasPrefix(p.Name, "deploy/") }
 
-// Problems tells what is wrong with the pages of a root, a line each. What an external link points to
-// isn't looked at: the tests reach no network.
+// Problems returns what is wrong with the pages, one line each. It doesn't check the targets of external links, because
+// the tests use no network.
 func Problems(root fs.FS, all []*Page) []string {
 	var found []string
 	byName := map[string]*Page{}
 	for _, page := range all {
 		byName[page.Name] = page
 	}
-	for _, page := range all {
-		for _, problem := range append(page.blockProblems(), page.linkProblems(root, byName)...) {
-			found = append(found, page.Name+": "+problem)
-		}
+	reached := map[string]bool{}
+	for _, entry := range entries {
+		reach(entry, byName, reached)
 	}
-	reached := reachable(byName)
 	for _, page := range all {
+		for _, link := range page.Links {
+			if problem := page.linkProblem(link, root, byName); problem != "" {
+				found = append(found, fmt.Sprintf("%s: %s %s", page.Name, link, problem))
+			}
+		}
+		if !page.generated() {
+			found = append(found, page.blockProblems()...)
+		}
 		if !reached[page.Name] {
-			found = append(found, page.Name+": no link from "+strings.Join(doors(), " or ")+" leads here")
+			found = append(found, fmt.Sprintf("%s: no link from %s leads here", page.Name, strings.Join(entries, " or ")))
 		}
 	}
 	return found
+}
+
+// reach adds a page and all pages that its links lead to.
+func reach(name string, byName map[string]*Page, reached map[string]bool) {
+	page := byName[name]
+	if page == nil || reached[name] {
+		return
+	}
+	reached[name] = true
+	for _, link := range page.Links {
+		if u, err := url.Parse(link); err == nil && !u.IsAbs() {
+			reach(path.Join(path.Dir(name), u.Path), byName, reached)
+		}
+	}
 }
 
 func (p *Page) blockProblems() []string {
-	if generated(p.Name) {
-		return nil
-	}
 	var found []string
+	report := func(line int, problem string) { found = append(found, fmt.Sprintf("%s: line %d: %s", p.Name, line, problem)) }
 	for _, line := range p.Unfenced {
-		found = append(found, fmt.Sprintf("line %d: a block of code without a fence", line))
+		report(line, "a block of code without a fence")
 	}
-	last := Block{}
+	last := ""
 	for _, b := range p.Blocks {
 		switch {
 		case b.Info == "":
-			found = append(found, fmt.Sprintf("line %d: a fence without a language", b.Line))
-		case languages()[b.Info] == "":
-			found = append(found, fmt.Sprintf("line %d: nobody looks at blocks of %q", b.Line, b.Info))
-		case b.Info == "output" && last.Info != "sh":
-			found = append(found, fmt.Sprintf("line %d: output of nothing: the block before isn't sh", b.Line))
+			report(b.Line, "a fence without a language")
+		case languages[b.Info] == "":
+			report(b.Line, fmt.Sprintf("no test for blocks of %q", b.Info))
+		case b.Info == "output" && last != "sh":
+			report(b.Line, "output, but the block before isn't sh")
 		}
-		if !b.Known() {
-			found = append(found, fmt.Sprintf("line %d: not a comment that the tests know, like <!-- not run: REASON -->: %s", b.Line, strings.TrimSpace(b.Comment)))
+		if b.Comment != "" && b.NotRun == "" && b.File == "" {
+			report(b.Line, "unknown comment, want one like <!-- not run: REASON -->: "+strings.TrimSpace(b.Comment))
 		}
-		last = b
+		last = b.Info
 	}
 	return found
 }
 
-func (p *Page) linkProblems(root fs.FS, byName map[string]*Page) []string {
-	var found []string
-	for _, link := range p.Links {
-		if problem := p.linkProblem(link, root, byName); problem != "" {
-			found = append(found, link.Target+" "+problem)
-		}
-	}
-	return found
-}
-
-func (p *Page) linkProblem(link Link, root fs.FS, byName map[string]*Page) string {
-	u, err := url.Parse(link.Target)
+func (p *Page) linkProblem(link string, root fs.FS, byName map[string]*Page) string {
+	u, err := url.Parse(link)
 	switch {
 	case err != nil:
 		return "is no address"
-	case u.Scheme == "http" && slices.Contains([]string{"localhost", "127.0.0.1"}, u.Hostname()):
+	case u.Scheme == "http" && (u.Hostname() == "localhost" || u.Hostname() == "127.0.0.1"):
 		return ""
 	case u.IsAbs() && (u.Scheme != "https" || u.Host == ""):
 		return "should be https"
@@ -115,24 +121,4 @@ func (p *Page) linkProblem(link Link, root fs.FS, byName map[string]*Page) strin
 		return "points to no heading of " + target
 	}
 	return ""
-}
-
-// reachable follows links from the doors.
-func reachable(byName map[string]*Page) map[string]bool {
-	seen := map[string]bool{}
-	next := doors()
-	for len(next) > 0 {
-		page := byName[next[0]]
-		next = next[1:]
-		if page == nil || seen[page.Name] {
-			continue
-		}
-		seen[page.Name] = true
-		for _, link := range page.Links {
-			if u, err := url.Parse(link.Target); err == nil && !u.IsAbs() {
-				next = append(next, path.Join(path.Dir(page.Name), u.Path))
-			}
-		}
-	}
-	return seen
 }
