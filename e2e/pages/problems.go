@@ -74,7 +74,9 @@ func reach(name string, byName map[string]*Page, reached map[string]bool) {
 
 func (p *Page) blockProblems() []string {
 	var found []string
-	report := func(line int, problem string) { found = append(found, fmt.Sprintf("%s: line %d: %s", p.Name, line, problem)) }
+	report := func(line int, problem string) {
+		found = append(found, fmt.Sprintf("%s: line %d: %s", p.Name, line, problem))
+	}
 	for _, line := range p.Unfenced {
 		report(line, "a block of code without a fence")
 	}

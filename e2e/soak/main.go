@@ -1,21 +1,18 @@
-// Command soak runs the exporter for a while beside a hub that misbehaves at random, with scrapers that
-// do too, and refreshes all the time. Before each page users are deleted and created. It fails if a scrape
-// isn't of one hub with everybody who was there all the time, if the exporter ends, or if it holds on to
-// memory, goroutines or files.
+// Command soak runs the exporter with a hub that fails at random and whose users change between pages, while scrapers
+// read its metrics or go away early. It fails if a scrape is incomplete or mixes two states of the hub, if the exporter
+// ends, or if it leaks memory, goroutines or files.
 //
 //	go run ./e2e/soak -for 2m -seed 7
 package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,21 +20,35 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
 	"github.com/groups-exporter/groups-exporter/internal/fakehub"
+	"github.com/groups-exporter/groups-exporter/internal/ports"
 )
 
 const scrapers = 4
 
+// Metrics of the exporter.
+const (
+	up           = "groups_exporter_hub_up"
+	inconsistent = "groups_exporter_inconsistent_refreshes_total"
+	failures     = "groups_exporter_refresh_failures_total"
+	goroutines   = "go_goroutines"
+	files        = "process_open_fds"
+	resident     = "process_resident_memory_bytes"
+)
+
 func main() {
 	length := flag.Duration("for", 2*time.Minute, "how long")
-	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of what goes wrong")
+	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "seed of the failures")
 	flag.Parse()
 	fmt.Printf("seed %d, for %v\n", *seed, *length)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -49,7 +60,7 @@ func main() {
 	}
 }
 
-func soak(ctx context.Context, length time.Duration, seed uint64) error {
+func soak(ctx context.Context, length time.Duration, seed uint64) (err error) {
 	dir, err := os.MkdirTemp("", "soak")
 	if err != nil {
 		return err
@@ -61,61 +72,62 @@ func soak(ctx context.Context, length time.Duration, seed uint64) error {
 	}
 	h := newHub(seed)
 	defer h.server.Close()
-	e, err := start(program, h.server.URL)
+	e, err := start(ctx, program, h.server.URL)
 	if err != nil {
 		return err
 	}
-	defer e.stop()
+	defer func() {
+		if err = errors.Join(err, e.stop()); err != nil {
+			err = fmt.Errorf("%w\n%s", err, e.log.Bytes())
+		}
+	}()
 
-	// What it holds is measured when all is well and quiet, after it has seen some of it all.
+	// The first measurement comes after a part of the time, so that caches and pools are full.
 	warm := max(length/10, 5*time.Second)
-	if err := e.bear(ctx, warm, seed); err != nil {
+	if err := e.load(ctx, warm, seed); err != nil {
 		return err
 	}
-	before, err := e.quiet(ctx, h)
+	before, err := e.rest(ctx, h)
 	if err != nil {
 		return err
 	}
-	fmt.Println("before:", before)
-	if err := e.bear(ctx, length-warm, seed+1); err != nil {
+	if err := e.load(ctx, length-warm, seed+1); err != nil {
 		return err
 	}
-	after, err := e.quiet(ctx, h)
+	after, err := e.rest(ctx, h)
 	if err != nil {
 		return err
 	}
-	fmt.Println("after: ", after)
-	fmt.Printf("%d whole scrapes of %d hubs, %d broken off on purpose; %d users deleted between two pages; %d faults; refreshes failed for %v\n",
-		e.whole.Load(), h.generation.Load(), e.brokenOff.Load(), h.deleted.Load(), h.faults.Load(), after.failures)
+	fmt.Printf("before: %v\nafter:  %v\n", before, after)
+	fmt.Printf("%d complete scrapes of %d states of the hub, %d aborted on purpose; %d users deleted between pages; %d faults\n",
+		e.complete.Load(), h.generation.Load(), e.aborted.Load(), h.deleted.Load(), h.faults.Load())
 	switch {
-	case after.goroutines > before.goroutines+3:
-		return fmt.Errorf("%v goroutines, %v before", after.goroutines, before.goroutines)
-	case after.files > before.files+3:
-		return fmt.Errorf("%v open files, %v before", after.files, before.files)
-	case after.resident > before.resident*1.5+16<<20:
-		return fmt.Errorf("%v MiB resident, %v before", after.resident/(1<<20), before.resident/(1<<20))
-	case after.inconsistent > 0:
-		return fmt.Errorf("%v refreshes were inconsistent", after.inconsistent)
-	case e.whole.Load() == 0 || h.deleted.Load() == 0 || h.faults.Load() == 0 || len(after.failures) < 4:
+	case after[goroutines] > before[goroutines]+3, after[files] > before[files]+3, after[resident] > before[resident]*1.5+16<<20:
+		return errors.New("the exporter leaks goroutines, files or memory")
+	case after[inconsistent] > 0:
+		return errors.New("a refresh was inconsistent")
+	case e.complete.Load() == 0 || h.deleted.Load() == 0 || after[failures] == 0:
 		return errors.New("too little happened")
 	}
-	return e.stop()
+	return nil
 }
 
-// hub has another set of users whenever they are listed from the beginning. Those who stay are in one
-// group, which is named after the hub and says how many they are. Between them are some who don't: before
-// each page a few of these are deleted, and as many are created, so that the total stays the same.
+// hub has other users whenever they are listed from the beginning. Most of them are in one group, whose name contains a
+// number and its number of members. The others are in the group transient. Before each page, some of these are deleted,
+// and as many are created, so that the total stays the same.
 type hub struct {
 	fakehub.Hub
 	server     *httptest.Server
 	mu         sync.Mutex
 	random     *rand.Rand
-	calm       atomic.Bool
-	created    int // users in all
+	calm       atomic.Bool // the hub doesn't fail
+	created    int         // users in all
 	generation atomic.Int64
 	deleted    atomic.Int64
 	faults     atomic.Int64
 }
+
+const transient = "transient"
 
 func newHub(seed uint64) *hub {
 	h := &hub{random: rand.New(rand.NewPCG(seed, 1))}
@@ -127,12 +139,14 @@ func newHub(seed uint64) *hub {
 
 func (h *hub) grant() { h.Grant("t", "list:users", "read:users:groups") }
 
+// roll returns a random number from 0 to n-1.
 func (h *hub) roll(n int) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.random.IntN(n)
 }
 
+// intercept changes the users before a page, and fails now and then. It reports whether it has responded.
 func (h *hub) intercept(w http.ResponseWriter, r *http.Request) bool {
 	if strings.HasSuffix(r.URL.Path, "/users") {
 		if r.URL.Query().Get("offset") == "0" {
@@ -145,80 +159,50 @@ func (h *hub) intercept(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	h.faults.Add(1)
-	switch h.roll(12) {
+	const list = `{"items":[{"name":%q,"groups":[]}],"_pagination":{"total":1,"next":null}}`
+	switch h.roll(8) {
 	case 0:
 		w.WriteHeader([]int{500, 502, 503, 504, 404, 403}[h.roll(6)])
 	case 1:
-		w.Header().Set("Retry-After", strconv.Itoa(h.roll(2)))
+		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusTooManyRequests)
 	case 2:
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, "<!doctype html>")
-	case 3:
+	case 3: // a name that is too long
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `{"items":[{"name":7}],"_pagination":{"total":1,"next":null}}`)
-	case 4:
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"items":[{"name":%q,"groups":[]}],"_pagination":{"total":1,"next":null}}`, strings.Repeat("x", 1<<20))
-	case 5, 6: // cut off, after a part or before it
-		text := `HTTP/1.1 200 OK` + "\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n" + `{"items":[{"name":"x","groups":["y"]}`
-		h.hijack(w, text[:h.roll(len(text))], h.roll(2) == 0)
-	case 7: // it hangs
+		fmt.Fprintf(w, list, strings.Repeat("x", 1<<20))
+	case 4: // an answer that is cut off
+		w.Header().Set("Content-Length", "1000")
+		fmt.Fprint(w, list[:h.roll(len(list))])
+	case 5: // a timeout
 		select {
 		case <-r.Context().Done():
 		case <-time.After(3 * time.Second):
 		}
-		return true
-	case 8: // byte by byte
-		for range 20 {
-			fmt.Fprint(w, " ")
-			if err := http.NewResponseController(w).Flush(); err != nil {
-				return true
-			}
-			time.Sleep(100 * time.Millisecond)
-		}
-	case 9:
-		http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
-	case 10:
-		h.Grant("t", "list:users") // a scope is taken away, for a moment
+	case 6: // a missing scope, for a moment
+		h.Grant("t", "list:users")
 		time.AfterFunc(200*time.Millisecond, h.grant)
 		return false
-	default: // a list that doesn't end
+	default: // an endless list
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `{"items":[]`)
-		for {
-			if _, err := io.WriteString(w, strings.Repeat(" ", 1<<16)); err != nil {
-				return true
-			}
+		_, err := io.WriteString(w, `{"items":[]`)
+		for err == nil {
+			_, err = io.WriteString(w, strings.Repeat(" ", 1<<16))
 		}
 	}
 	return true
 }
 
-func (h *hub) hijack(w http.ResponseWriter, text string, reset bool) {
-	connection, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return
-	}
-	fmt.Fprint(connection, text)
-	if tcp, ok := connection.(*net.TCPConn); ok && reset {
-		_ = tcp.SetLinger(0)
-	}
-	connection.Close()
-}
-
-// passers is the group of those who don't stay.
-const passers = "passers"
-
-// renew makes the next hub. Requests come one after another, so no page is of two hubs.
+// renew replaces all users. Requests come one after another, so no page mixes two generations.
 func (h *hub) renew() {
 	n := 1 + h.roll(1500)
-	group := fmt.Sprintf("hub-%d-of-%d", h.generation.Add(1), n)
+	group := fmt.Sprintf("group-%d-of-%d", h.generation.Add(1), n)
 	var users []fakehub.User
 	for range n {
 		users = append(users, h.create(group))
 		if h.roll(4) == 0 {
-			users = append(users, h.create(passers))
+			users = append(users, h.create(transient))
 		}
 	}
 	h.SetUsers(users...)
@@ -229,14 +213,14 @@ func (h *hub) create(group string) fakehub.User {
 	return fakehub.User{Name: fmt.Sprintf("user%d", h.created), Groups: []string{group}}
 }
 
-// churn deletes up to n of those who don't stay, and creates as many.
+// churn deletes up to n transient users, and creates as many.
 func (h *hub) churn(n int) {
 	h.Update(func(users []fakehub.User) []fakehub.User {
 		users = slices.Clone(users)
 		for range n {
 			i := h.roll(len(users))
-			if users[i].Groups[0] == passers {
-				users = append(slices.Delete(users, i, i+1), h.create(passers))
+			if users[i].Groups[0] == transient {
+				users = append(slices.Delete(users, i, i+1), h.create(transient))
 				h.deleted.Add(1)
 			}
 		}
@@ -246,205 +230,167 @@ func (h *hub) churn(n int) {
 
 // exporter is the program under test.
 type exporter struct {
-	cmd              *exec.Cmd
-	log              bytes.Buffer
-	address          string
-	ended            chan error
-	once             sync.Once
-	stopErr          error
-	whole, brokenOff atomic.Int64
+	cmd               *exec.Cmd
+	cancel            func()
+	log               bytes.Buffer
+	url               string
+	complete, aborted atomic.Int64
 }
 
-func start(program, hubURL string) (*exporter, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// start starts the exporter and waits until it listens.
+func start(ctx context.Context, program, hubURL string) (*exporter, error) {
+	address, release, err := ports.Reserve()
 	if err != nil {
 		return nil, err
 	}
-	e := &exporter{address: listener.Addr().String(), ended: make(chan error, 1)}
-	listener.Close()
-	e.cmd = exec.Command(program, "serve", "--hub-url", hubURL, "--web.listen-address", e.address,
+	defer release()
+	ctx, cancel := context.WithCancel(ctx)
+	e := &exporter{url: "http://" + address, cancel: cancel}
+	e.cmd = exec.CommandContext(ctx, program, "serve", "--hub-url", hubURL, "--web.listen-address", address,
 		"--refresh-interval", "100ms", "--hub-timeout", "1s", "--max-staleness", "1h", "--namespace", "n")
 	e.cmd.Env = []string{"JUPYTERHUB_API_TOKEN=t", "PATH=" + os.Getenv("PATH")}
 	e.cmd.Stdout, e.cmd.Stderr = &e.log, &e.log
+	e.cmd.Cancel = func() error { return e.cmd.Process.Signal(syscall.SIGTERM) }
+	e.cmd.WaitDelay = 20 * time.Second
 	if err := e.cmd.Start(); err != nil {
+		cancel()
 		return nil, err
 	}
-	go func() { e.ended <- e.cmd.Wait() }()
-	return e, nil
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if _, err = e.families(); err == nil {
+			return e, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, errors.Join(err, e.stop())
+		}
+	}
 }
 
-// stop ends it, and tells how it ended.
+// stop terminates the exporter. It returns an error if the exporter doesn't end by itself with exit code 0.
 func (e *exporter) stop() error {
-	e.once.Do(func() {
-		_ = e.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case e.stopErr = <-e.ended:
-		case <-time.After(20 * time.Second):
-			_ = e.cmd.Process.Kill()
-			e.stopErr = errors.New("it does not stop")
-		}
-		if e.stopErr != nil {
-			e.stopErr = fmt.Errorf("the exporter: %w\n%s", e.stopErr, e.log.Bytes())
-		}
-	})
-	return e.stopErr
+	e.cancel()
+	if err := e.cmd.Wait(); e.cmd.ProcessState.ExitCode() != 0 {
+		return fmt.Errorf("the exporter: %w", err)
+	}
+	return nil
 }
 
-// bear scrapes for a while, in every way.
-func (e *exporter) bear(ctx context.Context, length time.Duration, seed uint64) error {
+// load scrapes the exporter for a while with concurrent scrapers.
+func (e *exporter) load(ctx context.Context, length time.Duration, seed uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
 	failed := make(chan error, scrapers)
 	for i := range scrapers {
 		go func() {
 			random := rand.New(rand.NewPCG(seed, uint64(i)))
-			for ctx.Err() == nil {
-				if err := e.scrape(random); err != nil && ctx.Err() == nil {
-					failed <- err
-					return
-				}
+			var err error
+			for err == nil && ctx.Err() == nil {
+				err = e.scrape(random)
 			}
-			failed <- nil
+			failed <- err
 		}()
 	}
+	var err error
 	for range scrapers {
-		if err := <-failed; err != nil {
-			return fmt.Errorf("%w\n%s", err, e.log.Bytes())
-		}
+		err = errors.Join(err, <-failed)
 	}
-	return nil
+	return err
 }
 
-// scrape reads the metrics, most times to the end.
+// get requests the metrics on a new connection. The client decompresses them if it has asked for compression.
+func (e *exporter) get(compressed bool) (*http.Response, error) {
+	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: !compressed}}
+	response, err := client.Get(e.url + "/metrics")
+	if err == nil && response.StatusCode != http.StatusOK {
+		response.Body.Close()
+		err = fmt.Errorf("a scrape got %s", response.Status)
+	}
+	return response, err
+}
+
+// scrape reads the metrics, usually to the end.
 func (e *exporter) scrape(random *rand.Rand) error {
-	connection, err := net.DialTimeout("tcp", e.address, 5*time.Second)
-	for tries := 0; err != nil && tries < 50; tries++ { // it has just been started
-		time.Sleep(100 * time.Millisecond)
-		connection, err = net.DialTimeout("tcp", e.address, 5*time.Second)
-	}
+	response, err := e.get(random.IntN(2) == 0)
 	if err != nil {
 		return err
 	}
-	defer connection.Close()
-	_ = connection.SetDeadline(time.Now().Add(30 * time.Second))
-	compressed := random.IntN(2) == 0
-	fmt.Fprintf(connection, "GET /metrics HTTP/1.0\r\n")
-	if compressed {
-		fmt.Fprintf(connection, "Accept-Encoding: gzip\r\n")
-	}
-	fmt.Fprintf(connection, "\r\n")
-	switch random.IntN(20) {
-	case 0: // it goes away
-		_, _ = io.CopyN(io.Discard, connection, int64(random.IntN(2000)))
-		e.brokenOff.Add(1)
-		return nil
-	case 1: // it reads nothing for a while, and then goes away
+	defer response.Body.Close()
+	if random.IntN(10) == 0 {
 		time.Sleep(time.Duration(random.IntN(1000)) * time.Millisecond)
-		e.brokenOff.Add(1)
+		_, _ = io.CopyN(io.Discard, response.Body, int64(random.IntN(2000)))
+		e.aborted.Add(1)
 		return nil
 	}
-	answer, err := io.ReadAll(connection)
+	families, err := parse(response.Body)
 	if err != nil {
 		return err
 	}
-	head, body, _ := bytes.Cut(answer, []byte("\r\n\r\n"))
-	if !bytes.Contains(head, []byte(" 200 ")) {
-		return fmt.Errorf("a scrape got %s", head)
-	}
-	if compressed {
-		unzip, err := gzip.NewReader(bytes.NewReader(body))
-		if err != nil {
-			return err
-		}
-		if body, err = io.ReadAll(unzip); err != nil {
-			return err
-		}
-	}
-	if err := isWhole(string(body)); err != nil {
-		return err
-	}
-	e.whole.Add(1)
-	return nil
+	e.complete.Add(1)
+	return isComplete(families)
 }
 
-// isWhole returns an error if a page isn't of one hub, with everybody who stays in it.
-func isWhole(page string) error {
-	group, users, members := "", 0, ""
-	for line := range strings.Lines(page) {
-		name, rest, _ := strings.Cut(line, "{")
-		if !strings.HasPrefix(name, "jupyterhub_") || strings.Contains(rest, `usergroup="`+passers+`"`) {
-			continue
+func parse(page io.Reader) (map[string]*dto.MetricFamily, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return parser.TextToMetricFamilies(page)
+}
+
+// families returns the metrics of the exporter.
+func (e *exporter) families() (map[string]*dto.MetricFamily, error) {
+	response, err := e.get(true)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	return parse(response.Body)
+}
+
+// isComplete returns an error unless all members of exactly one group are listed. Before the first refresh, there are
+// none.
+func isComplete(families map[string]*dto.MetricFamily) error {
+	sum := func(name string) map[string]float64 {
+		sums := map[string]float64{}
+		for _, m := range families[name].GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "usergroup" && l.GetValue() != transient {
+					sums[l.GetValue()] += m.GetGauge().GetValue()
+				}
+			}
 		}
-		_, rest, _ = strings.Cut(rest, `usergroup="`)
-		of, _, _ := strings.Cut(rest, `"`)
-		if group == "" {
-			group = of
-		}
-		switch {
-		case of != group:
-			return fmt.Errorf("a scrape is of %s and %s", group, of)
-		case name == "jupyterhub_user_group_info":
-			users++
-		case name == "jupyterhub_group_members":
-			_, members, _ = strings.Cut(strings.TrimSpace(line), "} ")
+		return sums
+	}
+	listed, counted := sum("jupyterhub_user_group_info"), sum("jupyterhub_group_members")
+	for group, n := range counted {
+		if len(counted) == 1 && len(listed) == 1 && listed[group] == n && strings.HasSuffix(group, fmt.Sprintf("-of-%v", n)) {
+			return nil
 		}
 	}
-	if group == "" {
-		return nil // before the first refresh
-	}
-	if want := group[strings.LastIndex(group, "-")+1:]; strconv.Itoa(users) != want || members != want {
-		return fmt.Errorf("a scrape of %s has %d users, and says %s", group, users, members)
+	if len(counted)+len(listed) > 0 {
+		return fmt.Errorf("a scrape lists the members %v and counts %v", listed, counted)
 	}
 	return nil
 }
 
-// state is what the exporter holds, and how its refreshes went.
-type state struct {
-	goroutines, files, resident, inconsistent float64
-	failures                                  map[string]float64
-}
-
-func (s state) String() string {
-	return fmt.Sprintf("%v goroutines, %v open files, %.1f MiB resident", s.goroutines, s.files, s.resident/(1<<20))
-}
-
-// quiet is what the exporter holds a while after all went well and nobody scraped.
-func (e *exporter) quiet(ctx context.Context, h *hub) (state, error) {
+// rest returns measurements of the exporter by metric, after some seconds without failures and scrapes.
+func (e *exporter) rest(ctx context.Context, h *hub) (map[string]float64, error) {
 	h.calm.Store(true)
 	defer h.calm.Store(false)
 	select {
 	case <-time.After(5 * time.Second):
 	case <-ctx.Done():
-		return state{}, ctx.Err()
+		return nil, ctx.Err()
 	}
-	response, err := http.Get("http://" + e.address + "/metrics")
+	families, err := e.families()
 	if err != nil {
-		return state{}, fmt.Errorf("%w\n%s", err, e.log.Bytes())
+		return nil, err
 	}
-	defer response.Body.Close()
-	page, err := io.ReadAll(response.Body)
-	if err != nil {
-		return state{}, err
-	}
-	if !bytes.Contains(page, []byte(`groups_exporter_hub_up{namespace="n"} 1`)) {
-		return state{}, errors.New("the hub is well, and the exporter says that it is down")
-	}
-	s := state{failures: map[string]float64{}}
-	for line := range strings.Lines(string(page)) {
-		name, text, _ := strings.Cut(strings.TrimSpace(line), " ")
-		value, _ := strconv.ParseFloat(text, 64)
-		switch reason, isFailure := strings.CutPrefix(name, `groups_exporter_refresh_failures_total{namespace="n",reason="`); {
-		case name == "go_goroutines":
-			s.goroutines = value
-		case name == `groups_exporter_inconsistent_refreshes_total{namespace="n"}`:
-			s.inconsistent = value
-		case name == "process_open_fds":
-			s.files = value
-		case name == "process_resident_memory_bytes":
-			s.resident = value
-		case isFailure && value > 0:
-			s.failures[strings.TrimSuffix(reason, `"}`)] = value
+	sums := map[string]float64{}
+	for _, name := range []string{up, inconsistent, failures, goroutines, files, resident} {
+		for _, m := range families[name].GetMetric() {
+			sums[name] += m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
-	return s, nil
+	if sums[up] != 1 {
+		return nil, errors.New(up + " is 0 although the hub works")
+	}
+	return sums, nil
 }
