@@ -32,7 +32,7 @@ chart: ## test the Helm chart; compiling Helm takes minutes at first
 e2e: ## test with real hubs, Prometheus and a browser (Debian, root)
 	e2e/run
 
-bench: ## measure the exporter against others (Linux)
+bench: ## compare the exporter with others on a fake hub (Linux)
 	go run ./bench
 
 snapshot: ## build release files in dist (goreleaser, cyclonedx-gomod)

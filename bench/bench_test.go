@@ -5,7 +5,6 @@
 package main
 
 import (
-	"context"
 	"flag"
 	"os"
 	"strings"
@@ -15,33 +14,26 @@ import (
 
 // The benchmark starts its own binary as other processes. In the test, that is the test binary.
 func TestMain(m *testing.M) {
-	var p process
-	flag.Var(&p, processFlag, "internal: how the benchmark starts itself")
 	flag.Parse()
-	if p.kind == "" {
-		os.Exit(m.Run())
+	if flag.NArg() == 2 {
+		serve(flag.Arg(0), flag.Arg(1))
 	}
-	if err := p.serve(context.Background()); err != nil {
-		panic(err)
-	}
+	os.Exit(m.Run())
 }
 
 // A small run takes the same steps as a large one. It fails if the contestants serve different series.
-func TestMeasure(t *testing.T) {
-	text, err := measure(t.Context(), options{series: []int{2000}, rounds: 2, seed: 1, starts: 1, concurrentFor: 100 * time.Millisecond, output: "markdown"})
-	if err != nil {
+func TestRun(t *testing.T) {
+	b := bench{users: 500, rounds: 1, scrapers: 2, scrapeFor: 100 * time.Millisecond}
+	if err := b.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for name, times := range map[string]int{
-		"| groups-exporter ": 6, "| limit: writes bytes ": 4, "| GaugeVec, promhttp ": 4, "| constant metrics, promhttp ": 4,
-		" gzip ": 4, " plain ": 4, "2,000 series": 3, "target": 1,
+	text := b.report.String()
+	for name, want := range map[string]int{
+		"| groups-exporter ": 4, "| limit: writes bytes ": 2, "| client_golang ": 2, "500 users": 1, "2 scrapers": 1, "NaN": 0, "Inf": 0,
 	} {
-		if got := strings.Count(text, name); got < times {
-			t.Errorf("report contains %q %d times, want at least %d", name, got, times)
+		if got := strings.Count(text, name); got != want {
+			t.Errorf("report contains %q %d times, want %d", name, got, want)
 		}
-	}
-	if strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
-		t.Error("report contains NaN or Inf")
 	}
 	t.Log(text)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 )
@@ -21,26 +22,19 @@ import (
 type client struct {
 	connection net.Conn
 	reader     *bufio.Reader
-	encoding   string // value of Accept-Encoding
 	buffer     []byte
 }
 
-func dial(address, encoding string) *client {
+func dial(address string) *client {
 	connection := must(net.DialTimeout("tcp", address, 10*time.Second))
-	return &client{connection, bufio.NewReader(connection), encoding, make([]byte, 256<<10)}
+	return &client{connection, bufio.NewReader(connection), make([]byte, 256<<10)}
 }
 
 func (c *client) close() { _ = c.connection.Close() }
 
-// send sends a request without waiting for the response.
-func (c *client) send(method, path string) error {
-	_, err := fmt.Fprintf(c.connection, "%s %s HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: %s\r\n\r\n", method, path, c.encoding)
-	return err
-}
-
 // do sends a request and copies the body of the response to a writer, still compressed. It returns the header.
 func (c *client) do(method, path string, to io.Writer) (http.Header, error) {
-	if err := c.send(method, path); err != nil {
+	if _, err := fmt.Fprintf(c.connection, "%s %s HTTP/1.1\r\nHost: bench\r\nAccept-Encoding: gzip\r\n\r\n", method, path); err != nil {
 		return nil, err
 	}
 	response, err := http.ReadResponse(c.reader, nil)
@@ -55,23 +49,23 @@ func (c *client) do(method, path string, to io.Writer) (http.Header, error) {
 	return response.Header, err
 }
 
-// scrape sends a request and reads the whole response. It returns the length of the body in bytes and the duration.
+// scrape reads a page to its end. It returns the length of the body in bytes and the duration.
 func (c *client) scrape(path string) (int, time.Duration, error) {
-	read := 0
+	var read counter
 	start := time.Now()
-	_, err := c.do(http.MethodGet, path, writerFunc(func(b []byte) (int, error) {
-		read += len(b)
-		return len(b), nil
-	}))
-	return read, time.Since(start), err
+	_, err := c.do(http.MethodGet, path, &read)
+	return int(read), time.Since(start), err
 }
 
-type writerFunc func([]byte) (int, error)
+type counter int
 
-func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+func (c *counter) Write(b []byte) (int, error) {
+	*c += counter(len(b))
+	return len(b), nil
+}
 
-// hubSeries scrapes a contestant and returns the series about the hub, sorted.
-func (c *client) hubSeries(path string) []string {
+// families scrapes a page and returns the families about the hub.
+func (c *client) families(path string) map[string]*dto.MetricFamily {
 	var page bytes.Buffer
 	header := must(c.do(http.MethodGet, path, &page))
 	var text io.Reader = &page
@@ -79,11 +73,19 @@ func (c *client) hubSeries(path string) []string {
 		text = must(gzip.NewReader(&page))
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	var all []string
-	for name, family := range must(parser.TextToMetricFamilies(text)) {
+	families := must(parser.TextToMetricFamilies(text))
+	for name := range families {
 		if !strings.HasPrefix(name, "jupyterhub_") {
-			continue
+			delete(families, name)
 		}
+	}
+	return families
+}
+
+// series scrapes a page and returns the series about the hub, sorted.
+func (c *client) series(path string) []string {
+	var all []string
+	for name, family := range c.families(path) {
 		for _, m := range family.Metric {
 			var labels []string
 			for _, l := range m.Label {
@@ -95,27 +97,4 @@ func (c *client) hubSeries(path string) []string {
 	}
 	slices.Sort(all)
 	return all
-}
-
-// compare fails if the contestants serve different series about the hub, plain or compressed. The Python exporter has
-// only one family, and an additional group.
-func compare(all []*contestant) {
-	var want []string
-	for _, c := range all {
-		for _, s := range c.byEncoding {
-			got := s.client.hubSeries(c.path)
-			if want == nil {
-				want = got
-			}
-			if c.isPython() { // always the last contestant
-				otherFamily := func(s string) bool {
-					return !strings.HasPrefix(s, "jupyterhub_user_group_info[") || strings.Contains(s, ` usergroup="multiple"`)
-				}
-				got, want = slices.DeleteFunc(got, otherFamily), slices.DeleteFunc(want, otherFamily)
-			}
-			if !slices.Equal(got, want) {
-				check(fmt.Errorf("%s serves %d series, which differ from the %d of %s", c.name, len(got), len(want), all[0].name))
-			}
-		}
-	}
 }
