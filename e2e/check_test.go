@@ -5,16 +5,13 @@ package e2e
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/creack/pty"
 	"go.yaml.in/yaml/v3"
@@ -80,82 +77,79 @@ func TestCheck(t *testing.T) {
 		{[]string{"list:users!server=user-000/", "read:users:groups"}, nil, unknown, unknown, "list:users for the whole hub", "list:users!server="},
 		{nil, nil, unknown, unknown, "list:users and read:users:groups", ""},
 	}
-	for _, version := range versions {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			var services []service
-			for i, row := range rows {
-				services = append(services, service{name: fmt.Sprintf("row-%d", i), scopes: row.scopes})
+	onEach(t, versions, func(t *testing.T, version string) {
+		var services []service
+		for i, row := range rows {
+			services = append(services, service{name: fmt.Sprintf("row-%d", i), scopes: row.scopes})
+		}
+		h := startHub(t, version, here, services...)
+		for i, row := range rows {
+			name := strings.Join(append(slices.Clone(row.scopes), row.args...), " ")
+			t.Run(cmp.Or(name, "no scope"), func(t *testing.T) {
+				env := h.of(token(services[i].name))
+				got, r := check(t, env, row.args...)
+				if got.Hub != h.api || got.Version != version || got.Token.Kind != "service" || got.Token.Name != services[i].name {
+					t.Errorf("unexpected hub or token: %+v", got)
+				}
+				if known(got.Users) != row.users || known(got.Groups) != row.groups {
+					t.Errorf("%d users and %d groups, want %d and %d", known(got.Users), known(got.Groups), row.users, row.groups)
+				}
+				if listed := row.users != unknown || row.groups != unknown; listed != (got.PageLimit == 200) {
+					t.Errorf("unexpected page limit %d", got.PageLimit)
+				}
+				if row.missing == "" && (r.code != 0 || r.stderr != "") {
+					t.Errorf("exit code %d, want 0:\n%s", r.code, r.stderr)
+				}
+				if row.missing != "" && (r.code != 1 || !isMissing(r.stderr, row.missing)) {
+					t.Errorf("exit code %d, want 1 because of %s:\n%s", r.code, row.missing, r.stderr)
+				}
+				switch {
+				case row.warning == "" && len(got.Warnings) > 0, row.warning != "" && len(got.Warnings) != 1,
+					row.warning != "" && !strings.Contains(got.Warnings[0], row.warning):
+					t.Errorf("warnings %q, want one with %q", got.Warnings, row.warning)
+				}
+				// dump agrees with check.
+				dump := run(t, env, "", "dump", "--with=activity")
+				for _, can := range got.Can {
+					has := map[string]bool{
+						"memberships":            dump.code == 0 && sameMemberships(published(here), dump.stdout) == nil,
+						"groups without members": strings.Contains(dump.stdout, `usergroup="`+emptyGroup+`"`),
+						"active users":           strings.Contains(dump.stdout, "jupyterhub_group_active_users{"),
+						"running servers":        strings.Contains(dump.stdout, "jupyterhub_group_running_servers{"),
+					}[can.What]
+					if dump.code != 0 && can.What != "memberships" {
+						continue // without it, dump prints nothing
+					}
+					if has != can.OK {
+						t.Errorf("%s: check reports %v, dump has it: %v\n%s", can.What, can.OK, has, dump.stderr)
+					}
+				}
+			})
+		}
+		t.Run("a user's own token", func(t *testing.T) {
+			_, answer := h.request(owner, "POST", "/users/user-000/tokens", map[string]string{"note": "mine"})
+			own := decode[struct{ Token string }](t, string(answer)).Token
+			got, r := check(t, h.of(own))
+			if got.Token.Kind != "user" || got.Token.Name != "user-000" {
+				t.Errorf("unexpected owner of the token: %+v", got.Token)
 			}
-			h := startHub(t, version, here, services...)
-			for i, row := range rows {
-				name := strings.Join(append(slices.Clone(row.scopes), row.args...), " ")
-				t.Run(cmp.Or(name, "no scope"), func(t *testing.T) {
-					env := h.of(token(services[i].name))
-					got, r := check(t, env, row.args...)
-					if got.Hub != h.api || got.Version != version || got.Token.Kind != "service" || got.Token.Name != services[i].name {
-						t.Errorf("unexpected hub or token: %+v", got)
-					}
-					if known(got.Users) != row.users || known(got.Groups) != row.groups {
-						t.Errorf("%d users and %d groups, want %d and %d", known(got.Users), known(got.Groups), row.users, row.groups)
-					}
-					if listed := row.users != unknown || row.groups != unknown; listed != (got.PageLimit == 200) {
-						t.Errorf("unexpected page limit %d", got.PageLimit)
-					}
-					if row.missing == "" && (r.code != 0 || r.stderr != "") {
-						t.Errorf("exit code %d, want 0:\n%s", r.code, r.stderr)
-					}
-					if row.missing != "" && (r.code != 1 || !isMissing(r.stderr, row.missing)) {
-						t.Errorf("exit code %d, want 1 because of %s:\n%s", r.code, row.missing, r.stderr)
-					}
-					switch {
-					case row.warning == "" && len(got.Warnings) > 0, row.warning != "" && len(got.Warnings) != 1,
-						row.warning != "" && !strings.Contains(got.Warnings[0], row.warning):
-						t.Errorf("warnings %q, want one with %q", got.Warnings, row.warning)
-					}
-					// dump agrees with check.
-					dump := run(t, env, "", "dump", "--with=activity")
-					for _, can := range got.Can {
-						has := map[string]bool{
-							"memberships":            dump.code == 0 && sameMemberships(published(here), dump.stdout) == nil,
-							"groups without members": strings.Contains(dump.stdout, `usergroup="`+emptyGroup+`"`),
-							"active users":           strings.Contains(dump.stdout, "jupyterhub_group_active_users{"),
-							"running servers":        strings.Contains(dump.stdout, "jupyterhub_group_running_servers{"),
-						}[can.What]
-						if dump.code != 0 && can.What != "memberships" {
-							continue // without it, dump prints nothing
-						}
-						if has != can.OK {
-							t.Errorf("%s: check reports %v, dump has it: %v\n%s", can.What, can.OK, has, dump.stderr)
-						}
-					}
-				})
+			if want := "list:users, and read:users:groups for the whole hub"; r.code != 1 || !isMissing(r.stderr, want) {
+				t.Errorf("exit code %d, want 1 because of %s:\n%s", r.code, want, r.stderr)
 			}
-			t.Run("a user's own token", func(t *testing.T) {
-				_, answer := h.request(owner, "POST", "/users/user-000/tokens", map[string]string{"note": "mine"})
-				own := decode[struct{ Token string }](t, string(answer)).Token
-				got, r := check(t, h.of(own))
-				if got.Token.Kind != "user" || got.Token.Name != "user-000" {
-					t.Errorf("unexpected owner of the token: %+v", got.Token)
-				}
-				if want := "list:users, and read:users:groups for the whole hub"; r.code != 1 || !isMissing(r.stderr, want) {
-					t.Errorf("exit code %d, want 1 because of %s:\n%s", r.code, want, r.stderr)
-				}
-				if !strings.Contains(strings.Join(got.Warnings, "\n"), "servers!user=user-000") {
-					t.Errorf("want a warning that the token can start servers, got %q", got.Warnings)
-				}
-			})
-			t.Run("the owner's token", func(t *testing.T) {
-				got, r := check(t, h.of(token(owner)), "--with=activity")
-				if r.code != 0 || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], "admin:groups, admin:servers, ") {
-					t.Errorf("exit code %d, warnings %q\n%s", r.code, got.Warnings, r.stderr)
-				}
-			})
-			t.Run("wrong token", func(t *testing.T) {
-				refused(t, run(t, h.of("not-the-token-of-anyone"), "", "check"), "doesn't accept the token")
-			})
+			if !strings.Contains(strings.Join(got.Warnings, "\n"), "servers!user=user-000") {
+				t.Errorf("want a warning that the token can start servers, got %q", got.Warnings)
+			}
 		})
-	}
+		t.Run("the owner's token", func(t *testing.T) {
+			got, r := check(t, h.of(token(owner)), "--with=activity")
+			if r.code != 0 || len(got.Warnings) != 1 || !strings.Contains(got.Warnings[0], "admin:groups, admin:servers, ") {
+				t.Errorf("exit code %d, warnings %q\n%s", r.code, got.Warnings, r.stderr)
+			}
+		})
+		t.Run("wrong token", func(t *testing.T) {
+			refused(t, run(t, h.of("not-the-token-of-anyone"), "", "check"), "doesn't accept the token")
+		})
+	})
 }
 
 // isMissing reports whether an error says that the token is missing scopes.
@@ -213,17 +207,8 @@ c.merge(Config(json.load(open("jupyterhub_config.json"))))
 del c.JupyterHub["load_roles"]
 c.JupyterHub.api_page_max_limit = 50
 ` + python
-	if err := os.WriteFile(filepath.Join(h.dir, "with_role.py"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h.process = launch(t, h.dir, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir},
-		hubPrefix+h.version+"/bin/jupyterhub", "-f", "with_role.py")
-	h.process.until("JupyterHub is up", time.Minute, func() error {
-		if !strings.Contains(h.process.output(), "JupyterHub is now running") {
-			return errors.New("not in the log yet")
-		}
-		return nil
-	})
+	writeFile(t, filepath.Join(h.dir, "with_role.py"), config, 0o600)
+	h.startWith("with_role.py")
 	env := h.of(token(asker.name))
 	got, r := check(t, env, "--with=activity")
 	if r.code != 0 || len(got.Warnings) > 0 || got.PageLimit != 50 {

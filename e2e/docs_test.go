@@ -206,9 +206,7 @@ func (r *pageReader) mkdir(names ...string) {
 
 func (r *pageReader) write(name, text string) {
 	r.t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
-		r.t.Fatal(err)
-	}
+	writeFile(r.t, name, text, 0o644)
 }
 
 // prepareHub prepares a freshly installed hub without starting it.
@@ -238,26 +236,11 @@ func (r *pageReader) configure(more string) {
 		r.hub.stop()
 	}
 	r.config += more
-	file := filepath.Join(r.hub.dir, "jupyterhub_config.py")
-	r.write(file, r.config)
-	r.hub.process = launch(r.t, r.hub.dir, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.hub.dir}, hubPrefix+r.hub.version+"/bin/jupyterhub", "-f", file)
-	r.hub.process.until("JupyterHub is up", 5*time.Minute, func() error {
-		if !strings.Contains(r.hub.process.output(), "JupyterHub is now running") {
-			return errors.New("not in the log yet")
-		}
-		return nil
-	})
+	r.write(filepath.Join(r.hub.dir, "jupyterhub_config.py"), r.config)
+	r.hub.startWith("jupyterhub_config.py")
 	if strings.Contains(r.config[strings.LastIndex(r.config, "JupyterHub.services = "):], `"command"`) {
-		r.ready(r.hub.process, "127.0.0.1:8100")
+		r.hub.process.untilReady("http://127.0.0.1:8100")
 	}
-}
-
-func (r *pageReader) ready(p *process, address string) {
-	r.t.Helper()
-	p.until("the exporter is ready", time.Minute, func() error {
-		_, err := get("http://" + address + "/-/ready")
-		return err
-	})
 }
 
 // needsPrometheus reports whether any block needs a Prometheus.
@@ -279,10 +262,7 @@ func (r *pageReader) startPrometheus() {
 	r.write(other, "scrape_configs: []\n")
 	launch(r.t, r.t.TempDir(), r.env, program, "--config.file="+other, "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:9091")
 	r.prometheus = launch(r.t, r.t.TempDir(), r.env, program, "--config.file="+prometheusConfig, "--storage.tsdb.path=data")
-	r.prometheus.until("Prometheus is ready", time.Minute, func() error {
-		_, err := get("http://127.0.0.1:9090/-/ready")
-		return err
-	})
+	r.prometheus.untilReady("http://127.0.0.1:9090")
 }
 
 // read executes a block.
@@ -365,7 +345,7 @@ func (r *pageReader) serve(b pages.Block) {
 	// With the trap, the shell waits for its command and returns its exit code.
 	r.serving = launch(r.t, r.dir, r.env, "bash", "-c", "trap : TERM INT\n"+r.script(b))
 	r.t.Cleanup(r.stopServing)
-	r.ready(r.serving, address)
+	r.serving.untilReady("http://" + address)
 }
 
 func (r *pageReader) stopServing() {
@@ -449,14 +429,8 @@ func (r *pageReader) ini(b pages.Block) {
 func TestDocsPaths(t *testing.T) {
 	t.Parallel()
 	exporter, address := serve(t, environment(), "--demo", "--web.enable-lifecycle", "--web.enable-pprof")
-	exporter.until("ready", 10*time.Second, func() error {
-		_, err := get(address + "/-/ready")
-		return err
-	})
-	text, err := os.ReadFile("../docs/reference/configuration.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	exporter.untilReady(address)
+	text := read(t, "../docs/reference/configuration.md")
 	got := map[string]int{}
 	_, table, _ := strings.Cut(string(text), "\n## Paths\n")
 	for _, row := range regexp.MustCompile("(?m)^\\| `(/[^`]*)` \\|").FindAllStringSubmatch(table, -1) {

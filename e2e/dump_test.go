@@ -27,12 +27,9 @@ func TestDumpOutput(t *testing.T) {
 	t.Parallel()
 	h := startHub(t, versions[0], []user{{Name: "ada"}}, reader)
 	dir := t.TempDir()
-	binary, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
+	binary := read(t, program)
 	public := filepath.Join(dir, "groups-exporter")
-	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.WriteFile(public, binary, 0o755)); err != nil {
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.WriteFile(public, []byte(binary), 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	// user::rw-, user:12:r--, group::---, mask::r--, other::---

@@ -5,7 +5,6 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -16,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -101,7 +99,7 @@ func prepareHub(t *testing.T, version, base string, people []user, services ...s
 		},
 		"ConfigurableHTTPProxy": object{
 			"command": []string{proxy},
-			"api_url": fmt.Sprintf("http://127.0.0.1:%d", freePort(t)),
+			"api_url": freeAddress(t),
 		},
 		"Spawner":                   object{"cmd": []string{"python3", singleuser}},
 		"SimpleLocalProcessSpawner": object{"home_dir_template": h.dir + "/home/{username}"},
@@ -141,14 +139,15 @@ func (h *hub) configure(section, option string, value any) {
 
 func (h *hub) start() {
 	h.t.Helper()
+	h.startWith("jupyterhub_config.json")
+}
+
+// startWith starts the hub with a configuration file.
+func (h *hub) startWith(file string) {
+	h.t.Helper()
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir}
-	h.process = launch(h.t, h.dir, env, hubPrefix+h.version+"/bin/jupyterhub", "-f", "jupyterhub_config.json")
-	h.process.until("JupyterHub is up", 5*time.Minute, func() error {
-		if !strings.Contains(h.process.output(), "JupyterHub is now running") {
-			return errors.New("not in the log yet")
-		}
-		return nil
-	})
+	h.process = launch(h.t, h.dir, env, hubPrefix+h.version+"/bin/jupyterhub", "-f", file)
+	h.process.untilLogged("JupyterHub is now running")
 }
 
 func (h *hub) stop() {

@@ -37,13 +37,10 @@ func TestDockerfileLint(t *testing.T) {
 // The test runs the image without a container engine. The root is read-only and contains only what the Dockerfile
 // copies. The user has no capabilities, and the container has its own network.
 func TestImage(t *testing.T) {
-	text, err := os.ReadFile(dockerfile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := read(t, dockerfile)
 	instruction := func(pattern string) []string {
 		t.Helper()
-		match := regexp.MustCompile(`(?m)^` + pattern + `$`).FindStringSubmatch(string(text))
+		match := regexp.MustCompile(`(?m)^` + pattern + `$`).FindStringSubmatch(text)
 		if match == nil {
 			t.Fatalf("the Dockerfile has no line %s", pattern)
 		}
@@ -61,13 +58,11 @@ func TestImage(t *testing.T) {
 	// The files from goreleaser, and those from the runtime and the base image.
 	platform, root := t.TempDir(), t.TempDir()
 	binary := unpack(t, theRelease(t).file(t, "linux_amd64.tar.gz"))["groups-exporter"]
-	if err := os.WriteFile(filepath.Join(platform, "groups-exporter"), binary, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, filepath.Join(platform, "groups-exporter"), string(binary), 0o755)
 	if err := os.Mkdir(filepath.Join(root, "proc"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	copied := regexp.MustCompile(`(?m)^COPY (\S+) (\S+)$`).FindAllStringSubmatch(string(text), -1)
+	copied := regexp.MustCompile(`(?m)^COPY (\S+) (\S+)$`).FindAllStringSubmatch(text, -1)
 	if len(copied) == 0 {
 		t.Fatal("the Dockerfile copies nothing")
 	}
@@ -87,7 +82,7 @@ func TestImage(t *testing.T) {
 	}
 
 	for _, label := range []string{"title", "description", "licenses", "url", "source", "documentation"} {
-		if !regexp.MustCompile(`org\.opencontainers\.image\.` + label + `="[^"]+"`).Match(text) {
+		if !regexp.MustCompile(`org\.opencontainers\.image\.` + label + `="[^"]+"`).MatchString(text) {
 			t.Errorf("the image has no label %s", label)
 		}
 	}
@@ -100,12 +95,9 @@ func TestImage(t *testing.T) {
 		words(`HEALTHCHECK .* CMD (\[.*\])`)...)
 	container.until("the container is healthy", 10*time.Second, func() error { return tool("", inside...) })
 
-	status, err := os.ReadFile("/proc/" + pid + "/status")
-	if err != nil {
-		t.Fatal(err)
-	}
+	status := read(t, "/proc/"+pid+"/status")
 	for _, want := range []string{"Uid:\t" + id[0] + "\t", "Gid:\t" + id[1] + "\t", "CapEff:\t0000000000000000\n"} {
-		if !strings.Contains(string(status), want) {
+		if !strings.Contains(status, want) {
 			t.Errorf("process status lacks %q:\n%s", want, status)
 		}
 	}

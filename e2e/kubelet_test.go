@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -118,10 +117,7 @@ func inputs(t *testing.T, expositions map[string]string, dropped []string) []inp
 	var all []input
 	seen := map[string]bool{}
 	for job, exposition := range expositions {
-		families, err := parse(exposition)
-		if err != nil {
-			t.Fatal(err)
-		}
+		families := mustParse(t, exposition)
 		for name, samples := range families {
 			for _, s := range samples {
 				labels := model.LabelSet{"job": model.LabelValue(job)}
@@ -144,13 +140,4 @@ func inputs(t *testing.T, expositions map[string]string, dropped []string) []inp
 		}
 	}
 	return all
-}
-
-func read(t *testing.T, file string) string {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

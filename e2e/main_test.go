@@ -34,6 +34,32 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// onEach runs a parallel subtest for each version of JupyterHub or of Prometheus.
+func onEach(t *testing.T, versions []string, test func(t *testing.T, version string)) {
+	for _, version := range versions {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			test(t, version)
+		})
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func writeFile(t *testing.T, name, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // These ports are below the kernel's ephemeral ports, so that no outgoing connection takes one before it is used.
 var lastPort atomic.Int32
 

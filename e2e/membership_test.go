@@ -15,65 +15,58 @@ import (
 
 // All outputs of the program show the group memberships, and follow changes in the hub.
 func TestMemberships(t *testing.T) {
-	for _, version := range versions {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			h := startHub(t, version, people(), reader)
-			env := h.of(token("reader"))
-			exporter, address := serve(t, env, "--refresh-interval=1s")
-			check := func(when string, want map[string][]string) {
-				t.Helper()
-				if err := sameMemberships(want, succeed(t, env, "dump")); err != nil {
-					t.Errorf("dump %s: %v", when, err)
-				}
-				if err := same(want, tableByUser(t, succeed(t, env, "groups", "--by=user", "--output=json"))); err != nil {
-					t.Errorf("groups --by=user %s: %v", when, err)
-				}
-				if err := same(want, tableByGroup(t, succeed(t, env, "groups", "--output=json"))); err != nil {
-					t.Errorf("groups %s: %v", when, err)
-				}
-				exporter.until("serve is right "+when, 30*time.Second, func() error {
-					exposition, err := get(address + "/metrics")
-					if err != nil {
-						return err
-					}
-					return sameMemberships(want, exposition)
-				})
+	onEach(t, versions, func(t *testing.T, version string) {
+		h := startHub(t, version, people(), reader)
+		env := h.of(token("reader"))
+		exporter, address := serve(t, env, "--refresh-interval=1s")
+		check := func(when string, want map[string][]string) {
+			t.Helper()
+			if err := sameMemberships(want, succeed(t, env, "dump")); err != nil {
+				t.Errorf("dump %s: %v", when, err)
 			}
-			want := published(people())
-			check("at first", want)
-
-			type names struct {
-				Users []string `json:"users"`
+			if err := same(want, tableByUser(t, succeed(t, env, "groups", "--by=user", "--output=json"))); err != nil {
+				t.Errorf("groups --by=user %s: %v", when, err)
 			}
-			group := func(name string) string { return "/groups/" + url.PathEscape(name) }
-			h.change("POST", "/users", map[string]any{"usernames": []string{"new@example.org", "new-loner"}})
-			h.change("POST", group("Grp,Comma")+"/users", names{[]string{"new@example.org"}})
-			want["new@example.org"], want["new-loner"] = []string{"Grp,Comma"}, []string{"none"}
-
-			h.change("DELETE", group("alpha")+"/users", names{[]string{"user-001", "user-003"}})
-			h.change("POST", group("grp/slash")+"/users", names{[]string{"user-001"}})
-			want["user-001"], want["user-003"] = []string{"grp/slash"}, []string{"beta"}
-
-			h.change("PATCH", "/users/user-004", map[string]string{"name": "renamed@example.org"})
-			want["renamed@example.org"] = want["user-004"]
-			delete(want, "user-004")
-
-			h.change("DELETE", "/users/user-006", nil)
-			delete(want, "user-006")
-
-			h.change("DELETE", group("UPPER"), nil)
-			for name, groups := range want {
-				if i := slices.Index(groups, "UPPER"); i >= 0 {
-					want[name] = slices.Delete(groups, i, i+1)
-				}
-				if len(want[name]) == 0 {
-					want[name] = []string{"none"}
-				}
+			if err := same(want, tableByGroup(t, succeed(t, env, "groups", "--output=json"))); err != nil {
+				t.Errorf("groups %s: %v", when, err)
 			}
-			check("after changes", want)
-		})
-	}
+			exporter.untilMetrics("serve is right "+when, address, func(exposition string) error {
+				return sameMemberships(want, exposition)
+			})
+		}
+		want := published(people())
+		check("at first", want)
+
+		type names struct {
+			Users []string `json:"users"`
+		}
+		group := func(name string) string { return "/groups/" + url.PathEscape(name) }
+		h.change("POST", "/users", map[string]any{"usernames": []string{"new@example.org", "new-loner"}})
+		h.change("POST", group("Grp,Comma")+"/users", names{[]string{"new@example.org"}})
+		want["new@example.org"], want["new-loner"] = []string{"Grp,Comma"}, []string{"none"}
+
+		h.change("DELETE", group("alpha")+"/users", names{[]string{"user-001", "user-003"}})
+		h.change("POST", group("grp/slash")+"/users", names{[]string{"user-001"}})
+		want["user-001"], want["user-003"] = []string{"grp/slash"}, []string{"beta"}
+
+		h.change("PATCH", "/users/user-004", map[string]string{"name": "renamed@example.org"})
+		want["renamed@example.org"] = want["user-004"]
+		delete(want, "user-004")
+
+		h.change("DELETE", "/users/user-006", nil)
+		delete(want, "user-006")
+
+		h.change("DELETE", group("UPPER"), nil)
+		for name, groups := range want {
+			if i := slices.Index(groups, "UPPER"); i >= 0 {
+				want[name] = slices.Delete(groups, i, i+1)
+			}
+			if len(want[name]) == 0 {
+				want[name] = []string{"none"}
+			}
+		}
+		check("after changes", want)
+	})
 }
 
 // tableByUser parses the output of groups --by=user --output=json.
@@ -125,12 +118,7 @@ func sorted(found map[string][]string) map[string][]string {
 
 // The series stay while the hub is down, and the exporter recovers when the hub is back.
 func TestHubRestart(t *testing.T) {
-	for _, version := range versions {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			hubRestart(t, version)
-		})
-	}
+	onEach(t, versions, hubRestart)
 }
 
 func hubRestart(t *testing.T, version string) {
@@ -151,12 +139,9 @@ func hubRestart(t *testing.T, version string) {
 	var families map[string][]sample
 	until := func(what string, up float64) {
 		t.Helper()
-		exporter.until(what, 90*time.Second, func() error {
-			exposition, err := get(address + "/metrics")
-			if err != nil {
-				return err
-			}
-			if families, err = parse(exposition); err != nil {
+		exporter.untilMetrics(what, address, func(exposition string) error {
+			var err error
+		if families, err = parse(exposition); err != nil {
 				return err
 			}
 			if err := same(map[string]float64{"here": up}, by("namespace", families["groups_exporter_hub_up"])); err != nil {

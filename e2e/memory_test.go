@@ -3,14 +3,11 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // In a container with a memory limit, GOMEMLIMIT is 90% of the limit.
@@ -18,9 +15,7 @@ func TestMemoryLimit(t *testing.T) {
 	root, file := "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
 	if _, err := os.Stat(root); err != nil { // cgroup v2
 		root, file = "/sys/fs/cgroup", "memory.max"
-		if err := os.WriteFile(root+"/cgroup.subtree_control", []byte("+memory"), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeFile(t, root+"/cgroup.subtree_control", "+memory", 0o600)
 	}
 	group := filepath.Join(root, fmt.Sprintf("groups-exporter-%d", os.Getpid()))
 	if err := os.Mkdir(group, 0o755); err != nil {
@@ -31,18 +26,10 @@ func TestMemoryLimit(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if err := os.WriteFile(filepath.Join(group, file), []byte("209715200"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, filepath.Join(group, file), "209715200", 0o600)
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	exporter := launch(t, t.TempDir(), environment(), "sh", "-ec", `echo $$ > "$0/cgroup.procs"; exec "$1" serve --demo --web.listen-address "$2"`, group, program, address)
-	exporter.until("the limit", 10*time.Second, func() error {
-		text, err := get("http://" + address + "/metrics")
-		if err == nil && !strings.Contains(text, "\ngo_gc_gomemlimit_bytes 1.8874368e+08\n") {
-			err = errors.New("not in the metrics yet")
-		}
-		return err
-	})
+	exporter.untilMetrics("the limit", "http://"+address, contains("\ngo_gc_gomemlimit_bytes 1.8874368e+08\n"))
 	if code := exporter.stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("serve ended with %d\n%s", code, exporter.tail())
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/common/expfmt"
@@ -37,6 +38,15 @@ func parse(exposition string) (map[string][]sample, error) {
 		}
 	}
 	return samples, nil
+}
+
+func mustParse(t *testing.T, exposition string) map[string][]sample {
+	t.Helper()
+	families, err := parse(exposition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return families
 }
 
 // memberships returns the groups of each user in an exposition.
@@ -75,6 +85,16 @@ func same[T any](want, got T) error {
 		return fmt.Errorf("(-want +got)\n%s", diff)
 	}
 	return nil
+}
+
+// contains returns a check that a text contains a part.
+func contains(part string) func(string) error {
+	return func(text string) error {
+		if !strings.Contains(text, part) {
+			return fmt.Errorf("no %s in\n%.3000s", part, text)
+		}
+		return nil
+	}
 }
 
 // sameMemberships compares the memberships in an exposition with the expected ones.

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/groups-exporter/groups-exporter/e2e/pages"
 )
 
 // Names that a shell could execute, expand or split. Executing one would create the file.
@@ -119,25 +117,19 @@ func TestOddNames(t *testing.T) {
 // spreadsheet runs the recipe on the page, and returns the file that it writes.
 func spreadsheet(t *testing.T, env []string) string {
 	t.Helper()
-	all, err := pages.All(os.DirFS(".."))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, page := range all {
-		for _, block := range page.Blocks {
-			if page.Name == "docs/how-to/shell.md" && strings.Contains(block.Text, "@csv") {
-				cmd := exec.Command("bash", "-c", block.Text)
-				cmd.Dir, cmd.Stderr = t.TempDir(), os.Stderr
-				cmd.Env = slices.Concat(env, []string{"PATH=" + programFolder(t) + ":/usr/bin:/bin"})
-				text, err := cmd.Output()
-				if err != nil {
-					t.Fatal(err)
-				}
-				return string(text)
+	for _, recipe := range blocks(t, recipesPage, "sh") {
+		if strings.Contains(recipe.Text, "@csv") {
+			cmd := exec.Command("bash", "-c", recipe.Text)
+			cmd.Dir, cmd.Stderr = t.TempDir(), os.Stderr
+			cmd.Env = slices.Concat(env, []string{"PATH=" + programFolder(t) + ":/usr/bin:/bin"})
+			text, err := cmd.Output()
+			if err != nil {
+				t.Fatal(err)
 			}
+			return string(text)
 		}
 	}
-	t.Fatal("docs/how-to/shell.md has no recipe for spreadsheets")
+	t.Fatalf("%s has no recipe for spreadsheets", recipesPage)
 	return ""
 }
 

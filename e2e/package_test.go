@@ -88,9 +88,7 @@ func (d *debian) journal() string {
 
 func (d *debian) write(path, content string) {
 	d.t.Helper()
-	if err := os.WriteFile(d.root+path, []byte(content), 0o600); err != nil {
-		d.t.Fatal(err)
-	}
+	writeFile(d.t, d.root+path, content, 0o600)
 }
 
 // An administrator installs the package, configures the exporter, upgrades it and removes it.
@@ -138,10 +136,7 @@ func TestDebianPackage(t *testing.T) {
 	}
 	d.write("/etc/groups-exporter/token", token("reader"))
 	d.do("chown root:groups-exporter /etc/groups-exporter/token && chmod 640 /etc/groups-exporter/token")
-	settings, err := os.ReadFile(d.root + "/etc/default/groups-exporter")
-	if err != nil {
-		t.Fatal(err)
-	}
+	settings := read(t, d.root+"/etc/default/groups-exporter")
 	edited := strings.Replace(string(settings), "http://127.0.0.1:8081\n",
 		h.api+"\nGROUPS_EXPORTER_WEB_LISTEN_ADDRESS=\""+address+"\nunix:/run/groups-exporter/groups-exporter.sock\"\n", 1)
 	d.write("/etc/default/groups-exporter", edited)
@@ -280,9 +275,7 @@ func TestPackageScripts(t *testing.T) {
 		{"postinstall", "2", reload + "\n" + restart},
 	} {
 		bin := t.TempDir()
-		if err := os.WriteFile(bin+"/systemctl", []byte("#!/bin/sh\necho \"$@\"\n"), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		writeFile(t, bin+"/systemctl", "#!/bin/sh\necho \"$@\"\n", 0o700)
 		cmd := exec.Command("unshare", "--mount", "sh", "-ec", `mount -t tmpfs run /run; mkdir -p /run/systemd/system; exec sh "$0" "$1"`,
 			"../deploy/package/"+c.script+".sh", c.argument)
 		cmd.Env = []string{"PATH=" + bin + ":/usr/sbin:/usr/bin:/sbin:/bin"}

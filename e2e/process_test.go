@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -59,11 +60,7 @@ func (p *process) stop(signal syscall.Signal) int {
 
 func (p *process) output() string {
 	p.t.Helper()
-	text, err := os.ReadFile(p.log)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return string(text)
+	return read(p.t, p.log)
 }
 
 func (p *process) tail() string {
@@ -89,6 +86,50 @@ func (p *process) until(what string, limit time.Duration, check func() error) {
 			p.t.Fatalf("not in %v: %s: %v\n%s, %s", limit, what, err, p.cmd, p.tail())
 		}
 	}
+}
+
+// untilLogged waits for a text in the output.
+func (p *process) untilLogged(text string) {
+	p.t.Helper()
+	p.until("the output contains "+text, 5*time.Minute, func() error {
+		if !strings.Contains(p.output(), text) {
+			return errors.New("it doesn't yet")
+		}
+		return nil
+	})
+}
+
+// untilReady waits until a server, which may be a Prometheus too, is ready.
+func (p *process) untilReady(address string) {
+	p.t.Helper()
+	p.until(address+" is ready", time.Minute, func() error {
+		_, err := get(address + "/-/ready")
+		return err
+	})
+}
+
+// untilMetrics waits for check to return nil for the metrics at an address.
+func (p *process) untilMetrics(what, address string, check func(exposition string) error) {
+	p.t.Helper()
+	p.until(what, 90*time.Second, func() error {
+		exposition, err := get(address + "/metrics")
+		if err != nil {
+			return err
+		}
+		return check(exposition)
+	})
+}
+
+// untilMemberships waits until a scrape returns the memberships.
+func (p *process) untilMemberships(want map[string][]string, scrape func() (string, error)) {
+	p.t.Helper()
+	p.until("the memberships are right", time.Minute, func() error {
+		exposition, err := scrape()
+		if err != nil {
+			return err
+		}
+		return sameMemberships(want, exposition)
+	})
 }
 
 // workingIn lists the processes whose working directory is dir or below it, as "pid command line".

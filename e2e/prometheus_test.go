@@ -3,12 +3,8 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,12 +13,7 @@ import (
 
 // Each version of Prometheus stores all names from the hub unchanged.
 func TestPrometheus(t *testing.T) {
-	for _, version := range versions {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			scrapedByPrometheus(t, version)
-		})
-	}
+	onEach(t, versions, scrapedByPrometheus)
 }
 
 func scrapedByPrometheus(t *testing.T, version string) {
@@ -31,13 +22,11 @@ func scrapedByPrometheus(t *testing.T, version string) {
 	env := h.of(token("all"))
 	with := []string{"--with=user-info", "--with=share", "--with=activity"}
 	exporter, target := serve(t, env, with...)
-	var scraped string
-	exporter.until("the exporter is ready", 30*time.Second, func() (err error) {
-		if _, err = get(target + "/-/ready"); err == nil {
-			scraped, err = get(target + "/metrics")
-		}
-		return err
-	})
+	exporter.untilReady(target)
+	scraped, err := get(target + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
 	dumped := succeed(t, env, append([]string{"dump"}, with...)...)
 
 	for name, exposition := range map[string]string{"serve": scraped, "dump": dumped} {
@@ -58,46 +47,25 @@ func scrapedByPrometheus(t *testing.T, version string) {
 
 // scrapes checks that a Prometheus that scrapes the target stores the memberships in the exposition.
 func scrapes(t *testing.T, version, target, exposition string) {
-	dir := t.TempDir()
-	config := fmt.Sprintf("scrape_configs: [{job_name: groups, scrape_interval: 1s, static_configs: [{targets: [%q]}]}]\n",
-		strings.TrimPrefix(target, "http://"))
-	if err := os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
+	p := &prometheus{version: version, url: freeAddress(t)}
+	p.start(t, map[string]string{"prometheus.yml": fmt.Sprintf(
+		"scrape_configs: [{job_name: groups, scrape_interval: 1s, static_configs: [{targets: [%q]}]}]\n", strings.TrimPrefix(target, "http://"))})
+	labels := func(samples []sample) (all []map[string]string) {
+		for _, s := range samples {
+			for _, added := range []string{"__name__", "job", "instance"} {
+				delete(s.labels, added)
+			}
+			all = append(all, s.labels)
+		}
+		slices.SortFunc(all, func(a, b map[string]string) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		return all
 	}
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	prometheus := launch(t, dir, os.Environ(), prometheusPrefix+version+"/prometheus", "--web.listen-address="+address,
-		"--config.file=prometheus.yml", "--storage.tsdb.path=data")
-	families, err := parse(exposition)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want []map[string]string
-	for _, s := range families["jupyterhub_user_group_info"] {
-		want = append(want, s.labels)
-	}
-	prometheus.until("Prometheus has every series with its labels", time.Minute, func() error {
-		body, err := get("http://" + address + "/api/v1/query?query=" + url.QueryEscape("jupyterhub_user_group_info"))
+	want := labels(mustParse(t, exposition)["jupyterhub_user_group_info"])
+	p.until("Prometheus has every series with its labels", time.Minute, func() error {
+		got, err := p.query("jupyterhub_user_group_info")
 		if err != nil {
 			return err
 		}
-		var answer struct {
-			Data struct {
-				Result []struct{ Metric map[string]string }
-			}
-		}
-		if err := json.Unmarshal([]byte(body), &answer); err != nil {
-			return err
-		}
-		var got []map[string]string
-		for _, series := range answer.Data.Result {
-			for _, own := range []string{"__name__", "job", "instance"} {
-				delete(series.Metric, own)
-			}
-			got = append(got, series.Metric)
-		}
-		byText := func(a, b map[string]string) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) }
-		slices.SortFunc(want, byText)
-		slices.SortFunc(got, byText)
-		return same(want, got)
+		return same(want, labels(got))
 	})
 }

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,10 +13,7 @@ import (
 func TestReaders(t *testing.T) {
 	t.Parallel()
 	const migratePage = "../docs/how-to/migrate.md"
-	page, err := os.ReadFile(migratePage)
-	if err != nil {
-		t.Fatal(err)
-	}
+	page := read(t, migratePage)
 	each, multiple, both := []string{"bio", "chem"}, []string{"multiple"}, []string{"bio", "chem", "multiple"}
 	full := map[string]int{"bio": 127, "chem": 120}
 	without := map[string]int{"bio": 7}
@@ -36,10 +32,7 @@ func TestReaders(t *testing.T) {
 		{"usage-quotas", nil, inMultiple, nil, inOther},
 		{"python-exporter", nil, inMultiple, nil, inOther},
 	} {
-		text, err := os.ReadFile(filepath.Join("testdata/readers", test.query+".promql"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := read(t, filepath.Join("testdata/readers", test.query+".promql"))
 		query := strings.NewReplacer("$hub_name", ".*", "$user_group", ".*").Replace(string(text))
 		for _, mode := range []struct {
 			name   string

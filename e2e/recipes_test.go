@@ -15,48 +15,49 @@ import (
 	"github.com/groups-exporter/groups-exporter/e2e/pages"
 )
 
+const recipesPage = "../docs/how-to/shell.md"
+
+// blocks returns the blocks of a page in a language.
+func blocks(t *testing.T, page, language string) []pages.Block {
+	t.Helper()
+	all := pages.Parse(page, []byte(read(t, page))).Blocks
+	return slices.DeleteFunc(all, func(b pages.Block) bool { return b.Info != language })
+}
+
 // With a name that doesn't exist, every recipe on the page succeeds and changes nothing.
 func TestRecipesForNobody(t *testing.T) {
 	t.Parallel()
-	all, err := pages.All(os.DirFS(".."))
-	if err != nil {
-		t.Fatal(err)
-	}
 	env := startHub(t, versions[0], readers(), reader).of(token(reader.name))
 	bin := programFolder(t)
 	acted := filepath.Join(t.TempDir(), "acted")
 	for _, command := range []string{"kubectl", "du"} {
 		script := "#!/bin/sh\necho \"$0 $*\" >> " + acted + "\n"
-		if err := os.WriteFile(filepath.Join(bin, command), []byte(script), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		writeFile(t, filepath.Join(bin, command), script, 0o755)
 	}
 	named := regexp.MustCompile(`bio-lab|bio-\*|ada@uni\.example|ada-40uni-2eexample|ada\*`)
 	recipes, filters := 0, 0
-	for _, page := range all {
-		for _, block := range page.Blocks {
-			if page.Name != "docs/how-to/shell.md" || block.Info != "sh" || !strings.Contains(block.Text, "groups-exporter ") {
-				continue
+	for _, block := range blocks(t, recipesPage, "sh") {
+		if !strings.Contains(block.Text, "groups-exporter ") {
+			continue
+		}
+		recipes++
+		text := named.ReplaceAllString(block.Text, "no-such-name")
+		var stdout, stderr bytes.Buffer
+		cmd := exec.CommandContext(t.Context(), "bash", "-c", "set -eo pipefail\n"+text)
+		cmd.Dir, cmd.Stdout, cmd.Stderr = t.TempDir(), &stdout, &stderr
+		cmd.Env = slices.Concat(env, []string{"PATH=" + bin + ":/usr/bin:/bin"})
+		if err := cmd.Run(); err != nil {
+			t.Errorf("line %d: %v\n%s\n%s", block.Line, err, text, &stderr)
+		}
+		if regexp.MustCompile(`--(group|user) '?no-such-name`).MatchString(text) {
+			filters++
+			if !strings.Contains(stderr.String(), `"no-such-name" matches no `) {
+				t.Errorf("line %d: no message that nothing matches:\n%s\n%s", block.Line, text, &stderr)
 			}
-			recipes++
-			text := named.ReplaceAllString(block.Text, "no-such-name")
-			var stdout, stderr bytes.Buffer
-			cmd := exec.CommandContext(t.Context(), "bash", "-c", "set -eo pipefail\n"+text)
-			cmd.Dir, cmd.Stdout, cmd.Stderr = t.TempDir(), &stdout, &stderr
-			cmd.Env = slices.Concat(env, []string{"PATH=" + bin + ":/usr/bin:/bin"})
-			if err := cmd.Run(); err != nil {
-				t.Errorf("line %d: %v\n%s\n%s", block.Line, err, text, &stderr)
-			}
-			if regexp.MustCompile(`--(group|user) '?no-such-name`).MatchString(text) {
-				filters++
-				if !strings.Contains(stderr.String(), `"no-such-name" matches no `) {
-					t.Errorf("line %d: no message that nothing matches:\n%s\n%s", block.Line, text, &stderr)
-				}
-			}
-			if what, err := os.ReadFile(acted); err == nil {
-				t.Errorf("line %d runs %s without a name:\n%s", block.Line, what, text)
-				os.Remove(acted)
-			}
+		}
+		if what, err := os.ReadFile(acted); err == nil {
+			t.Errorf("line %d runs %s without a name:\n%s", block.Line, what, text)
+			os.Remove(acted)
 		}
 	}
 	if recipes < 10 || filters < 3 {

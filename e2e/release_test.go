@@ -160,9 +160,7 @@ func TestReleaseArchives(t *testing.T) {
 	}
 
 	path := filepath.Join(t.TempDir(), "groups-exporter")
-	if err := os.WriteFile(path, unpack(t, r.file(t, "linux_amd64.tar.gz"))["groups-exporter"], 0o700); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, path, string(unpack(t, r.file(t, "linux_amd64.tar.gz"))["groups-exporter"]), 0o700)
 	version, err := exec.Command(path, "version").Output()
 	if want := "groups-exporter 0.0.1-next (revision " + r.commit; err != nil || !strings.HasPrefix(string(version), want) {
 		t.Errorf("version of the binary: %s, %v; want %s…", version, err, want)
@@ -172,10 +170,7 @@ func TestReleaseArchives(t *testing.T) {
 // unpack returns the contents of the files in an archive by name.
 func unpack(t *testing.T, archive string) map[string][]byte {
 	t.Helper()
-	content, err := os.ReadFile(archive)
-	if err != nil {
-		t.Fatal(err)
-	}
+	content := read(t, archive)
 	files := map[string][]byte{}
 	if strings.HasSuffix(archive, ".zip") {
 		packed, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
@@ -214,10 +209,7 @@ func unpack(t *testing.T, archive string) map[string][]byte {
 // checkBillOfMaterials compares an SBOM with the modules in a binary.
 func checkBillOfMaterials(t *testing.T, path string, info *buildinfo.BuildInfo) {
 	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := read(t, path)
 	var bill struct {
 		BomFormat string
 		Metadata  struct {
@@ -248,18 +240,12 @@ func checkBillOfMaterials(t *testing.T, path string, info *buildinfo.BuildInfo) 
 // The release workflow sets the variables that goreleaser's configuration reads, and a GitHub token.
 func TestReleaseWorkflow(t *testing.T) {
 	t.Parallel()
-	config, err := os.ReadFile("../.goreleaser.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := read(t, "../.goreleaser.yaml")
 	want := []string{"GITHUB_TOKEN"}
 	for _, match := range regexp.MustCompile(`\.Env\.(\w+)`).FindAllStringSubmatch(string(config), -1) {
 		want = append(want, match[1])
 	}
-	text, err := os.ReadFile("../.github/workflows/release.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := read(t, "../.github/workflows/release.yml")
 	var workflow struct {
 		Jobs map[string]struct {
 			Steps []struct {
@@ -287,14 +273,8 @@ func TestReleaseWorkflow(t *testing.T) {
 // The cask names only files in the archive, because Homebrew fails otherwise.
 func TestReleaseCask(t *testing.T) {
 	r := theRelease(t)
-	cask, err := os.ReadFile(filepath.Join(r.dist, "homebrew/Casks/groups-exporter.rb"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sums, err := os.ReadFile(filepath.Join(r.dist, "checksums.txt"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	cask := read(t, filepath.Join(r.dist, "homebrew/Casks/groups-exporter.rb"))
+	sums := read(t, filepath.Join(r.dist, "checksums.txt"))
 	for _, platform := range []string{"darwin_amd64", "darwin_arm64", "linux_amd64", "linux_arm64"} {
 		archive := platform + ".tar.gz"
 		sum := regexp.MustCompile(`([0-9a-f]{64})  \S+` + regexp.QuoteMeta(archive)).FindSubmatch(sums)

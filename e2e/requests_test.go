@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -19,12 +18,7 @@ import (
 // A sweep sends as few requests as the page limit allows, one after another. It misses no user if the hub changes in the
 // meantime.
 func TestRequests(t *testing.T) {
-	for _, version := range versions {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			requests(t, version)
-		})
-	}
+	onEach(t, versions, requests)
 }
 
 func requests(t *testing.T, version string) {
@@ -91,12 +85,7 @@ func requests(t *testing.T, version string) {
 		var exporter *process
 		load(h, what, func() {
 			exporter, _ = serve(t, h.of(token("reader")), "--hub-url="+front)
-			exporter.until("the refresh", 5*time.Minute, func() error {
-				if !strings.Contains(exporter.output(), "msg=refreshed") {
-					return errors.New("not in the log yet")
-				}
-				return nil
-			})
+			exporter.untilLogged("msg=refreshed")
 		})
 		exporter.stop(syscall.SIGTERM)
 		if len(pages) != 16 {

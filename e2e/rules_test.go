@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -27,17 +26,14 @@ func TestRules(t *testing.T) {
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
-			test, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			head, _, _ := strings.Cut(string(test), "\n")
+			test := read(t, file)
+			head, _, _ := strings.Cut(test, "\n")
 			args, ok := strings.CutPrefix(head, "# groups-exporter ")
 			if !ok {
 				t.Fatalf("file starts with %q, want a command", head)
 			}
 			rules := succeed(t, environment(), strings.Fields(args)...)
-			dir := write(t, map[string]string{"rules.yml": rules, "test.yml": string(test)})
+			dir := write(t, map[string]string{"rules.yml": rules, "test.yml": test})
 			promtool(t, "check", "rules", "--lint=all", "--lint-fatal", filepath.Join(dir, "rules.yml"))
 			promtool(t, "test", "rules", filepath.Join(dir, "test.yml"))
 		})
@@ -155,19 +151,11 @@ const pageSeries = `
 // For users in several groups, one query works only if each user has a single series, and the other one always. The page
 // quotes the error of Prometheus for the first.
 func TestRulesPageJoins(t *testing.T) {
-	for _, version := range prometheusVersions {
-		t.Run("Prometheus "+version, func(t *testing.T) {
-			t.Parallel()
-			pageJoins(t, version)
-		})
-	}
+	onEach(t, prometheusVersions, pageJoins)
 }
 
 func pageJoins(t *testing.T, version string) {
-	page, err := os.ReadFile(joinsPage)
-	if err != nil {
-		t.Fatal(err)
-	}
+	page := read(t, joinsPage)
 	variables := strings.NewReplacer("$hub_name", ".*", "$user_group", ".*")
 	query := func(part string) string {
 		t.Helper()
@@ -207,7 +195,7 @@ func pageJoins(t *testing.T, version string) {
 	}
 	for _, part := range []string{`found duplicate series for the match group \{.*?\} on .*?: \[`, `\];many-to-many matching not allowed.*`} {
 		message := regexp.MustCompile(part).FindString(output)
-		if message == "" || !strings.Contains(string(page), message) {
+		if message == "" || !strings.Contains(page, message) {
 			t.Errorf("%s doesn't quote %q, of\n%s", joinsPage, message, output)
 		}
 	}
@@ -254,13 +242,9 @@ const (
 // queriesOf returns the queries that a page shows.
 func queriesOf(t *testing.T, page string) []string {
 	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var queries []string
-	for _, block := range regexp.MustCompile("(?ms)^ *```promql\n(.*?)\n *```$").FindAllStringSubmatch(string(text), -1) {
-		queries = append(queries, block[1])
+	for _, b := range blocks(t, page, "promql") {
+		queries = append(queries, strings.TrimSuffix(b.Text, "\n"))
 	}
 	return queries
 }
@@ -299,9 +283,7 @@ func write(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeFile(t, filepath.Join(dir, name), text, 0o600)
 	}
 	return dir
 }

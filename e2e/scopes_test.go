@@ -58,52 +58,49 @@ func TestScopes(t *testing.T) {
 		"read:servers":        "jupyterhub_group_running_servers",
 	}
 
-	for _, version := range versions {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			var services []service
-			for i, row := range rows {
-				services = append(services, service{name: fmt.Sprintf("row-%d", i), scopes: row.scopes})
-			}
-			h := startHub(t, version, people(), services...)
-			for i, row := range rows {
-				name := cmp.Or(strings.Join(append(row.scopes, row.args...), " "), "no scope")
-				t.Run(name, func(t *testing.T) {
-					if err := same(row.users, h.keys(services[i].name, "/users")); err != nil {
-						t.Errorf("the hub's response for users: %v", err)
+	onEach(t, versions, func(t *testing.T, version string) {
+		var services []service
+		for i, row := range rows {
+			services = append(services, service{name: fmt.Sprintf("row-%d", i), scopes: row.scopes})
+		}
+		h := startHub(t, version, people(), services...)
+		for i, row := range rows {
+			name := cmp.Or(strings.Join(append(row.scopes, row.args...), " "), "no scope")
+			t.Run(name, func(t *testing.T) {
+				if err := same(row.users, h.keys(services[i].name, "/users")); err != nil {
+					t.Errorf("the hub's response for users: %v", err)
+				}
+				if err := same(row.groups, h.keys(services[i].name, "/groups")); err != nil {
+					t.Errorf("the hub's response for groups: %v", err)
+				}
+				r := run(t, h.of(token(services[i].name)), "", append([]string{"dump"}, row.args...)...)
+				if row.want == nil {
+					refused(t, r, row.missing)
+					return
+				}
+				if r.code != 0 || !strings.Contains(r.stderr, row.missing) {
+					t.Errorf("exit code %d, want 0, and a warning that names %q:\n%s", r.code, row.missing, r.stderr)
+				}
+				if err := sameMemberships(row.want, r.stdout); err != nil {
+					t.Error(err)
+				}
+				for scope, family := range needs {
+					published := strings.Contains(r.stdout, "\n"+family+"{")
+					if want := row.args != nil && scope != row.missing; published != want {
+						t.Errorf("%s published: %v, want %v", family, published, want)
 					}
-					if err := same(row.groups, h.keys(services[i].name, "/groups")); err != nil {
-						t.Errorf("the hub's response for groups: %v", err)
-					}
-					r := run(t, h.of(token(services[i].name)), "", append([]string{"dump"}, row.args...)...)
-					if row.want == nil {
-						refused(t, r, row.missing)
-						return
-					}
-					if r.code != 0 || !strings.Contains(r.stderr, row.missing) {
-						t.Errorf("exit code %d, want 0, and a warning that names %q:\n%s", r.code, row.missing, r.stderr)
-					}
-					if err := sameMemberships(row.want, r.stdout); err != nil {
-						t.Error(err)
-					}
-					for scope, family := range needs {
-						published := strings.Contains(r.stdout, "\n"+family+"{")
-						if want := row.args != nil && scope != row.missing; published != want {
-							t.Errorf("%s published: %v, want %v", family, published, want)
-						}
-					}
-				})
-			}
-			t.Run("wrong token", func(t *testing.T) {
-				secret := "not-the-token-of-anyone"
-				r := run(t, h.of(secret), "", "dump")
-				refused(t, r, "token")
-				if strings.Contains(r.stderr, secret) {
-					t.Errorf("standard error contains the token:\n%s", r.stderr)
 				}
 			})
+		}
+		t.Run("wrong token", func(t *testing.T) {
+			secret := "not-the-token-of-anyone"
+			r := run(t, h.of(secret), "", "dump")
+			refused(t, r, "token")
+			if strings.Contains(r.stderr, secret) {
+				t.Errorf("standard error contains the token:\n%s", r.stderr)
+			}
 		})
-	}
+	})
 }
 
 // refused checks the result of a run without the required scopes.
@@ -139,51 +136,45 @@ func (h *hub) keys(service, path string) string {
 
 // Active users and running servers are counted by group.
 func TestActivity(t *testing.T) {
-	for _, version := range versions {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			team := func(name string, hours int) user { return user{name, []string{"team"}, hours} }
-			here := append(people(), team("hour", 1), team("two-days", 48), team("ten-days", 240), team("year", 9000), team("never", 0),
-				user{Name: "loner", HoursAgo: 12})
-			seer := service{name: "seer", scopes: append(slices.Clone(reader.scopes), "read:users:activity", "read:servers", "list:groups")}
-			h := startHub(t, version, here, seer)
-			for _, server := range []string{"/users/hour/server", "/users/hour/servers/second", "/users/loner/server"} {
-				h.change("POST", server, nil)
-			}
-			h.process.until("three servers run", time.Minute, func() error {
-				_, answer := h.request(owner, "GET", "/users/hour", nil)
-				_, more := h.request(owner, "GET", "/users/loner", nil)
-				return same(3, strings.Count(string(answer)+string(more), `"ready": true`))
-			})
-			families, err := parse(succeed(t, h.of(token("seer")), "dump", "--with=activity"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			active := map[string]float64{}
-			for _, s := range families["jupyterhub_group_active_users"] {
-				if group := s.labels["usergroup"]; group == "team" || group == emptyGroup {
-					active[group+" "+s.labels["period"]] = s.value
-				}
-			}
-			if err := same(map[string]float64{
-				"team 24h": 1, "team 7d": 2, "team 30d": 3, emptyGroup + " 24h": 0, emptyGroup + " 7d": 0, emptyGroup + " 30d": 0,
-			}, active); err != nil {
-				t.Errorf("active users: %v", err)
-			}
-			running := by("usergroup", families["jupyterhub_group_running_servers"])
-			members := by("usergroup", families["jupyterhub_group_members"])
-			for _, want := range []struct {
-				group            string
-				running, members float64
-			}{{"team", 2, 5}, {"alpha", 0, 245}, {emptyGroup, 0, 0}} {
-				if running[want.group] != want.running || members[want.group] != want.members {
-					t.Errorf("%s: %v running servers and %v members, want %v and %v", want.group,
-						running[want.group], members[want.group], want.running, want.members)
-				}
-			}
-			if _, has := members[emptyGroup]; !has {
-				t.Error("an empty group has no jupyterhub_group_members")
-			}
+	onEach(t, versions, func(t *testing.T, version string) {
+		team := func(name string, hours int) user { return user{name, []string{"team"}, hours} }
+		here := append(people(), team("hour", 1), team("two-days", 48), team("ten-days", 240), team("year", 9000), team("never", 0),
+			user{Name: "loner", HoursAgo: 12})
+		seer := service{name: "seer", scopes: append(slices.Clone(reader.scopes), "read:users:activity", "read:servers", "list:groups")}
+		h := startHub(t, version, here, seer)
+		for _, server := range []string{"/users/hour/server", "/users/hour/servers/second", "/users/loner/server"} {
+			h.change("POST", server, nil)
+		}
+		h.process.until("three servers run", time.Minute, func() error {
+			_, answer := h.request(owner, "GET", "/users/hour", nil)
+			_, more := h.request(owner, "GET", "/users/loner", nil)
+			return same(3, strings.Count(string(answer)+string(more), `"ready": true`))
 		})
-	}
+		families := mustParse(t, succeed(t, h.of(token("seer")), "dump", "--with=activity"))
+		active := map[string]float64{}
+		for _, s := range families["jupyterhub_group_active_users"] {
+			if group := s.labels["usergroup"]; group == "team" || group == emptyGroup {
+				active[group+" "+s.labels["period"]] = s.value
+			}
+		}
+		if err := same(map[string]float64{
+			"team 24h": 1, "team 7d": 2, "team 30d": 3, emptyGroup + " 24h": 0, emptyGroup + " 7d": 0, emptyGroup + " 30d": 0,
+		}, active); err != nil {
+			t.Errorf("active users: %v", err)
+		}
+		running := by("usergroup", families["jupyterhub_group_running_servers"])
+		members := by("usergroup", families["jupyterhub_group_members"])
+		for _, want := range []struct {
+			group            string
+			running, members float64
+		}{{"team", 2, 5}, {"alpha", 0, 245}, {emptyGroup, 0, 0}} {
+			if running[want.group] != want.running || members[want.group] != want.members {
+				t.Errorf("%s: %v running servers and %v members, want %v and %v", want.group,
+					running[want.group], members[want.group], want.running, want.members)
+			}
+		}
+		if _, has := members[emptyGroup]; !has {
+			t.Error("an empty group has no jupyterhub_group_members")
+		}
+	})
 }

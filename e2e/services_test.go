@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,13 +24,13 @@ func TestServices(t *testing.T) {
 	for _, at := range places {
 		t.Run(at.version+at.base, func(t *testing.T) {
 			t.Parallel()
-			elsewhere := fmt.Sprintf("http://127.0.0.1:%d", freePort(t))
+			elsewhere := freeAddress(t)
 			base := strings.ReplaceAll(at.base, " ", "%20")
 			h := prepareHub(t, at.version, base, people(),
 				service{
 					name:    "groups-exporter",
 					scopes:  reader.scopes,
-					url:     fmt.Sprintf("http://127.0.0.1:%d", freePort(t)),
+					url:     freeAddress(t),
 					command: []string{program, "serve"},
 				},
 				service{name: "external", scopes: reader.scopes, url: elsewhere},
@@ -64,13 +63,7 @@ func TestServices(t *testing.T) {
 			for name, exporter := range map[string]*process{"groups-exporter": h.process, "external": external} {
 				for _, path := range []string{"", "metrics"} {
 					address := h.public + "services/" + name + "/" + path
-					exporter.until(address+" is right", time.Minute, func() error {
-						exposition, err := getAs(token("prometheus"), address)
-						if err != nil {
-							return err
-						}
-						return sameMemberships(published(people()), exposition)
-					})
+					exporter.untilMemberships(published(people()), func() (string, error) { return getAs(token("prometheus"), address) })
 					for caller, want := range map[string]int{
 						"": 401, "nobody's": 401, token("other"): 403, token(name): 403, token("metrics"): 200, token(owner): 200,
 						personal["user-001"]: 200, personal["user-002"]: 403,
@@ -116,123 +109,96 @@ func TestServices(t *testing.T) {
 
 // With internal_ssl, the hub and its proxy use https and a client certificate for a service with an https URL.
 func TestAServiceWithInternalSSL(t *testing.T) {
-	for _, version := range versions {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			scheme, otherScheme := "https", "http"
-			if strings.HasPrefix(version, "6.") {
-				// JupyterHub 6 connects to services with the TLS context of its server, so it can't reach a service
-				// over https. Over http, the service must not use TLS.
-				scheme, otherScheme = otherScheme, scheme
-			}
-			address := fmt.Sprintf("://127.0.0.1:%d", freePort(t))
-			h := prepareHub(t, version, "/", people(),
-				service{name: "groups-exporter", scopes: reader.scopes, url: scheme + address, command: []string{program, "serve"}},
-				service{name: "prometheus", scopes: []string{"access:services!service=groups-exporter"}},
-			)
-			h.configure("JupyterHub", "internal_ssl", true)
-			h.configure("ConfigurableHTTPProxy", "api_url", fmt.Sprintf("https://127.0.0.1:%d", freePort(t)))
-			h.start()
-			h.process.until("the exporter is right", time.Minute, func() error {
-				exposition, err := getAs(token("prometheus"), h.public+"services/groups-exporter/")
-				if err != nil {
-					return err
-				}
-				return sameMemberships(published(people()), exposition)
-			})
-			if _, err := get(h.public + "services/groups-exporter/"); statusOf(err) != 401 {
-				t.Errorf("without a token: %v", err)
-			}
-			for _, scheme := range []string{scheme, otherScheme} {
-				_, err := get(scheme + address + "/-/healthy")
-				if isOpen := err == nil; isOpen != (scheme == "http" && otherScheme == "https") {
-					t.Errorf("%s without a certificate: %v", scheme, err)
-				}
-			}
-			certificate := filepath.Join(h.dir, "internal-ssl", "user-service", "user-service")
-			succeed(t, environment("JUPYTERHUB_SERVICE_URL="+scheme+address,
-				"JUPYTERHUB_SSL_CERTFILE="+certificate+".crt", "JUPYTERHUB_SSL_KEYFILE="+certificate+".key"), "healthcheck")
-			h.stop()
-			log := h.process.output()
-			for _, bad := range []string{"exited with status", "Cannot connect", "level=ERROR", "level=WARN msg=\"the certificate"} {
-				if strings.Contains(log, bad) {
-					t.Errorf("%q in the log of the hub and its service\n%s", bad, h.process.tail())
-				}
-			}
+	onEach(t, versions, func(t *testing.T, version string) {
+		scheme, otherScheme := "https", "http"
+		if strings.HasPrefix(version, "6.") {
+			// JupyterHub 6 connects to services with the TLS context of its server, so it can't reach a service
+			// over https. Over http, the service must not use TLS.
+			scheme, otherScheme = otherScheme, scheme
+		}
+		address := fmt.Sprintf("://127.0.0.1:%d", freePort(t))
+		h := prepareHub(t, version, "/", people(),
+			service{name: "groups-exporter", scopes: reader.scopes, url: scheme + address, command: []string{program, "serve"}},
+			service{name: "prometheus", scopes: []string{"access:services!service=groups-exporter"}},
+		)
+		h.configure("JupyterHub", "internal_ssl", true)
+		h.configure("ConfigurableHTTPProxy", "api_url", fmt.Sprintf("https://127.0.0.1:%d", freePort(t)))
+		h.start()
+		h.process.untilMemberships(published(people()), func() (string, error) {
+			return getAs(token("prometheus"), h.public+"services/groups-exporter/")
 		})
-	}
+		if _, err := get(h.public + "services/groups-exporter/"); statusOf(err) != 401 {
+			t.Errorf("without a token: %v", err)
+		}
+		for _, scheme := range []string{scheme, otherScheme} {
+			_, err := get(scheme + address + "/-/healthy")
+			if isOpen := err == nil; isOpen != (scheme == "http" && otherScheme == "https") {
+				t.Errorf("%s without a certificate: %v", scheme, err)
+			}
+		}
+		certificate := filepath.Join(h.dir, "internal-ssl", "user-service", "user-service")
+		succeed(t, environment("JUPYTERHUB_SERVICE_URL="+scheme+address,
+			"JUPYTERHUB_SSL_CERTFILE="+certificate+".crt", "JUPYTERHUB_SSL_KEYFILE="+certificate+".key"), "healthcheck")
+		h.stop()
+		log := h.process.output()
+		for _, bad := range []string{"exited with status", "Cannot connect", "level=ERROR", "level=WARN msg=\"the certificate"} {
+			if strings.Contains(log, bad) {
+				t.Errorf("%q in the log of the hub and its service\n%s", bad, h.process.tail())
+			}
+		}
+	})
 }
 
 // If a hub with internal_ssl creates new certificate authorities, the exporter uses them without a restart.
 func TestRotatedAuthorities(t *testing.T) {
-	for _, version := range versions {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			h := prepareHub(t, version, "/", people(),
-				// keeper records the environment that the hub passes to its services.
-				service{name: "keeper", scopes: reader.scopes, command: []string{"sh", "-c", "env >its.new && mv its.new its.env; exec sleep 100000"}},
-			)
-			certificates := filepath.Join(h.dir, "internal-ssl")
-			h.configure("JupyterHub", "internal_ssl", true)
-			h.configure("JupyterHub", "internal_certs_location", certificates)
-			h.configure("ConfigurableHTTPProxy", "api_url", fmt.Sprintf("https://127.0.0.1:%d", freePort(t)))
-			h.start()
-			var text []byte
-			h.process.until("the service has its environment", time.Minute, func() (err error) {
-				text, err = os.ReadFile(filepath.Join(h.dir, "its.env"))
-				return err
-			})
-			var env []string
-			authorities := ""
-			for line := range strings.Lines(string(text)) {
-				if strings.HasPrefix(line, "JUPYTERHUB_") {
-					env = append(env, strings.TrimSpace(line))
-				}
-				if name, ok := strings.CutPrefix(line, "JUPYTERHUB_SSL_CLIENT_CA="); ok {
-					authorities = strings.TrimSpace(name)
-				}
-			}
-			read := func() string {
-				t.Helper()
-				content, err := os.ReadFile(authorities)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return string(content)
-			}
-			first := read()
-			exporter, address := serve(t, environment(env...), "--refresh-interval=1s")
-			up := func(value string) func() error {
-				return func() error {
-					metrics, err := get(address + "/metrics")
-					if err == nil && !strings.Contains(metrics, "\ngroups_exporter_hub_up{namespace=\"default\"} "+value+"\n") {
-						err = errors.New("groups_exporter_hub_up isn't " + value)
-					}
-					return err
-				}
-			}
-			exporter.until("the hub is read", time.Minute, up("1"))
-
-			h.stop()
-			if err := os.Rename(certificates, certificates+".old"); err != nil {
-				t.Fatal(err)
-			}
-			exporter.until("the hub is away", time.Minute, up("0"))
-			exporter.until("the files are missed", time.Minute, func() error {
-				if !strings.Contains(exporter.output(), "the certificates for the hub can't be read again") {
-					return errors.New("not in the log")
-				}
-				return nil
-			})
-			h.start()
-			if read() == first {
-				t.Fatal("the hub has the same authorities as before")
-			}
-			exporter.until("the hub is read again", time.Minute, up("1"))
-			if !strings.Contains(exporter.output(), "the certificates for the hub can be read again") {
-				t.Errorf("no message in the log that the files can be read again\n%s", exporter.tail())
-			}
-			h.stop()
+	onEach(t, versions, func(t *testing.T, version string) {
+		h := prepareHub(t, version, "/", people(),
+			// keeper records the environment that the hub passes to its services.
+			service{name: "keeper", scopes: reader.scopes, command: []string{"sh", "-c", "env >its.new && mv its.new its.env; exec sleep 100000"}},
+		)
+		certificates := filepath.Join(h.dir, "internal-ssl")
+		h.configure("JupyterHub", "internal_ssl", true)
+		h.configure("JupyterHub", "internal_certs_location", certificates)
+		h.configure("ConfigurableHTTPProxy", "api_url", fmt.Sprintf("https://127.0.0.1:%d", freePort(t)))
+		h.start()
+		var text []byte
+		h.process.until("the service has its environment", time.Minute, func() (err error) {
+			text, err = os.ReadFile(filepath.Join(h.dir, "its.env"))
+			return err
 		})
-	}
+		var env []string
+		authorities := ""
+		for line := range strings.Lines(string(text)) {
+			if strings.HasPrefix(line, "JUPYTERHUB_") {
+				env = append(env, strings.TrimSpace(line))
+			}
+			if name, ok := strings.CutPrefix(line, "JUPYTERHUB_SSL_CLIENT_CA="); ok {
+				authorities = strings.TrimSpace(name)
+			}
+		}
+		first := read(t, authorities)
+		exporter, address := serve(t, environment(env...), "--refresh-interval=1s")
+		untilUp := func(value string) {
+			t.Helper()
+			series := "groups_exporter_hub_up{namespace=\"default\"} " + value
+			exporter.untilMetrics(series, address, contains("\n"+series+"\n"))
+		}
+		untilUp("1")
+
+		h.stop()
+		if err := os.Rename(certificates, certificates+".old"); err != nil {
+			t.Fatal(err)
+		}
+		untilUp("0")
+		exporter.untilLogged("the certificates for the hub can't be read again")
+		h.start()
+		if read(t, authorities) == first {
+			t.Fatal("the hub has the same authorities as before")
+		}
+		untilUp("1")
+		if !strings.Contains(exporter.output(), "the certificates for the hub can be read again") {
+			t.Errorf("no message in the log that the files can be read again\n%s", exporter.tail())
+		}
+		h.stop()
+	})
 }

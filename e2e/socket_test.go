@@ -70,49 +70,42 @@ func TestSystemdSocket(t *testing.T) {
 
 // The hub and the exporter use Unix sockets instead of ports.
 func TestUnixSockets(t *testing.T) {
-	for _, version := range versions {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			hubSocket, ours := filepath.Join(dir, "hub.sock"), filepath.Join(dir, "exporter.sock")
-			serve := []string{program, "serve", "--auth=hub", "--web.listen-address=unix:" + ours}
-			scheme := "http+unix"
-			if !strings.HasPrefix(version, "6.") {
-				// These versions use another notation, and pass another address to their services.
-				scheme = "unix+http"
-				serve = append(serve, "--hub-url=unix+http://"+url.PathEscape(hubSocket))
-			}
-			h := prepareHub(t, version, "/", people(),
-				service{name: "groups-exporter", scopes: reader.scopes, command: serve},
-				service{name: "prometheus", scopes: []string{"read:metrics"}},
-			)
-			h.configure("JupyterHub", "hub_bind_url", scheme+"://"+url.PathEscape(hubSocket))
-			if scheme == "unix+http" {
-				h.configure("JupyterHub", "hub_connect_url", h.api)
-			}
-			h.start()
-			h.process.until("the exporter is right", time.Minute, func() error {
-				exposition, err := getBy(socket(ours), token("prometheus"), "http://localhost/metrics")
-				if err != nil {
-					return err
-				}
-				return sameMemberships(published(people()), exposition)
-			})
-			for caller, want := range map[string]int{"": 401, "nobody's": 401, token("groups-exporter"): 403} {
-				if _, err := getBy(socket(ours), caller, "http://localhost/metrics"); statusOf(err) != want {
-					t.Errorf("as %q: %v", caller, err)
-				}
-			}
-			api := "http+unix://" + url.PathEscape(hubSocket) + "/hub/api"
-			env := environment("JUPYTERHUB_API_URL="+api, "JUPYTERHUB_API_TOKEN="+token("groups-exporter"))
-			if report := succeed(t, env, "check"); !strings.Contains(report, api) {
-				t.Errorf("check prints\n%s", report)
-			}
-			succeed(t, env, "healthcheck", "--url=http+unix://"+url.PathEscape(ours)+"/-/ready")
-			h.stop()
-			if _, err := os.Stat(ours); !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("the exporter's socket still exists after its end: %v", err)
-			}
+	onEach(t, versions, func(t *testing.T, version string) {
+		dir := t.TempDir()
+		hubSocket, ours := filepath.Join(dir, "hub.sock"), filepath.Join(dir, "exporter.sock")
+		serve := []string{program, "serve", "--auth=hub", "--web.listen-address=unix:" + ours}
+		scheme := "http+unix"
+		if !strings.HasPrefix(version, "6.") {
+			// These versions use another notation, and pass another address to their services.
+			scheme = "unix+http"
+			serve = append(serve, "--hub-url=unix+http://"+url.PathEscape(hubSocket))
+		}
+		h := prepareHub(t, version, "/", people(),
+			service{name: "groups-exporter", scopes: reader.scopes, command: serve},
+			service{name: "prometheus", scopes: []string{"read:metrics"}},
+		)
+		h.configure("JupyterHub", "hub_bind_url", scheme+"://"+url.PathEscape(hubSocket))
+		if scheme == "unix+http" {
+			h.configure("JupyterHub", "hub_connect_url", h.api)
+		}
+		h.start()
+		h.process.untilMemberships(published(people()), func() (string, error) {
+			return getBy(socket(ours), token("prometheus"), "http://localhost/metrics")
 		})
-	}
+		for caller, want := range map[string]int{"": 401, "nobody's": 401, token("groups-exporter"): 403} {
+			if _, err := getBy(socket(ours), caller, "http://localhost/metrics"); statusOf(err) != want {
+				t.Errorf("as %q: %v", caller, err)
+			}
+		}
+		api := "http+unix://" + url.PathEscape(hubSocket) + "/hub/api"
+		env := environment("JUPYTERHUB_API_URL="+api, "JUPYTERHUB_API_TOKEN="+token("groups-exporter"))
+		if report := succeed(t, env, "check"); !strings.Contains(report, api) {
+			t.Errorf("check prints\n%s", report)
+		}
+		succeed(t, env, "healthcheck", "--url=http+unix://"+url.PathEscape(ours)+"/-/ready")
+		h.stop()
+		if _, err := os.Stat(ours); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the exporter's socket still exists after its end: %v", err)
+		}
+	})
 }

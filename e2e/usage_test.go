@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,12 +21,7 @@ import (
 // With real hubs and each version of Prometheus, all ways to query usage by group return the sums from the table of
 // namespaces.
 func TestUsage(t *testing.T) {
-	for _, version := range prometheusVersions {
-		t.Run("Prometheus "+version, func(t *testing.T) {
-			t.Parallel()
-			usage(t, version)
-		})
-	}
+	onEach(t, prometheusVersions, usage)
 }
 
 func usage(t *testing.T, version string) {
@@ -45,8 +39,8 @@ func usage(t *testing.T, version string) {
 		inFirst, inSecond = append(inFirst, address), append(inSecond, single)
 		exporters = append(exporters, exporter{process, n, env, address})
 	}
-	first.start(t, inFirst)
-	second.start(t, inSecond)
+	first.startWithRules(t, inFirst)
+	second.startWithRules(t, inSecond)
 
 	for _, r := range resources {
 		for _, way := range []struct {
@@ -149,11 +143,7 @@ type exporter struct {
 
 // gauges checks the metrics of serve.
 func (e exporter) gauges() {
-	e.until("the exporter publishes usage", time.Minute, func() error {
-		exposition, err := get(e.address + "/metrics")
-		if err != nil {
-			return err
-		}
+	e.untilMetrics("the exporter publishes usage", e.address, func(exposition string) error {
 		if err := e.published(exposition, inEach, true); err != nil {
 			return err
 		}
@@ -194,11 +184,7 @@ func (e exporter) flags(p *prometheus) {
 			return e.published(r.stdout, way.how, named)
 		})
 		with, address := serve(e.t, e.env, append(args, "--usage-interval=1s", "--usage-home-dir-interval=1s")...)
-		with.until("serve "+way.args+" is right", 30*time.Second, func() error {
-			exposition, err := get(address + "/metrics")
-			if err != nil {
-				return err
-			}
+		with.untilMetrics("serve "+way.args+" is right", address, func(exposition string) error {
 			return e.published(exposition, way.how, named)
 		})
 		with.stop(syscall.SIGTERM)
@@ -254,11 +240,7 @@ func prometheusAway(t *testing.T, e exporter) {
 	}
 
 	without, address := serve(t, e.env, nowhere, "--usage-interval=1s", "--refresh-interval=1s")
-	without.until("serve has memberships and counts failures", 30*time.Second, func() error {
-		exposition, err := get(address + "/metrics")
-		if err != nil {
-			return err
-		}
+	without.untilMetrics("serve has memberships and counts failures", address, func(exposition string) error {
 		families, err := parse(exposition)
 		if err != nil {
 			return err
@@ -281,16 +263,16 @@ func prometheusAway(t *testing.T, e exporter) {
 	})
 }
 
-// A Prometheus with the rules, which scrapes exporters and the metrics of Kubernetes.
+// A Prometheus.
 type prometheus struct {
 	*process
 	version string
 	url     string
 }
 
-func (p *prometheus) start(t *testing.T, exporters []string) {
+// startWithRules starts it with the rules. It scrapes exporters and the metrics of Kubernetes.
+func (p *prometheus) startWithRules(t *testing.T, exporters []string) {
 	t.Helper()
-	dir := t.TempDir()
 	targets := func(addresses ...string) string {
 		return strings.ReplaceAll(strings.Join(addresses, ", "), "http://", "")
 	}
@@ -300,16 +282,14 @@ scrape_configs:
 - {job_name: kubernetes, honor_labels: true, scrape_interval: 500ms, scrape_timeout: 500ms, static_configs: [{targets: [%s]}]}
 - {job_name: groups-exporter, honor_labels: true, scrape_interval: 1s, scrape_timeout: 1s, static_configs: [{targets: [%s]}]}
 `, targets(startKubernetes(t)), targets(exporters...))
-	for name, text := range map[string]string{
-		"prometheus.yml": config,
-		"rules.yml":      succeed(t, environment(), "rules", "--interval=1s"),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p.process = launch(t, dir, os.Environ(), prometheusPrefix+p.version+"/prometheus", "--web.listen-address="+targets(p.url),
-		"--config.file=prometheus.yml", "--storage.tsdb.path=data")
+	p.start(t, map[string]string{"prometheus.yml": config, "rules.yml": succeed(t, environment(), "rules", "--interval=1s")})
+}
+
+// start starts it in a folder with prometheus.yml and other files.
+func (p *prometheus) start(t *testing.T, files map[string]string) {
+	t.Helper()
+	p.process = launch(t, write(t, files), os.Environ(), prometheusPrefix+p.version+"/prometheus",
+		"--web.listen-address="+strings.TrimPrefix(p.url, "http://"), "--config.file=prometheus.yml", "--storage.tsdb.path=data")
 }
 
 func freeAddress(t *testing.T) string {
