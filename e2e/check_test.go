@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"io"
 	"os/exec"
@@ -39,92 +38,52 @@ func check(t *testing.T, env []string, args ...string) (checked, result) {
 	return decode[checked](t, r.stdout), r
 }
 
-// The report of check on a token agrees with the hub's responses to it.
-func TestCheck(t *testing.T) {
-	here := people()
+// checkRow is a token's scopes, and what check reports about the token.
+type checkRow struct {
+	scopes, args  string
+	users, groups int    // -1 if the token can't list them
+	missing       string // required scopes that are missing, or empty if check succeeds
+	warning       string // part of the only warning, or empty if there is none
+}
+
+func checkRows() []checkRow {
 	var groups []string
 	alpha := 0
-	for _, u := range here {
+	for _, u := range people() {
 		groups = append(groups, u.Groups...)
 		if slices.Contains(u.Groups, "alpha") {
 			alpha++
 		}
 	}
 	slices.Sort(groups)
-	allUsers, allGroups := len(here), len(slices.Compact(groups))+1 // emptyGroup
-	const unknown = -1
-	rows := []struct {
-		scopes        []string
-		args          []string
-		users, groups int
-		missing       string // required scope that is missing, or empty if check succeeds
-		warning       string // part of the only warning, or empty if there is none
-	}{
-		{[]string{"list:users", "read:users:groups"}, nil, allUsers, unknown, "", ""},
-		{[]string{"list:users", "read:users:groups", "list:groups", "read:users:activity", "read:servers"},
-			[]string{"--with=activity"}, allUsers, allGroups, "", ""},
-		{[]string{"list:users", "read:users", "list:groups", "read:groups"}, nil, allUsers, allGroups, "", ""},
-		{[]string{"users", "groups"}, nil, allUsers, allGroups, "", ": groups and users"},
-		{[]string{"users", "groups"}, []string{"--with=activity"}, allUsers, allGroups, "read:servers", ": groups and users"},
-		{[]string{"admin:users", "admin:groups", "servers", "tokens"}, []string{"--with=activity"}, allUsers, allGroups,
-			"", ": admin:groups, admin:users, servers and tokens"},
-		{[]string{"list:users"}, nil, allUsers, unknown, "read:users:groups", ""},
-		{[]string{"read:users:groups"}, nil, unknown, unknown, "list:users", ""},
-		{[]string{"list:groups"}, nil, unknown, allGroups, "list:users and read:users:groups", ""},
-		{[]string{"list:users", "read:users:groups", "read:users:activity"}, []string{"--with=activity"}, allUsers, unknown, "read:servers", ""},
-		{[]string{"list:users!group=alpha", "read:users:groups!group=alpha"}, nil, alpha, unknown,
-			"list:users and read:users:groups for the whole hub", "list:users!group=alpha and read:users:groups!group=alpha"},
-		{[]string{"list:users!server=user-000/", "read:users:groups"}, nil, unknown, unknown, "list:users for the whole hub", "list:users!server="},
-		{nil, nil, unknown, unknown, "list:users and read:users:groups", ""},
+	allUsers, allGroups := len(people()), len(slices.Compact(groups))+1 // emptyGroup
+	return []checkRow{
+		{"list:users read:users:groups", "", allUsers, -1, "", ""},
+		{"list:users read:users:groups list:groups read:users:activity read:servers", "--with=activity", allUsers, allGroups, "", ""},
+		{"list:users read:users list:groups read:groups", "", allUsers, allGroups, "", ""},
+		{"users groups", "", allUsers, allGroups, "", ": groups and users"},
+		{"users groups", "--with=activity", allUsers, allGroups, "read:servers", ": groups and users"},
+		{"admin:users admin:groups servers tokens", "--with=activity", allUsers, allGroups, "", ": admin:groups, admin:users, servers and tokens"},
+		{"list:users", "", allUsers, -1, "read:users:groups", ""},
+		{"read:users:groups", "", -1, -1, "list:users", ""},
+		{"list:groups", "", -1, allGroups, "list:users and read:users:groups", ""},
+		{"list:users read:users:groups read:users:activity", "--with=activity", allUsers, -1, "read:servers", ""},
+		{"list:users!group=alpha read:users:groups!group=alpha", "", alpha, -1, "list:users and read:users:groups for the whole hub", "list:users!group=alpha and read:users:groups!group=alpha"},
+		{"list:users!server=user-000/ read:users:groups", "", -1, -1, "list:users for the whole hub", "list:users!server="},
+		{"", "", -1, -1, "list:users and read:users:groups", ""},
 	}
+}
+
+// The report of check on a token agrees with the hub's responses to it.
+func TestCheck(t *testing.T) {
 	onEach(t, versions, func(t *testing.T, version string) {
 		var services []service
-		for i, row := range rows {
-			services = append(services, service{name: fmt.Sprintf("row-%d", i), scopes: row.scopes})
+		for i, row := range checkRows() {
+			services = append(services, service{name: fmt.Sprintf("row-%d", i), scopes: strings.Fields(row.scopes)})
 		}
-		h := startHub(t, version, here, services...)
-		for i, row := range rows {
-			name := strings.Join(append(slices.Clone(row.scopes), row.args...), " ")
-			t.Run(cmp.Or(name, "no scope"), func(t *testing.T) {
-				env := h.of(token(services[i].name))
-				got, r := check(t, env, row.args...)
-				if got.Hub != h.api || got.Version != version || got.Token.Kind != "service" || got.Token.Name != services[i].name {
-					t.Errorf("unexpected hub or token: %+v", got)
-				}
-				if known(got.Users) != row.users || known(got.Groups) != row.groups {
-					t.Errorf("%d users and %d groups, want %d and %d", known(got.Users), known(got.Groups), row.users, row.groups)
-				}
-				if listed := row.users != unknown || row.groups != unknown; listed != (got.PageLimit == 200) {
-					t.Errorf("unexpected page limit %d", got.PageLimit)
-				}
-				if row.missing == "" && (r.code != 0 || r.stderr != "") {
-					t.Errorf("exit code %d, want 0:\n%s", r.code, r.stderr)
-				}
-				if row.missing != "" && (r.code != 1 || !isMissing(r.stderr, row.missing)) {
-					t.Errorf("exit code %d, want 1 because of %s:\n%s", r.code, row.missing, r.stderr)
-				}
-				switch {
-				case row.warning == "" && len(got.Warnings) > 0, row.warning != "" && len(got.Warnings) != 1,
-					row.warning != "" && !strings.Contains(got.Warnings[0], row.warning):
-					t.Errorf("warnings %q, want one with %q", got.Warnings, row.warning)
-				}
-				// dump agrees with check.
-				dump := run(t, env, "", "dump", "--with=activity")
-				for _, can := range got.Can {
-					has := map[string]bool{
-						"memberships":            dump.code == 0 && sameMemberships(published(here), dump.stdout) == nil,
-						"groups without members": strings.Contains(dump.stdout, `usergroup="`+emptyGroup+`"`),
-						"active users":           strings.Contains(dump.stdout, "jupyterhub_group_active_users{"),
-						"running servers":        strings.Contains(dump.stdout, "jupyterhub_group_running_servers{"),
-					}[can.What]
-					if dump.code != 0 && can.What != "memberships" {
-						continue // without it, dump prints nothing
-					}
-					if has != can.OK {
-						t.Errorf("%s: check reports %v, dump has it: %v\n%s", can.What, can.OK, has, dump.stderr)
-					}
-				}
-			})
+		h := startHub(t, version, people(), services...)
+		for i, row := range checkRows() {
+			t.Run(row.scopes+" "+row.args, func(t *testing.T) { row.check(t, h, services[i].name) })
 		}
 		t.Run("a user's own token", func(t *testing.T) {
 			_, answer := h.request(owner, "POST", "/users/user-000/tokens", map[string]string{"note": "mine"})
@@ -150,6 +109,53 @@ func TestCheck(t *testing.T) {
 			refused(t, run(t, h.of("not-the-token-of-anyone"), "", "check"), "doesn't accept the token")
 		})
 	})
+}
+
+// check checks the report on the token of a service.
+func (row checkRow) check(t *testing.T, h *hub, name string) {
+	t.Helper()
+	env := h.of(token(name))
+	got, r := check(t, env, strings.Fields(row.args)...)
+	if got.Hub != h.api || got.Version != h.version || got.Token.Kind != "service" || got.Token.Name != name {
+		t.Errorf("unexpected hub or token: %+v", got)
+	}
+	if known(got.Users) != row.users || known(got.Groups) != row.groups {
+		t.Errorf("%d users and %d groups, want %d and %d", known(got.Users), known(got.Groups), row.users, row.groups)
+	}
+	if listed := row.users != -1 || row.groups != -1; listed != (got.PageLimit == 200) {
+		t.Errorf("unexpected page limit %d", got.PageLimit)
+	}
+	if row.missing == "" && (r.code != 0 || r.stderr != "") {
+		t.Errorf("exit code %d, want 0:\n%s", r.code, r.stderr)
+	}
+	if row.missing != "" && (r.code != 1 || !isMissing(r.stderr, row.missing)) {
+		t.Errorf("exit code %d, want 1 because of %s:\n%s", r.code, row.missing, r.stderr)
+	}
+	switch {
+	case row.warning == "" && len(got.Warnings) > 0, row.warning != "" && len(got.Warnings) != 1,
+		row.warning != "" && !strings.Contains(got.Warnings[0], row.warning):
+		t.Errorf("warnings %q, want one with %q", got.Warnings, row.warning)
+	}
+	agrees(t, got, run(t, env, "", "dump", "--with=activity"))
+}
+
+// agrees checks that dump prints what check says the token can read.
+func agrees(t *testing.T, got checked, dump result) {
+	t.Helper()
+	for _, can := range got.Can {
+		has := map[string]bool{
+			"memberships":            dump.code == 0 && sameMemberships(published(people()), dump.stdout) == nil,
+			"groups without members": strings.Contains(dump.stdout, `usergroup="`+emptyGroup+`"`),
+			"active users":           strings.Contains(dump.stdout, "jupyterhub_group_active_users{"),
+			"running servers":        strings.Contains(dump.stdout, "jupyterhub_group_running_servers{"),
+		}[can.What]
+		if dump.code != 0 && can.What != "memberships" {
+			continue // without it, dump prints nothing
+		}
+		if has != can.OK {
+			t.Errorf("%s: check reports %v, dump has it: %v\n%s", can.What, can.OK, has, dump.stderr)
+		}
+	}
 }
 
 // isMissing reports whether an error says that the token is missing scopes.

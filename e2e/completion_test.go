@@ -4,8 +4,6 @@ package e2e
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +15,25 @@ import (
 
 	"github.com/creack/pty"
 )
+
+// completed are lines that a user types, with the last word that Tab completes them to.
+var completed = map[string]string{
+	"groups-exporter esc":                    "escape",
+	"groups-exporter escape --sch":           "--scheme",
+	"groups-exporter escape --scheme la":     "label",
+	"groups-exporter groups --output mark":   "markdown",
+	"groups-exporter serve --multi-group mu": "multiple",
+	"groups-exporter serve --with share,ac":  "share,activity",
+	"groups-exporter rules --only al":        "alerts",
+	"groups-exporter groups --group zo":      "zoology",
+	"groups-exporter groups zo":              "zoology",
+	"groups-exporter serve --allow-group zo": "zoology",
+	"groups-exporter dump --deny-group zo":   "zoology",
+	"groups-exporter groups --user ad":       "ada@example.org",
+	// These names would do something if the shell expanded them.
+	"groups-exporter groups --user z":   "zoë/x+1@example.org:2",
+	"groups-exporter groups --group /x": "/xyz_1",
+}
 
 // In a real shell, with the generated completions, Tab completes what was typed.
 func TestCompletion(t *testing.T) {
@@ -42,23 +59,7 @@ func TestCompletion(t *testing.T) {
 			t.Parallel()
 			terminal := typeInto(t, env, shell.start...)
 			terminal.types(shell.load + "\n")
-			for typed, want := range map[string]string{
-				"groups-exporter esc":                    "escape",
-				"groups-exporter escape --sch":           "--scheme",
-				"groups-exporter escape --scheme la":     "label",
-				"groups-exporter groups --output mark":   "markdown",
-				"groups-exporter serve --multi-group mu": "multiple",
-				"groups-exporter serve --with share,ac":  "share,activity",
-				"groups-exporter rules --only al":        "alerts",
-				"groups-exporter groups --group zo":      "zoology",
-				"groups-exporter groups zo":              "zoology",
-				"groups-exporter serve --allow-group zo": "zoology",
-				"groups-exporter dump --deny-group zo":   "zoology",
-				"groups-exporter groups --user ad":       "ada@example.org",
-				// These names would do something if the shell expanded them.
-				"groups-exporter groups --user z":   "zoë/x+1@example.org:2",
-				"groups-exporter groups --group /x": "/xyz_1",
-			} {
+			for typed, want := range completed {
 				// The whole word appears only if the shell completes it.
 				terminal.completes(typed, want)
 			}
@@ -67,29 +68,33 @@ func TestCompletion(t *testing.T) {
 				list = "complete -C 'groups-exporter serve --hub-'\n"
 			}
 			terminal.types(list)
-			for deadline := time.Now().Add(time.Minute); !strings.Contains(terminal.screen(), "file with the token"); time.Sleep(50 * time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatalf("no descriptions of flags, or they have backquotes: %q", terminal.screen())
-				}
+			if !terminal.until(time.Minute, func() bool { return strings.Contains(terminal.screen(), "file with the token") }) {
+				t.Fatalf("no descriptions of flags, or they have backquotes: %q", terminal.screen())
 			}
-			terminal.types("\x15") // Ctrl-U
-			lines := []string{     // with names that somebody has quoted correctly
-				`groups --user 'z$(id>pwned)a' --by `, `groups --user z\$\(id\>pwned\)a --by `, `groups --group 'a;id>pwned;' -o `,
-				"groups --user 'a`id>pwned`' --by ", `escape 'a;id>pwned;' --sc`,
-			}
-			for _, flag := range []string{"--user", "--group"} {
-				for _, prefix := range prefixes {
-					lines = append(lines, "groups "+flag+" "+prefix)
-				}
-			}
-			for _, line := range lines {
-				terminal.types("groups-exporter " + line + "\t\t\t\x15") // Ctrl-U
-				terminal.runs()
-				if left, err := os.ReadDir(terminal.dir); err != nil || len(left) > 0 {
-					t.Fatalf("Tab after %s ran a command: found %v (error: %v)", line, left, err)
-				}
-			}
+			terminal.executesNothing(prefixes)
 		})
+	}
+}
+
+// executesNothing presses Tab after lines with tricky names, and checks that the shell executes none of them.
+func (term *terminal) executesNothing(prefixes []string) {
+	term.t.Helper()
+	term.types("\x15") // Ctrl-U
+	lines := []string{ // with names that somebody has quoted correctly
+		`groups --user 'z$(id>pwned)a' --by `, `groups --user z\$\(id\>pwned\)a --by `, `groups --group 'a;id>pwned;' -o `,
+		"groups --user 'a`id>pwned`' --by ", `escape 'a;id>pwned;' --sc`,
+	}
+	for _, flag := range []string{"--user", "--group"} {
+		for _, prefix := range prefixes {
+			lines = append(lines, "groups "+flag+" "+prefix)
+		}
+	}
+	for _, line := range lines {
+		term.types("groups-exporter " + line + "\t\t\t\x15") // Ctrl-U
+		term.runs()
+		if left, err := os.ReadDir(term.dir); err != nil || len(left) > 0 {
+			term.t.Fatalf("Tab after %s ran a command: found %v (error: %v)", line, left, err)
+		}
 	}
 }
 
@@ -150,15 +155,23 @@ func (term *terminal) screen() string {
 	return escapes.ReplaceAllString(term.seen.String(), "")
 }
 
+// until waits for a condition, and reports whether it is met in time.
+func (term *terminal) until(limit time.Duration, condition func() bool) bool {
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if condition() {
+			return true
+		}
+	}
+	return false
+}
+
 // runs waits until the shell has processed all input.
 func (term *terminal) runs() {
 	term.t.Helper()
 	before := len(term.screen())
 	term.types("echo al''l-done\n")
-	for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(term.screen()[before:], "all-done"); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			term.t.Fatalf("the shell doesn't respond: %.3000q", term.screen()[before:])
-		}
+	if !term.until(2*time.Minute, func() bool { return strings.Contains(term.screen()[before:], "all-done") }) {
+		term.t.Fatalf("the shell doesn't respond: %.3000q", term.screen()[before:])
 	}
 }
 
@@ -172,17 +185,12 @@ func (term *terminal) completes(typed, want string) {
 	}
 	before := len(term.screen())
 	term.types(typed + "\t")
-	err := errors.New("")
-	for deadline := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	if !term.until(20*time.Second, func() bool {
 		shown := term.screen()[before:]
 		// A shell may print the whole line again, or only the added part.
-		after := shown[min(len(shown), max(0, strings.LastIndex(shown, words[len(words)-1]))):]
-		if err = nil; !strings.Contains(after, rest) {
-			err = fmt.Errorf("%q is not completed to %q: %q", typed, want, shown)
-		}
-	}
-	if err != nil {
-		term.t.Error(err)
+		return strings.Contains(shown[max(0, strings.LastIndex(shown, words[len(words)-1])):], rest)
+	}) {
+		term.t.Errorf("%q is not completed to %q: %q", typed, want, term.screen()[before:])
 	}
 	term.types("\x15\n") // Ctrl-U
 }

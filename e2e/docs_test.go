@@ -432,7 +432,7 @@ func TestDocsPaths(t *testing.T) {
 	exporter.untilReady(address)
 	text := read(t, "../docs/reference/configuration.md")
 	got := map[string]int{}
-	_, table, _ := strings.Cut(string(text), "\n## Paths\n")
+	_, table, _ := strings.Cut(text, "\n## Paths\n")
 	for _, row := range regexp.MustCompile("(?m)^\\| `(/[^`]*)` \\|").FindAllStringSubmatch(table, -1) {
 		_, err := get(address + row[1])
 		got[row[1]] = statusOf(err)

@@ -22,6 +22,17 @@ const (
 	accessACL = "system.posix_acl_access"
 )
 
+// replaced is a file that dump replaces.
+type replaced struct {
+	what     string
+	as       uint32 // the user who runs dump
+	uid, gid int    // the owner of the file
+	mode     os.FileMode
+	acl      []byte
+	folder   []byte // the default ACL of its folder
+	refused  bool
+}
+
 // A replaced file has the owner and permissions of the old one. Otherwise, the old file stays.
 func TestDumpOutput(t *testing.T) {
 	t.Parallel()
@@ -37,15 +48,7 @@ func TestDumpOutput(t *testing.T) {
 		2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 12, 0, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255,
 		16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
 	}
-	for i, c := range []struct {
-		what     string
-		as       uint32
-		uid, gid int
-		mode     os.FileMode
-		acl      []byte
-		folder   []byte // its default ACL
-		refused  bool
-	}{
+	for i, c := range []replaced{
 		{"root's own", 0, 0, 0, 0o600, nil, nil, false},
 		{"somebody else's", 0, nobody, 12, 0o640, nil, nil, false},
 		{"a group's", 0, 0, 12, 0o440, nil, nil, false},
@@ -58,53 +61,62 @@ func TestDumpOutput(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			folder := filepath.Join(dir, strconv.Itoa(i))
-			name := filepath.Join(folder, "groups.prom")
-			if err := errors.Join(
-				os.Mkdir(folder, 0o755), os.Chown(folder, int(c.as), int(c.as)), os.WriteFile(name, []byte("old\n"), 0o600),
-				os.Chown(name, c.uid, c.gid), os.Chmod(name, c.mode),
-			); err != nil {
-				t.Fatal(err)
-			}
-			if c.acl != nil {
-				if err := unix.Setxattr(name, accessACL, c.acl, 0); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if c.folder != nil {
-				if err := unix.Setxattr(folder, "system.posix_acl_default", c.folder, 0); err != nil {
-					t.Fatal(err)
-				}
-			}
-			var stderr bytes.Buffer
-			cmd := exec.Command(public, "dump", "--output", name)
-			cmd.Env, cmd.Stderr = h.of(token("reader")), &stderr
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: c.as, Gid: c.as}}
-			err := cmd.Run()
-
-			var got syscall.Stat_t
-			text, readErr := os.ReadFile(name)
-			if err := errors.Join(readErr, syscall.Stat(name, &got)); err != nil {
-				t.Fatal(err)
-			}
-			if int(got.Uid) != c.uid || int(got.Gid) != c.gid || os.FileMode(got.Mode).Perm() != c.mode {
-				t.Errorf("file belongs to %d:%d with mode %o, want %d:%d with %o", got.Uid, got.Gid, got.Mode&0o777, c.uid, c.gid, c.mode)
-			}
-			kept := make([]byte, 100)
-			n, _ := unix.Getxattr(name, accessACL, kept)
-			if !bytes.Equal(kept[:max(n, 0)], c.acl) {
-				t.Errorf("file has ACL %v, want %v", kept[:max(n, 0)], c.acl)
-			}
-			if files, err := os.ReadDir(folder); err != nil || len(files) != 1 {
-				t.Errorf("the folder has %v (error: %v)", files, err)
-			}
-			switch replaced := strings.Contains(string(text), `username="ada"`); {
-			case c.refused && (replaced || cmd.ProcessState.ExitCode() != 1 || string(text) != "old\n"):
-				t.Errorf("replaced by %q: %v", text, err)
-			case c.refused && !strings.Contains(stderr.String(), fmt.Sprintf("cannot write %s: it belongs to user %d and group %d, and a new file cannot: operation not permitted", name, c.uid, c.gid)):
-				t.Errorf("unexpected standard error: %s", &stderr)
-			case !c.refused && (!replaced || err != nil):
-				t.Errorf("not replaced: %v\n%s", err, &stderr)
-			}
+			c.replace(t, public, h.of(token("reader")), folder, c.create(t, folder))
 		})
+	}
+}
+
+// create creates the file in a new folder, and returns its name.
+func (c replaced) create(t *testing.T, folder string) string {
+	t.Helper()
+	name := filepath.Join(folder, "groups.prom")
+	err := errors.Join(
+		os.Mkdir(folder, 0o755), os.Chown(folder, int(c.as), int(c.as)), os.WriteFile(name, []byte("old\n"), 0o600),
+		os.Chown(name, c.uid, c.gid), os.Chmod(name, c.mode),
+	)
+	if c.acl != nil {
+		err = errors.Join(err, unix.Setxattr(name, accessACL, c.acl, 0))
+	}
+	if c.folder != nil {
+		err = errors.Join(err, unix.Setxattr(folder, "system.posix_acl_default", c.folder, 0))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// replace runs dump, and checks that it replaces the file or leaves the old one.
+func (c replaced) replace(t *testing.T, program string, env []string, folder, name string) {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd := exec.Command(program, "dump", "--output", name)
+	cmd.Env, cmd.Stderr = env, &stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: c.as, Gid: c.as}}
+	err := cmd.Run()
+
+	var got syscall.Stat_t
+	text, readErr := os.ReadFile(name)
+	if err := errors.Join(readErr, syscall.Stat(name, &got)); err != nil {
+		t.Fatal(err)
+	}
+	if int(got.Uid) != c.uid || int(got.Gid) != c.gid || os.FileMode(got.Mode).Perm() != c.mode {
+		t.Errorf("file belongs to %d:%d with mode %o, want %d:%d with %o", got.Uid, got.Gid, got.Mode&0o777, c.uid, c.gid, c.mode)
+	}
+	kept := make([]byte, 100)
+	n, _ := unix.Getxattr(name, accessACL, kept)
+	if !bytes.Equal(kept[:max(n, 0)], c.acl) {
+		t.Errorf("file has ACL %v, want %v", kept[:max(n, 0)], c.acl)
+	}
+	if files, err := os.ReadDir(folder); err != nil || len(files) != 1 {
+		t.Errorf("the folder has %v (error: %v)", files, err)
+	}
+	switch replaced := strings.Contains(string(text), `username="ada"`); {
+	case c.refused && (replaced || cmd.ProcessState.ExitCode() != 1 || string(text) != "old\n"):
+		t.Errorf("replaced by %q: %v", text, err)
+	case c.refused && !strings.Contains(stderr.String(), fmt.Sprintf("cannot write %s: it belongs to user %d and group %d, and a new file cannot: operation not permitted", name, c.uid, c.gid)):
+		t.Errorf("unexpected standard error: %s", &stderr)
+	case !c.refused && (!replaced || err != nil):
+		t.Errorf("not replaced: %v\n%s", err, &stderr)
 	}
 }

@@ -80,7 +80,7 @@ func prepareHub(t *testing.T, version, base string, people []user, services ...s
 			entry["command"] = s.command
 		}
 		configured = append(configured, entry)
-		if s.scopes != nil {
+		if len(s.scopes) > 0 {
 			roles = append(roles, object{"name": "of-" + s.name, "services": []string{s.name}, "scopes": s.scopes})
 		}
 	}

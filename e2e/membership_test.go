@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // All outputs of the program show the group memberships, and follow changes in the hub.
@@ -128,22 +127,18 @@ func hubRestart(t *testing.T, version string) {
 	strict, strictAddress := serve(t, h.of(token("reader")), "--refresh-interval=1s", "--max-staleness=4s")
 	strictHas := func(what string, some bool) {
 		t.Helper()
-		strict.until(what, 90*time.Second, func() error {
-			exposition, err := get(strictAddress + "/metrics")
-			if err == nil && strings.Contains(exposition, "jupyterhub_") != some {
-				err = errors.New(exposition)
+		strict.untilMetrics(what, strictAddress, func(exposition string) error {
+			if strings.Contains(exposition, "jupyterhub_") != some {
+				return errors.New(exposition)
 			}
-			return err
+			return nil
 		})
 	}
 	var families map[string][]sample
 	until := func(what string, up float64) {
 		t.Helper()
 		exporter.untilMetrics(what, address, func(exposition string) error {
-			var err error
-		if families, err = parse(exposition); err != nil {
-				return err
-			}
+			families = mustParse(t, exposition)
 			if err := same(map[string]float64{"here": up}, by("namespace", families["groups_exporter_hub_up"])); err != nil {
 				return fmt.Errorf("groups_exporter_hub_up: %w", err)
 			}

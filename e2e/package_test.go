@@ -137,7 +137,7 @@ func TestDebianPackage(t *testing.T) {
 	d.write("/etc/groups-exporter/token", token("reader"))
 	d.do("chown root:groups-exporter /etc/groups-exporter/token && chmod 640 /etc/groups-exporter/token")
 	settings := read(t, d.root+"/etc/default/groups-exporter")
-	edited := strings.Replace(string(settings), "http://127.0.0.1:8081\n",
+	edited := strings.Replace(settings, "http://127.0.0.1:8081\n",
 		h.api+"\nGROUPS_EXPORTER_WEB_LISTEN_ADDRESS=\""+address+"\nunix:/run/groups-exporter/groups-exporter.sock\"\n", 1)
 	d.write("/etc/default/groups-exporter", edited)
 	d.do("systemctl enable --now groups-exporter")

@@ -20,7 +20,7 @@ func TestReaders(t *testing.T) {
 	inMultiple := map[string]int{"bio": 7, "multiple": 120}
 	inOther := map[string]int{"bio": 7, "other": 120}
 	const fails = "found duplicate series"
-	if !strings.Contains(string(page), "`"+fails) {
+	if !strings.Contains(page, "`"+fails) {
 		t.Errorf("%s doesn't quote %q", migratePage, fails)
 	}
 	for _, test := range []struct {
@@ -33,7 +33,7 @@ func TestReaders(t *testing.T) {
 		{"python-exporter", nil, inMultiple, nil, inOther},
 	} {
 		text := read(t, filepath.Join("testdata/readers", test.query+".promql"))
-		query := strings.NewReplacer("$hub_name", ".*", "$user_group", ".*").Replace(string(text))
+		query := strings.NewReplacer("$hub_name", ".*", "$user_group", ".*").Replace(text)
 		for _, mode := range []struct {
 			name   string
 			groups []string

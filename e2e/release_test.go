@@ -3,15 +3,10 @@
 package e2e
 
 import (
-	"archive/tar"
-	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"debug/buildinfo"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -22,7 +17,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -56,14 +50,8 @@ var snapshot = sync.OnceValues(func() (release, error) {
 	if err != nil {
 		return release{}, err
 	}
-	sums := [2][]byte{}
-	for i, r := range []release{first, second} {
-		if sums[i], err = os.ReadFile(filepath.Join(r.dist, "checksums.txt")); err != nil {
-			return release{}, err
-		}
-	}
-	if diff := cmp.Diff(string(sums[0]), string(sums[1])); diff != "" {
-		return release{}, fmt.Errorf("the second build of the same commit differs:\n%s", diff)
+	if err := tool("", "diff", first.dist+"/checksums.txt", second.dist+"/checksums.txt"); err != nil {
+		return release{}, fmt.Errorf("the second build of the same commit differs: %w", err)
 	}
 	return first, nil
 })
@@ -72,18 +60,13 @@ func build(dir string, checkout ...string) (release, error) {
 	if err := tool("", "git", "clone", "--quiet", "..", dir); err != nil {
 		return release{}, err
 	}
-	if err := tool(dir, append([]string{"git", "checkout", "--quiet"}, checkout...)...); err != nil {
-		return release{}, err
-	}
-	if err := tool(dir, "goreleaser", "check"); err != nil {
-		return release{}, err
+	for _, command := range [][]string{append([]string{"git", "checkout", "--quiet"}, checkout...), {"goreleaser", "check"}, {"make", "snapshot"}} {
+		if err := tool(dir, command...); err != nil {
+			return release{}, err
+		}
 	}
 	commit, err := exec.Command("git", "-C", dir, "rev-parse", "HEAD").Output()
-	if err != nil {
-		return release{}, err
-	}
-	return release{strings.TrimSpace(string(commit)), filepath.Join(dir, "dist")},
-		tool(dir, "make", "snapshot")
+	return release{strings.TrimSpace(string(commit)), filepath.Join(dir, "dist")}, err
 }
 
 // tool runs a command in a folder. Its error contains the output of the command.
@@ -118,25 +101,16 @@ func TestReleaseArchives(t *testing.T) {
 			want = append(want, folder+"/"+filepath.Base(file))
 		}
 	}
-	slices.Sort(want)
 	for _, platform := range []string{"linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64", "windows_amd64", "windows_arm64"} {
 		name, suffix := "groups-exporter", ".tar.gz"
 		if strings.HasPrefix(platform, "windows") {
 			name, suffix = "groups-exporter.exe", ".zip"
 		}
 		files := unpack(t, r.file(t, platform+suffix))
-		binary := files[name]
-		delete(files, name)
-		var got []string
-		for file := range files {
-			got = append(got, file)
+		if err := same(slices.Sorted(slices.Values(append(want, name))), slices.Sorted(maps.Keys(files))); err != nil {
+			t.Errorf("%s: %v", platform, err)
 		}
-		slices.Sort(got)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s: -want +got\n%s", platform, diff)
-		}
-
-		info, err := buildinfo.Read(bytes.NewReader(binary))
+		info, err := buildinfo.Read(bytes.NewReader(files[name]))
 		if err != nil {
 			t.Errorf("%s: %v", platform, err)
 			continue
@@ -145,16 +119,9 @@ func TestReleaseArchives(t *testing.T) {
 		for _, setting := range info.Settings {
 			settings[setting.Key] = setting.Value
 		}
-		for key, want := range map[string]string{
-			"GOOS_GOARCH": platform, "CGO_ENABLED": "0", "-trimpath": "true",
-		} {
-			got := settings[key]
-			if key == "GOOS_GOARCH" {
-				got = settings["GOOS"] + "_" + settings["GOARCH"]
-			}
-			if got != want {
-				t.Errorf("%s was built with %s=%q, want %q", platform, key, got, want)
-			}
+		got := []string{settings["GOOS"] + "_" + settings["GOARCH"], settings["CGO_ENABLED"], settings["-trimpath"]}
+		if err := same([]string{platform, "0", "true"}, got); err != nil {
+			t.Errorf("%s: build settings: %v", platform, err)
 		}
 		checkBillOfMaterials(t, r.file(t, platform+".cdx.json"), info)
 	}
@@ -170,56 +137,37 @@ func TestReleaseArchives(t *testing.T) {
 // unpack returns the contents of the files in an archive by name.
 func unpack(t *testing.T, archive string) map[string][]byte {
 	t.Helper()
-	content := read(t, archive)
-	files := map[string][]byte{}
+	dir := t.TempDir()
+	command := []string{"tar", "--extract", "--file=" + archive, "--directory=" + dir}
 	if strings.HasSuffix(archive, ".zip") {
-		packed, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range packed.File {
-			reader, err := file.Open()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if files[file.Name], err = io.ReadAll(reader); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return files
+		command = []string{"python3", "-m", "zipfile", "--extract", archive, dir}
 	}
-	plain, err := gzip.NewReader(bytes.NewReader(content))
+	if err := tool("", command...); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			files[name], err = os.ReadFile(filepath.Join(dir, name))
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for packed := tar.NewReader(plain); ; {
-		header, err := packed.Next()
-		if errors.Is(err, io.EOF) {
-			return files
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if files[header.Name], err = io.ReadAll(packed); err != nil {
-			t.Fatal(err)
-		}
-	}
+	return files
 }
 
 // checkBillOfMaterials compares an SBOM with the modules in a binary.
 func checkBillOfMaterials(t *testing.T, path string, info *buildinfo.BuildInfo) {
 	t.Helper()
-	text := read(t, path)
-	var bill struct {
+	bill := decode[struct {
 		BomFormat string
 		Metadata  struct {
 			Component struct{ Name, Version string }
 		}
 		Components []struct{ Name, Version string }
-	}
-	if err := json.Unmarshal(text, &bill); err != nil {
-		t.Fatal(err)
-	}
+	}](t, read(t, path))
 	if c := bill.Metadata.Component; bill.BomFormat != "CycloneDX" || c.Name != info.Main.Path || c.Version != "v0.0.1-next" {
 		t.Errorf("%s: unexpected component %+v or format %s", path, c, bill.BomFormat)
 	}
@@ -232,8 +180,8 @@ func checkBillOfMaterials(t *testing.T, path string, info *buildinfo.BuildInfo) 
 	}
 	slices.Sort(want)
 	slices.Sort(got)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("%s: -in the binary +in the bill\n%s", path, diff)
+	if err := same(want, got); err != nil {
+		t.Errorf("%s differs from the binary: %v", path, err)
 	}
 }
 
@@ -242,7 +190,7 @@ func TestReleaseWorkflow(t *testing.T) {
 	t.Parallel()
 	config := read(t, "../.goreleaser.yaml")
 	want := []string{"GITHUB_TOKEN"}
-	for _, match := range regexp.MustCompile(`\.Env\.(\w+)`).FindAllStringSubmatch(string(config), -1) {
+	for _, match := range regexp.MustCompile(`\.Env\.(\w+)`).FindAllStringSubmatch(config, -1) {
 		want = append(want, match[1])
 	}
 	text := read(t, "../.github/workflows/release.yml")
@@ -254,7 +202,7 @@ func TestReleaseWorkflow(t *testing.T) {
 			}
 		}
 	}
-	if err := yaml.Unmarshal(text, &workflow); err != nil {
+	if err := yaml.Unmarshal([]byte(text), &workflow); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -265,8 +213,8 @@ func TestReleaseWorkflow(t *testing.T) {
 	}
 	slices.Sort(want)
 	slices.Sort(got)
-	if diff := cmp.Diff(slices.Compact(want), got); diff != "" {
-		t.Errorf("-goreleaser's +the workflow's\n%s", diff)
+	if err := same(slices.Compact(want), got); err != nil {
+		t.Errorf("the workflow's variables differ from goreleaser's: %v", err)
 	}
 }
 
@@ -277,13 +225,13 @@ func TestReleaseCask(t *testing.T) {
 	sums := read(t, filepath.Join(r.dist, "checksums.txt"))
 	for _, platform := range []string{"darwin_amd64", "darwin_arm64", "linux_amd64", "linux_arm64"} {
 		archive := platform + ".tar.gz"
-		sum := regexp.MustCompile(`([0-9a-f]{64})  \S+` + regexp.QuoteMeta(archive)).FindSubmatch(sums)
-		if sum == nil || !regexp.MustCompile(`(?s)`+regexp.QuoteMeta(archive)+`".{0,200}?sha256 "`+string(sum[1])).Match(cask) {
+		sum := regexp.MustCompile(`([0-9a-f]{64})  \S+` + regexp.QuoteMeta(archive)).FindStringSubmatch(sums)
+		if sum == nil || !regexp.MustCompile(`(?s)`+regexp.QuoteMeta(archive)+`".{0,200}?sha256 "`+sum[1]).MatchString(cask) {
 			t.Errorf("the cask lacks the checksum of %s, which is %s:\n%s", archive, sum, cask)
 		}
 		named := map[string]bool{}
-		for _, file := range regexp.MustCompile(`(?m)^  (?:binary|manpage|\w+_completion) "(.*)"`).FindAllSubmatch(cask, -1) {
-			named[string(file[1])] = true
+		for _, file := range regexp.MustCompile(`(?m)^  (?:binary|manpage|\w+_completion) "(.*)"`).FindAllStringSubmatch(cask, -1) {
+			named[file[1]] = true
 		}
 		files := unpack(t, r.file(t, archive))
 		for name := range named {

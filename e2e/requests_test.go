@@ -5,7 +5,6 @@ package e2e
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -151,11 +150,8 @@ func load(h *hub, what string, do func()) {
 // cpu returns the CPU time of the hub, in the kernel's steps of 10 ms.
 func (h *hub) cpu() time.Duration {
 	h.t.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.process.cmd.Process.Pid))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
+	stat := read(h.t, fmt.Sprintf("/proc/%d/stat", h.process.cmd.Process.Pid))
+	_, rest, _ := strings.Cut(stat, ") ")
 	var user, system int64
 	fields := strings.Fields(rest)
 	fmt.Sscan(fields[11], &user)

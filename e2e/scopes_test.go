@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"net/http"
@@ -14,83 +13,53 @@ import (
 	"time"
 )
 
-// With each set of scopes, the program prints the right data, or an error that names the missing scope. The test also
-// checks the hub's own responses, on which the program relies.
-func TestScopes(t *testing.T) {
+// scopesRow is a token's scopes, what the hub returns to it, and what dump prints.
+type scopesRow struct {
+	scopes   string
+	users    string              // keys of every user in the hub's own response
+	groups   string              // keys of every group in the hub's own response
+	activity bool                // dump --with=activity
+	want     map[string][]string // nil if dump fails
+	missing  string              // scope that the error or warning names
+}
+
+func scopesRows() []scopesRow {
 	everybody := published(people())
 	alpha := maps.Clone(everybody)
 	maps.DeleteFunc(alpha, func(_ string, groups []string) bool { return !slices.Contains(groups, "alpha") })
-
 	const (
 		refusal = "403"
 		profile = "admin created groups kind last_activity name pending roles server"
 		members = "kind name properties users"
 	)
-	activity := []string{"--with=activity"}
-	rows := []struct {
-		scopes  []string
-		users   string              // keys of every user in the hub's own response
-		groups  string              // keys of every group in the hub's own response
-		args    []string            // additional arguments of dump
-		want    map[string][]string // nil if dump fails
-		missing string              // scope that the error or warning names
-	}{
-		{[]string{"list:users", "read:users:groups"}, "admin groups kind name", refusal, nil, everybody, ""},
-		{[]string{"list:users"}, "admin kind name", refusal, nil, nil, "read:users:groups"},
-		{[]string{"list:users", "read:users"}, profile, refusal, nil, everybody, ""},
-		{[]string{"read:users:name", "read:users:groups"}, refusal, refusal, nil, nil, "list:users"},
-		{[]string{"list:groups"}, refusal, "kind name", nil, nil, "list:users"},
-		{[]string{"list:groups", "read:groups"}, refusal, members, nil, nil, "list:users"},
-		{[]string{"list:users!group=alpha", "read:users:groups!group=beta"}, "admin kind name", refusal, nil, nil, "read:users:groups"},
-		{[]string{"list:users!group=alpha", "read:users:groups!group=alpha"}, "admin groups kind name", refusal, nil, alpha, "list:users!group=alpha"},
-		{[]string{"users", "groups"}, profile, members, nil, everybody, ""},
-		{nil, refusal, refusal, nil, nil, "list:users"},
-		{[]string{"list:users", "read:users:groups", "read:users:activity", "read:servers"},
-			"admin groups kind last_activity name servers", refusal, activity, everybody, ""},
-		{[]string{"list:users", "read:users:groups", "read:servers"},
-			"admin groups kind name servers", refusal, activity, everybody, "read:users:activity"},
-		{[]string{"list:users", "read:users:groups", "read:users:activity"},
-			"admin groups kind last_activity name", refusal, activity, everybody, "read:servers"},
+	return []scopesRow{
+		{"list:users read:users:groups", "admin groups kind name", refusal, false, everybody, ""},
+		{"list:users", "admin kind name", refusal, false, nil, "read:users:groups"},
+		{"list:users read:users", profile, refusal, false, everybody, ""},
+		{"read:users:name read:users:groups", refusal, refusal, false, nil, "list:users"},
+		{"list:groups", refusal, "kind name", false, nil, "list:users"},
+		{"list:groups read:groups", refusal, members, false, nil, "list:users"},
+		{"list:users!group=alpha read:users:groups!group=beta", "admin kind name", refusal, false, nil, "read:users:groups"},
+		{"list:users!group=alpha read:users:groups!group=alpha", "admin groups kind name", refusal, false, alpha, "list:users!group=alpha"},
+		{"users groups", profile, members, false, everybody, ""},
+		{"", refusal, refusal, false, nil, "list:users"},
+		{"list:users read:users:groups read:users:activity read:servers", "admin groups kind last_activity name servers", refusal, true, everybody, ""},
+		{"list:users read:users:groups read:servers", "admin groups kind name servers", refusal, true, everybody, "read:users:activity"},
+		{"list:users read:users:groups read:users:activity", "admin groups kind last_activity name", refusal, true, everybody, "read:servers"},
 	}
-	// Families that need more scopes than memberships are omitted with a warning.
-	needs := map[string]string{
-		"read:users:activity": "jupyterhub_group_active_users",
-		"read:servers":        "jupyterhub_group_running_servers",
-	}
+}
 
+// With each set of scopes, the program prints the right data, or an error that names the missing scope. The test also
+// checks the hub's own responses, on which the program relies.
+func TestScopes(t *testing.T) {
 	onEach(t, versions, func(t *testing.T, version string) {
 		var services []service
-		for i, row := range rows {
-			services = append(services, service{name: fmt.Sprintf("row-%d", i), scopes: row.scopes})
+		for i, row := range scopesRows() {
+			services = append(services, service{name: fmt.Sprintf("row-%d", i), scopes: strings.Fields(row.scopes)})
 		}
 		h := startHub(t, version, people(), services...)
-		for i, row := range rows {
-			name := cmp.Or(strings.Join(append(row.scopes, row.args...), " "), "no scope")
-			t.Run(name, func(t *testing.T) {
-				if err := same(row.users, h.keys(services[i].name, "/users")); err != nil {
-					t.Errorf("the hub's response for users: %v", err)
-				}
-				if err := same(row.groups, h.keys(services[i].name, "/groups")); err != nil {
-					t.Errorf("the hub's response for groups: %v", err)
-				}
-				r := run(t, h.of(token(services[i].name)), "", append([]string{"dump"}, row.args...)...)
-				if row.want == nil {
-					refused(t, r, row.missing)
-					return
-				}
-				if r.code != 0 || !strings.Contains(r.stderr, row.missing) {
-					t.Errorf("exit code %d, want 0, and a warning that names %q:\n%s", r.code, row.missing, r.stderr)
-				}
-				if err := sameMemberships(row.want, r.stdout); err != nil {
-					t.Error(err)
-				}
-				for scope, family := range needs {
-					published := strings.Contains(r.stdout, "\n"+family+"{")
-					if want := row.args != nil && scope != row.missing; published != want {
-						t.Errorf("%s published: %v, want %v", family, published, want)
-					}
-				}
-			})
+		for i, row := range scopesRows() {
+			t.Run(fmt.Sprintf("%s, activity %v", row.scopes, row.activity), func(t *testing.T) { row.check(t, h, services[i].name) })
 		}
 		t.Run("wrong token", func(t *testing.T) {
 			secret := "not-the-token-of-anyone"
@@ -101,6 +70,42 @@ func TestScopes(t *testing.T) {
 			}
 		})
 	})
+}
+
+// check checks the responses of the hub and the output of dump with the token of a service.
+func (row scopesRow) check(t *testing.T, h *hub, name string) {
+	t.Helper()
+	if err := same(row.users, h.keys(name, "/users")); err != nil {
+		t.Errorf("the hub's response for users: %v", err)
+	}
+	if err := same(row.groups, h.keys(name, "/groups")); err != nil {
+		t.Errorf("the hub's response for groups: %v", err)
+	}
+	args := []string{"dump"}
+	if row.activity {
+		args = append(args, "--with=activity")
+	}
+	r := run(t, h.of(token(name)), "", args...)
+	if row.want == nil {
+		refused(t, r, row.missing)
+		return
+	}
+	if r.code != 0 || !strings.Contains(r.stderr, row.missing) {
+		t.Errorf("exit code %d, want 0, and a warning that names %q:\n%s", r.code, row.missing, r.stderr)
+	}
+	if err := sameMemberships(row.want, r.stdout); err != nil {
+		t.Error(err)
+	}
+	// Families that need more scopes than memberships are omitted with a warning.
+	for scope, family := range map[string]string{
+		"read:users:activity": "jupyterhub_group_active_users",
+		"read:servers":        "jupyterhub_group_running_servers",
+	} {
+		published := strings.Contains(r.stdout, "\n"+family+"{")
+		if want := row.activity && scope != row.missing; published != want {
+			t.Errorf("%s published: %v, want %v", family, published, want)
+		}
+	}
 }
 
 // refused checks the result of a run without the required scopes.
