@@ -86,9 +86,7 @@ func TestCheck(t *testing.T) {
 			t.Run(row.scopes+" "+row.args, func(t *testing.T) { row.check(t, h, services[i].name) })
 		}
 		t.Run("a user's own token", func(t *testing.T) {
-			_, answer := h.request(owner, "POST", "/users/user-000/tokens", map[string]string{"note": "mine"})
-			own := decode[struct{ Token string }](t, string(answer)).Token
-			got, r := check(t, h.of(own))
+			got, r := check(t, h.of(h.newToken("user-000")))
 			if got.Token.Kind != "user" || got.Token.Name != "user-000" {
 				t.Errorf("unexpected owner of the token: %+v", got.Token)
 			}
@@ -229,7 +227,13 @@ c.JupyterHub.api_page_max_limit = 50
 		t.Error(err)
 	}
 
-	// On a terminal, the report has signs, and its lines fit the width. No scope is missing, so the report has no role.
+	fitsTerminal(t, h)
+}
+
+// fitsTerminal checks that the report on a terminal has signs, and that its lines fit the width. No scope is
+// missing, so the report has no role.
+func fitsTerminal(t *testing.T, h *hub) {
+	t.Helper()
 	for _, columns := range []int{80, 40} {
 		screen := onTerminal(t, h.of(token(owner)), columns, "check", "--with=activity")
 		if strings.Contains(screen, "load_roles") {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -431,18 +430,17 @@ func TestDocsPaths(t *testing.T) {
 	exporter, address := serve(t, environment(), "--demo", "--web.enable-lifecycle", "--web.enable-pprof")
 	exporter.untilReady(address)
 	text := read(t, "../docs/reference/configuration.md")
-	got := map[string]int{}
 	_, table, _ := strings.Cut(text, "\n## Paths\n")
+	got := map[string]int{}
 	for _, row := range regexp.MustCompile("(?m)^\\| `(/[^`]*)` \\|").FindAllStringSubmatch(table, -1) {
 		_, err := get(address + row[1])
 		got[row[1]] = statusOf(err)
 	}
-	want := map[string]int{
+	if err := same(map[string]int{
 		"/": 200, "/metrics": 200, "/services/groups-exporter/": 200, "/services/groups-exporter/metrics": 200,
 		"/-/healthy": 200, "/-/ready": 200, "/-/reload": 405, "/debug/pprof/": 200,
-	}
-	if !maps.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	}, got); err != nil {
+		t.Error(err)
 	}
 }
 

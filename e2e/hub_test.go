@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -43,7 +44,10 @@ type hub struct {
 	public  string // address at the proxy
 	api     string // address of the REST API, without the proxy
 	process *process
+	config  map[string]object // jupyterhub_config.json, by class; nil if there is none
 }
+
+type object map[string]any
 
 // startHub starts a hub at the root path.
 func startHub(t *testing.T, version string, people []user, services ...service) *hub {
@@ -68,9 +72,36 @@ func prepareHub(t *testing.T, version, base string, people []user, services ...s
 	if err != nil {
 		t.Fatal(err)
 	}
-	type object map[string]any
-	configured := []object{{"name": owner, "api_token": token(owner), "admin": true}}
-	roles := []object{}
+	configured, roles := configuration(services)
+	h.config = map[string]object{
+		"JupyterHub": {
+			"bind_url":            h.public,
+			"hub_ip":              "127.0.0.1",
+			"hub_port":            apiPort,
+			"db_url":              "sqlite:///jupyterhub.sqlite",
+			"authenticator_class": "dummy",
+			"spawner_class":       "simple",
+			"allow_named_servers": true,
+			"log_level":           "DEBUG", // logs how a service was stopped
+			"services":            configured,
+			"load_roles":          roles,
+		},
+		"ConfigurableHTTPProxy": {
+			"command": []string{proxy},
+			"api_url": freeAddress(t),
+		},
+		"Spawner":                   {"cmd": []string{"python3", singleuser}},
+		"SimpleLocalProcessSpawner": {"home_dir_template": h.dir + "/home/{username}"},
+	}
+	h.load(people)
+	t.Cleanup(h.sweep) // runs after the hub is stopped: the last cleanup runs first
+	return h
+}
+
+// configuration returns the options services and load_roles of a hub.
+func configuration(services []service) (configured, roles []object) {
+	configured = []object{{"name": owner, "api_token": token(owner), "admin": true}}
+	roles = []object{}
 	for _, s := range services {
 		entry := object{"name": s.name, "api_token": token(s.name)}
 		if s.url != "" {
@@ -84,57 +115,7 @@ func prepareHub(t *testing.T, version, base string, people []user, services ...s
 			roles = append(roles, object{"name": "of-" + s.name, "services": []string{s.name}, "scopes": s.scopes})
 		}
 	}
-	config := object{
-		"JupyterHub": object{
-			"bind_url":            h.public,
-			"hub_ip":              "127.0.0.1",
-			"hub_port":            apiPort,
-			"db_url":              "sqlite:///jupyterhub.sqlite",
-			"authenticator_class": "dummy",
-			"spawner_class":       "simple",
-			"allow_named_servers": true,
-			"log_level":           "DEBUG", // logs how a service was stopped
-			"services":            configured,
-			"load_roles":          roles,
-		},
-		"ConfigurableHTTPProxy": object{
-			"command": []string{proxy},
-			"api_url": freeAddress(t),
-		},
-		"Spawner":                   object{"cmd": []string{"python3", singleuser}},
-		"SimpleLocalProcessSpawner": object{"home_dir_template": h.dir + "/home/{username}"},
-	}
-	text, err := json.Marshal(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(h.dir, "jupyterhub_config.json"), text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	h.load(people)
-	t.Cleanup(h.sweep) // runs after the hub is stopped: the last cleanup runs first
-	return h
-}
-
-// configure changes the configuration of a hub before its start.
-func (h *hub) configure(section, option string, value any) {
-	h.t.Helper()
-	path := filepath.Join(h.dir, "jupyterhub_config.json")
-	text, err := os.ReadFile(path)
-	var config map[string]map[string]any
-	if err == nil {
-		err = json.Unmarshal(text, &config)
-	}
-	if err == nil {
-		config[section][option] = value
-		text, err = json.Marshal(config)
-	}
-	if err == nil {
-		err = os.WriteFile(path, text, 0o600)
-	}
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	return configured, roles
 }
 
 func (h *hub) start() {
@@ -145,6 +126,13 @@ func (h *hub) start() {
 // startWith starts the hub with a configuration file.
 func (h *hub) startWith(file string) {
 	h.t.Helper()
+	if h.config != nil {
+		text, err := json.Marshal(h.config)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		writeFile(h.t, filepath.Join(h.dir, "jupyterhub_config.json"), string(text), 0o600)
+	}
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir}
 	h.process = launch(h.t, h.dir, env, hubPrefix+h.version+"/bin/jupyterhub", "-f", file)
 	h.process.untilLogged("JupyterHub is now running")
@@ -154,6 +142,17 @@ func (h *hub) stop() {
 	h.t.Helper()
 	if code := h.process.stop(syscall.SIGTERM); code != 0 {
 		h.t.Errorf("JupyterHub ended with %d\n%s", code, h.process.tail())
+	}
+}
+
+// stopWithout stops the hub, and checks that some texts are not in its log and those of its services.
+func (h *hub) stopWithout(texts ...string) {
+	h.t.Helper()
+	h.stop()
+	for _, text := range texts {
+		if strings.Contains(h.process.output(), text) {
+			h.t.Errorf("%q in the log of the hub and its services\n%s", text, h.process.tail())
+		}
 	}
 }
 
@@ -211,6 +210,17 @@ func (h *hub) request(service, method, path string, body any) (int, []byte) {
 		h.t.Fatal(err)
 	}
 	return response.StatusCode, answer
+}
+
+// newToken creates a token of a user, like the hub's Token page.
+func (h *hub) newToken(user string) string {
+	h.t.Helper()
+	status, answer := h.request(owner, "POST", "/users/"+user+"/tokens", map[string]string{"note": "mine"})
+	created := decode[struct{ Token string }](h.t, string(answer)).Token
+	if created == "" {
+		h.t.Fatalf("a token of %s: %d %s", user, status, answer)
+	}
+	return created
 }
 
 // change sends a request with the token of the owner.

@@ -25,11 +25,12 @@ type debian struct {
 	root    string
 	process *process
 	leader  string // process ID of its systemd
+	address string // of the service
 }
 
 func bootDebian(t *testing.T) *debian {
 	t.Helper()
-	d := &debian{t: t, root: filepath.Join(t.TempDir(), "debian")}
+	d := &debian{t: t, root: filepath.Join(t.TempDir(), "debian"), address: freeAddress(t)}
 	if err := os.Mkdir(d.root, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -100,94 +101,15 @@ func TestDebianPackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.do("dpkg --install /root/groups-exporter.deb")
-	d.want("disabled", "systemctl is-enabled groups-exporter")
-	d.want("inactive", "systemctl is-active groups-exporter")
-	d.want("drwxr-x--- root groups-exporter", "stat --format='%A %U %G' /etc/groups-exporter")
-	d.want("", "dpkg --verify groups-exporter")
-
-	d.want("", "systemd-analyze verify groups-exporter.service")
-	if rating := d.do("systemd-analyze security --no-pager groups-exporter | tail -n 1"); !regexp.MustCompile(`: 1\.\d OK`).MatchString(rating) {
-		t.Errorf("unexpected result of systemd-analyze security: %s", rating)
-	}
-	if page := d.do("man groups-exporter-serve"); !strings.Contains(page, "--hub-token-file=file") {
-		t.Errorf("unexpected man page:\n%s", page)
-	}
-	for shell, completion := range map[string]string{
-		"bash": `. /usr/share/bash-completion/bash_completion; __load_completion groups-exporter; complete -p groups-exporter`,
-		"zsh":  `autoload -U compinit; compinit -u -D; print $_comps[groups-exporter]`,
-		"fish": `complete --do-complete "groups-exporter ver"`,
-	} {
-		if got := d.do(shell + " -c '" + completion + "'"); !regexp.MustCompile(`_groups-exporter|__start_groups-exporter|^version`).MatchString(got) {
-			t.Errorf("no completion for %s: %s", shell, got)
-		}
-	}
-
+	d.checkInstalled()
 	h := startHub(t, versions[0], []user{{Name: "ada", Groups: []string{"bio"}}}, reader)
-	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	metrics := func(what, pattern string) {
-		t.Helper()
-		d.process.until(what, 20*time.Second, func() error {
-			text, err := get("http://" + address + "/metrics")
-			if err == nil && !regexp.MustCompile(pattern).MatchString(text) {
-				err = fmt.Errorf("no %s in\n%s\n%s", pattern, text, d.journal())
-			}
-			return err
-		})
-	}
-	d.write("/etc/groups-exporter/token", token("reader"))
-	d.do("chown root:groups-exporter /etc/groups-exporter/token && chmod 640 /etc/groups-exporter/token")
 	settings := read(t, d.root+"/etc/default/groups-exporter")
 	edited := strings.Replace(settings, "http://127.0.0.1:8081\n",
-		h.api+"\nGROUPS_EXPORTER_WEB_LISTEN_ADDRESS=\""+address+"\nunix:/run/groups-exporter/groups-exporter.sock\"\n", 1)
-	d.write("/etc/default/groups-exporter", edited)
-	d.do("systemctl enable --now groups-exporter")
-	metrics("the memberships", `jupyterhub_user_group_info{.*usergroup="bio",username="ada"`)
-	const overSocket = "groups-exporter healthcheck --url http+unix://%2Frun%2Fgroups-exporter%2Fgroups-exporter.sock/-/ready"
-	d.do("setpriv --reuid=nobody --regid=groups-exporter --clear-groups " + overSocket)
-	if output, err := d.try("setpriv --reuid=nobody --regid=nogroup --clear-groups " + overSocket); err == nil || !strings.Contains(output, "permission denied") {
-		t.Errorf("a user outside of the group: got %v, %s", err, output)
-	}
-
-	h.change("POST", "/groups/chem", nil)
-	h.change("POST", "/groups/chem/users", map[string]any{"users": []string{"ada"}})
-	d.do("systemctl reload groups-exporter")
-	metrics("the changed memberships", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
-
-	status := d.do("cat /proc/$(systemctl show --property=MainPID --value groups-exporter)/status")
-	for _, want := range []string{"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
-		if !strings.Contains(status, want) {
-			t.Errorf("process status lacks %q:\n%s", want, status)
-		}
-	}
-	d.want("groups-exporter", "stat --format=%U /proc/$(systemctl show --property=MainPID --value groups-exporter)")
-
-	// An upgrade keeps the settings, and restarts the service only if it was running.
-	pid := d.do("systemctl show --property=MainPID --value groups-exporter")
-	d.do("dpkg --install /root/groups-exporter.deb")
-	d.want("active", "systemctl is-active groups-exporter")
-	if now := d.do("systemctl show --property=MainPID --value groups-exporter"); now == pid {
-		t.Error("the old program still runs after an upgrade")
-	}
-	if got := d.do("cat /etc/default/groups-exporter"); got != strings.TrimSpace(edited) {
-		t.Errorf("settings after an upgrade:\n%s", got)
-	}
-	metrics("metrics after an upgrade", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
-
-	// systemd doesn't restart the service after a configuration error.
-	d.write("/etc/default/groups-exporter", `GROUPS_EXPORTER_REFRESH_INTERVAL=soon`)
-	d.do("systemctl restart groups-exporter")
-	d.process.until("the service fails", 10*time.Second, func() error {
-		if state, _ := d.try("systemctl show --property=ActiveState,ExecMainStatus,NRestarts groups-exporter"); state != "NRestarts=0\nExecMainStatus=2\nActiveState=failed" {
-			return errors.New(state)
-		}
-		return nil
-	})
-	d.write("/etc/default/groups-exporter", edited)
-	d.do("systemctl restart groups-exporter")
-	metrics("metrics after a mistake", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
-
+		h.api+"\nGROUPS_EXPORTER_WEB_LISTEN_ADDRESS=\""+strings.TrimPrefix(d.address, "http://")+"\nunix:/run/groups-exporter/groups-exporter.sock\"\n", 1)
+	d.checkService(h, edited)
+	d.checkUpgrade(edited)
 	d.do("dpkg --remove groups-exporter")
-	if _, err := get("http://" + address + "/metrics"); err == nil {
+	if _, err := get(d.address + "/metrics"); err == nil {
 		t.Error("the service still runs after the package was removed")
 	}
 	if got := d.do("cat /etc/groups-exporter/token"); got != token("reader") {
@@ -201,6 +123,100 @@ func TestDebianPackage(t *testing.T) {
 	if code := d.process.stop(syscall.SIGTERM); code > 0 {
 		t.Logf("Debian ended with %d", code)
 	}
+}
+
+// checkInstalled checks the files of the package. The service isn't started yet.
+func (d *debian) checkInstalled() {
+	d.t.Helper()
+	d.want("disabled", "systemctl is-enabled groups-exporter")
+	d.want("inactive", "systemctl is-active groups-exporter")
+	d.want("drwxr-x--- root groups-exporter", "stat --format='%A %U %G' /etc/groups-exporter")
+	d.want("", "dpkg --verify groups-exporter")
+
+	d.want("", "systemd-analyze verify groups-exporter.service")
+	if rating := d.do("systemd-analyze security --no-pager groups-exporter | tail -n 1"); !regexp.MustCompile(`: 1\.\d OK`).MatchString(rating) {
+		d.t.Errorf("unexpected result of systemd-analyze security: %s", rating)
+	}
+	if page := d.do("man groups-exporter-serve"); !strings.Contains(page, "--hub-token-file=file") {
+		d.t.Errorf("unexpected man page:\n%s", page)
+	}
+	for shell, completion := range map[string]string{
+		"bash": `. /usr/share/bash-completion/bash_completion; __load_completion groups-exporter; complete -p groups-exporter`,
+		"zsh":  `autoload -U compinit; compinit -u -D; print $_comps[groups-exporter]`,
+		"fish": `complete --do-complete "groups-exporter ver"`,
+	} {
+		if got := d.do(shell + " -c '" + completion + "'"); !regexp.MustCompile(`_groups-exporter|__start_groups-exporter|^version`).MatchString(got) {
+			d.t.Errorf("no completion for %s: %s", shell, got)
+		}
+	}
+}
+
+// checkService starts the service with settings for a hub.
+func (d *debian) checkService(h *hub, settings string) {
+	d.t.Helper()
+	d.write("/etc/groups-exporter/token", token("reader"))
+	d.do("chown root:groups-exporter /etc/groups-exporter/token && chmod 640 /etc/groups-exporter/token")
+	d.write("/etc/default/groups-exporter", settings)
+	d.do("systemctl enable --now groups-exporter")
+	d.metrics("the memberships", `jupyterhub_user_group_info{.*usergroup="bio",username="ada"`)
+	const overSocket = "groups-exporter healthcheck --url http+unix://%2Frun%2Fgroups-exporter%2Fgroups-exporter.sock/-/ready"
+	d.do("setpriv --reuid=nobody --regid=groups-exporter --clear-groups " + overSocket)
+	if output, err := d.try("setpriv --reuid=nobody --regid=nogroup --clear-groups " + overSocket); err == nil || !strings.Contains(output, "permission denied") {
+		d.t.Errorf("a user outside of the group: got %v, %s", err, output)
+	}
+
+	h.change("POST", "/groups/chem", nil)
+	h.change("POST", "/groups/chem/users", map[string]any{"users": []string{"ada"}})
+	d.do("systemctl reload groups-exporter")
+	d.metrics("the changed memberships", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
+
+	status := d.do("cat /proc/$(systemctl show --property=MainPID --value groups-exporter)/status")
+	for _, want := range []string{"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
+		if !strings.Contains(status, want) {
+			d.t.Errorf("process status lacks %q:\n%s", want, status)
+		}
+	}
+	d.want("groups-exporter", "stat --format=%U /proc/$(systemctl show --property=MainPID --value groups-exporter)")
+}
+
+// checkUpgrade upgrades the package, and checks that a mistake in the settings stops the service.
+func (d *debian) checkUpgrade(settings string) {
+	d.t.Helper()
+	// An upgrade keeps the settings, and restarts the service only if it was running.
+	pid := d.do("systemctl show --property=MainPID --value groups-exporter")
+	d.do("dpkg --install /root/groups-exporter.deb")
+	d.want("active", "systemctl is-active groups-exporter")
+	if now := d.do("systemctl show --property=MainPID --value groups-exporter"); now == pid {
+		d.t.Error("the old program still runs after an upgrade")
+	}
+	if got := d.do("cat /etc/default/groups-exporter"); got != strings.TrimSpace(settings) {
+		d.t.Errorf("settings after an upgrade:\n%s", got)
+	}
+	d.metrics("metrics after an upgrade", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
+
+	// systemd doesn't restart the service after a configuration error.
+	d.write("/etc/default/groups-exporter", `GROUPS_EXPORTER_REFRESH_INTERVAL=soon`)
+	d.do("systemctl restart groups-exporter")
+	d.process.until("the service fails", 10*time.Second, func() error {
+		if state, _ := d.try("systemctl show --property=ActiveState,ExecMainStatus,NRestarts groups-exporter"); state != "NRestarts=0\nExecMainStatus=2\nActiveState=failed" {
+			return errors.New(state)
+		}
+		return nil
+	})
+	d.write("/etc/default/groups-exporter", settings)
+	d.do("systemctl restart groups-exporter")
+	d.metrics("metrics after a mistake", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
+}
+
+// metrics waits until the metrics of the service match a pattern.
+func (d *debian) metrics(what, pattern string) {
+	d.t.Helper()
+	d.process.untilMetrics(what, d.address, func(exposition string) error {
+		if !regexp.MustCompile(pattern).MatchString(exposition) {
+			return fmt.Errorf("no %s in\n%s\n%s", pattern, exposition, d.journal())
+		}
+		return nil
+	})
 }
 
 // This test needs no Red Hat system. It checks that the rpm has the same files as the deb, and that rpm accepts it.

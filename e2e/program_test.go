@@ -130,3 +130,15 @@ func statusOf(err error) int {
 	}
 	return 0
 }
+
+// statuses checks the status of a response for each key.
+func statuses(t *testing.T, get func(key string) error, want map[string]int) {
+	t.Helper()
+	got := map[string]int{}
+	for key := range want {
+		got[key] = statusOf(get(key))
+	}
+	if err := same(want, got); err != nil {
+		t.Errorf("statuses: %v", err)
+	}
+}

@@ -84,19 +84,18 @@ func TestUnixSockets(t *testing.T) {
 			service{name: "groups-exporter", scopes: reader.scopes, command: serve},
 			service{name: "prometheus", scopes: []string{"read:metrics"}},
 		)
-		h.configure("JupyterHub", "hub_bind_url", scheme+"://"+url.PathEscape(hubSocket))
+		h.config["JupyterHub"]["hub_bind_url"] = scheme + "://" + url.PathEscape(hubSocket)
 		if scheme == "unix+http" {
-			h.configure("JupyterHub", "hub_connect_url", h.api)
+			h.config["JupyterHub"]["hub_connect_url"] = h.api
 		}
 		h.start()
 		h.process.untilMemberships(published(people()), func() (string, error) {
 			return getBy(socket(ours), token("prometheus"), "http://localhost/metrics")
 		})
-		for caller, want := range map[string]int{"": 401, "nobody's": 401, token("groups-exporter"): 403} {
-			if _, err := getBy(socket(ours), caller, "http://localhost/metrics"); statusOf(err) != want {
-				t.Errorf("as %q: %v", caller, err)
-			}
-		}
+		statuses(t, func(caller string) error {
+			_, err := getBy(socket(ours), caller, "http://localhost/metrics")
+			return err
+		}, map[string]int{"": 401, "nobody's": 401, token("groups-exporter"): 403})
 		api := "http+unix://" + url.PathEscape(hubSocket) + "/hub/api"
 		env := environment("JUPYTERHUB_API_URL="+api, "JUPYTERHUB_API_TOKEN="+token("groups-exporter"))
 		if report := succeed(t, env, "check"); !strings.Contains(report, api) {
