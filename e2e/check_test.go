@@ -191,14 +191,10 @@ func TestCheckRole(t *testing.T) {
 			LoadRoles map[string]role `yaml:"loadRoles"`
 		}
 	}
-	if err := yaml.Unmarshal([]byte(values), &chart); err != nil {
-		t.Fatal(err)
-	}
-	if err := same(map[string]role{"groups-exporter": {
+	noError(t, yaml.Unmarshal([]byte(values), &chart))
+	report(t, "roles for Zero to JupyterHub", same(map[string]role{"groups-exporter": {
 		[]string{asker.name}, []string{"list:users", "read:users:groups", "read:users:activity", "read:servers"},
-	}}, chart.Hub.LoadRoles); err != nil {
-		t.Errorf("for Zero to JupyterHub: %v", err)
-	}
+	}}, chart.Hub.LoadRoles))
 
 	here := people()
 	h = prepareHub(t, versions[0], "/", here, asker)
@@ -223,9 +219,7 @@ c.JupyterHub.api_page_max_limit = 50
 	if !strings.Contains(text, cost) || strings.ContainsFunc(text, func(r rune) bool { return r > '~' }) {
 		t.Errorf("want %q, and nothing outside ASCII in a pipe:\n%s", cost, text)
 	}
-	if err := sameMemberships(published(here), succeed(t, env, "dump", "--with=activity")); err != nil {
-		t.Error(err)
-	}
+	report(t, "dump", sameMemberships(published(here), succeed(t, env, "dump", "--with=activity")))
 
 	fitsTerminal(t, h)
 }
@@ -256,9 +250,7 @@ func onTerminal(t *testing.T, env []string, columns int, args ...string) string 
 	cmd := exec.CommandContext(t.Context(), program, args...)
 	cmd.Env = env
 	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 24, Cols: uint16(columns)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	defer terminal.Close()
 	var screen bytes.Buffer
 	_, _ = io.Copy(&screen, terminal) // returns an error when the program ends

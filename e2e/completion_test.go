@@ -42,9 +42,7 @@ func TestCompletion(t *testing.T) {
 	people := append(peopleNamed(hostile...), user{Name: "ada@example.org", Groups: []string{"zoology"}}, user{Name: "bob"}, user{Name: "zoë/x+1@example.org:2", Groups: []string{"/xyz_1"}})
 	h := startHub(t, versions[0], people, reader)
 	completions, err := filepath.Abs("../completions")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	bin := programFolder(t)
 	env := append(h.of(token("reader")), "PATH="+bin+":/usr/bin:/bin", "HOME="+t.TempDir(), "TERM=dumb", "LANG=C.UTF-8")
 	for name, shell := range map[string]struct {
@@ -112,9 +110,7 @@ func typeInto(t *testing.T, env []string, shell ...string) *terminal {
 	cmd := exec.Command(shell[0], shell[1:]...)
 	cmd.Env, cmd.Dir = env, t.TempDir()
 	keys, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 50, Cols: 200})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	term := &terminal{t: t, dir: cmd.Dir, keys: keys}
 	read := make(chan struct{})
 	go func() {

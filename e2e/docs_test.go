@@ -39,9 +39,7 @@ func installing() []string { return []string{"README.md", "CONTRIBUTING.md", "do
 // page. If a page has alternatives, each starts in a clean sandbox.
 func TestDocs(t *testing.T) {
 	all, err := pages.All(os.DirFS(".."))
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	if name := os.Getenv(sandboxPage); name != "" {
 		i := slices.IndexFunc(all, func(page *pages.Page) bool { return page.Name == name })
 		readInSandbox(t, all[i], os.Getenv(sandboxWay))
@@ -182,9 +180,7 @@ func (r *pageReader) mountFolders() {
 		r.t.Cleanup(func() { syscall.Unmount(folder, syscall.MNT_DETACH) })
 	}
 	name, err := os.Hostname()
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	noError(r.t, err)
 	r.write("/etc/hosts", "127.0.0.1 localhost prometheus "+name+"\n")
 	r.mkdir("/etc/prometheus", "/etc/groups-exporter", "/etc/bash_completion.d", "/etc/systemd/system",
 		"/var/lib/prometheus/node-exporter", "/home/ada-uni-example---5b41514d", "/home/bob")
@@ -197,9 +193,7 @@ func (r *pageReader) mountFolders() {
 func (r *pageReader) mkdir(names ...string) {
 	r.t.Helper()
 	for _, name := range names {
-		if err := os.MkdirAll(name, 0o755); err != nil {
-			r.t.Fatal(err)
-		}
+		noError(r.t, os.MkdirAll(name, 0o755))
 	}
 }
 
@@ -436,12 +430,10 @@ func TestDocsPaths(t *testing.T) {
 		_, err := get(address + row[1])
 		got[row[1]] = statusOf(err)
 	}
-	if err := same(map[string]int{
+	report(t, "paths", same(map[string]int{
 		"/": 200, "/metrics": 200, "/services/groups-exporter/": 200, "/services/groups-exporter/metrics": 200,
 		"/-/healthy": 200, "/-/ready": 200, "/-/reload": 405, "/debug/pprof/": 200,
-	}, got); err != nil {
-		t.Error(err)
-	}
+	}, got))
 }
 
 // matches compares the output on a page with the real one.

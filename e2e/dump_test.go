@@ -40,9 +40,7 @@ func TestDumpOutput(t *testing.T) {
 	dir := t.TempDir()
 	binary := read(t, program)
 	public := filepath.Join(dir, "groups-exporter")
-	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.WriteFile(public, []byte(binary), 0o755)); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.WriteFile(public, []byte(binary), 0o755)))
 	// user::rw-, user:12:r--, group::---, mask::r--, other::---
 	acl := []byte{
 		2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 12, 0, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255,
@@ -80,9 +78,7 @@ func (c replaced) create(t *testing.T, folder string) string {
 	if c.folder != nil {
 		err = errors.Join(err, unix.Setxattr(folder, "system.posix_acl_default", c.folder, 0))
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	return name
 }
 
@@ -97,9 +93,7 @@ func (c replaced) replace(t *testing.T, program string, env []string, folder, na
 
 	var got syscall.Stat_t
 	text, readErr := os.ReadFile(name)
-	if err := errors.Join(readErr, syscall.Stat(name, &got)); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, errors.Join(readErr, syscall.Stat(name, &got)))
 	if int(got.Uid) != c.uid || int(got.Gid) != c.gid || os.FileMode(got.Mode).Perm() != c.mode {
 		t.Errorf("file belongs to %d:%d with mode %o, want %d:%d with %o", got.Uid, got.Gid, got.Mode&0o777, c.uid, c.gid, c.mode)
 	}

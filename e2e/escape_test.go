@@ -56,15 +56,11 @@ func TestEscape(t *testing.T) {
 	}
 
 	input, err := json.Marshal(inputs)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	python := exec.Command(kubespawner+"/bin/python", "testdata/forms.py")
 	python.Stdin, python.Stderr = bytes.NewReader(input), os.Stderr
 	output, err := python.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	want := decode[[]forms](t, string(output))
 	if len(want) != len(got) {
 		t.Fatalf("kubespawner printed %d rows, want %d", len(want), len(got))

@@ -69,9 +69,7 @@ func prepareHub(t *testing.T, version, base string, people []user, services ...s
 		api:     fmt.Sprintf("http://127.0.0.1:%d%shub/api", apiPort, base),
 	}
 	singleuser, err := filepath.Abs("testdata/singleuser.py")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	configured, roles := configuration(services)
 	h.config = map[string]object{
 		"JupyterHub": {
@@ -128,9 +126,7 @@ func (h *hub) startWith(file string) {
 	h.t.Helper()
 	if h.config != nil {
 		text, err := json.Marshal(h.config)
-		if err != nil {
-			h.t.Fatal(err)
-		}
+		noError(h.t, err)
 		writeFile(h.t, filepath.Join(h.dir, "jupyterhub_config.json"), string(text), 0o600)
 	}
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir}
@@ -140,9 +136,7 @@ func (h *hub) startWith(file string) {
 
 func (h *hub) stop() {
 	h.t.Helper()
-	if code := h.process.stop(syscall.SIGTERM); code != 0 {
-		h.t.Errorf("JupyterHub ended with %d\n%s", code, h.process.tail())
-	}
+	h.process.end(syscall.SIGTERM)
 }
 
 // stopWithout stops the hub, and checks that some texts are not in its log and those of its services.
@@ -177,9 +171,7 @@ func (h *hub) sweep() {
 func (h *hub) load(people []user) {
 	h.t.Helper()
 	input, err := json.Marshal(map[string]any{"groups": []string{emptyGroup}, "users": people})
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	noError(h.t, err)
 	cmd := exec.Command(hubPrefix+h.version+"/bin/python", "testdata/load.py", "sqlite:///"+h.dir+"/jupyterhub.sqlite")
 	cmd.Stdin = bytes.NewReader(input)
 	if output, err := cmd.CombinedOutput(); err != nil {
@@ -191,13 +183,9 @@ func (h *hub) load(people []user) {
 func (h *hub) request(service, method, path string, body any) (int, []byte) {
 	h.t.Helper()
 	content, err := json.Marshal(body)
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	noError(h.t, err)
 	request, err := http.NewRequest(method, h.api+path, bytes.NewReader(content))
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	noError(h.t, err)
 	request.Header.Set("Authorization", "token "+token(service))
 	request.Header.Set("Accept", "application/jupyterhub-pagination+json")
 	response, err := http.DefaultClient.Do(request)
@@ -206,9 +194,7 @@ func (h *hub) request(service, method, path string, body any) (int, []byte) {
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	noError(h.t, err)
 	return response.StatusCode, answer
 }
 
@@ -235,9 +221,7 @@ func (h *hub) change(method, path string, body any) {
 func (h *hub) front(between func(r *http.Request, answer func())) string {
 	h.t.Helper()
 	hub, err := url.Parse(h.api)
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	noError(h.t, err)
 	forward := httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = hub.Scheme, hub.Host

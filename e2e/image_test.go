@@ -5,7 +5,6 @@ package e2e
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -49,9 +48,7 @@ func TestImage(t *testing.T) {
 	words := func(pattern string) []string {
 		t.Helper()
 		var list []string
-		if err := json.Unmarshal([]byte(instruction(pattern)[0]), &list); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, json.Unmarshal([]byte(instruction(pattern)[0]), &list))
 		return list
 	}
 
@@ -59,9 +56,7 @@ func TestImage(t *testing.T) {
 	platform, root := t.TempDir(), t.TempDir()
 	binary := unpack(t, theRelease(t).file(t, "linux_amd64.tar.gz"))["groups-exporter"]
 	writeFile(t, filepath.Join(platform, "groups-exporter"), string(binary), 0o755)
-	if err := os.Mkdir(filepath.Join(root, "proc"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.Mkdir(filepath.Join(root, "proc"), 0o755))
 	copied := regexp.MustCompile(`(?m)^COPY (\S+) (\S+)$`).FindAllStringSubmatch(text, -1)
 	if len(copied) == 0 {
 		t.Fatal("the Dockerfile copies nothing")
@@ -73,13 +68,9 @@ func TestImage(t *testing.T) {
 		} else {
 			from = "../" + from
 		}
-		if err := tool("", "install", "-D", "--preserve-timestamps", "--mode=755", from, root+line[2]); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, tool("", "install", "-D", "--preserve-timestamps", "--mode=755", from, root+line[2]))
 	}
-	if err := os.Chmod(root, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.Chmod(root, 0o755))
 
 	for _, label := range []string{"title", "description", "licenses", "url", "source", "documentation"} {
 		if !regexp.MustCompile(`org\.opencontainers\.image\.` + label + `="[^"]+"`).MatchString(text) {
@@ -96,18 +87,8 @@ func TestImage(t *testing.T) {
 	container.until("the container is healthy", 10*time.Second, func() error { return tool("", inside...) })
 
 	status := read(t, "/proc/"+pid+"/status")
-	for _, want := range []string{"Uid:\t" + id[0] + "\t", "Gid:\t" + id[1] + "\t", "CapEff:\t0000000000000000\n"} {
-		if !strings.Contains(status, want) {
-			t.Errorf("process status lacks %q:\n%s", want, status)
-		}
-	}
-	metrics, err := exec.Command("nsenter", "--target="+pid, "--net", "curl", "--silent", "--fail", "http://127.0.0.1:"+instruction(`EXPOSE (\d+)`)[0]+"/metrics").Output()
-	for _, want := range []string{"\njupyterhub_user_group_info{", "\nprocess_resident_memory_bytes "} {
-		if err != nil || !strings.Contains(string(metrics), want) {
-			t.Errorf("metrics lack %q (error: %v):\n%.2000s", want, err, metrics)
-		}
-	}
-	if code := container.stop(syscall.SIGTERM); code != 0 {
-		t.Errorf("the container ended with %d\n%s", code, container.tail())
-	}
+	containsAll(t, "process status", status, "Uid:\t"+id[0]+"\t", "Gid:\t"+id[1]+"\t", "CapEff:\t0000000000000000\n")
+	metrics := output(t, "/", "nsenter", "--target="+pid, "--net", "curl", "--silent", "--fail", "http://127.0.0.1:"+instruction(`EXPOSE (\d+)`)[0]+"/metrics")
+	containsAll(t, "metrics", metrics, "\njupyterhub_user_group_info{", "\nprocess_resident_memory_bytes ")
+	container.end(syscall.SIGTERM)
 }

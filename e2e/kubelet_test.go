@@ -100,9 +100,7 @@ func countsOnce(t *testing.T, expositions map[string]string, dropped []string, w
 			},
 		}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	dir := write(t, map[string]string{"rules.yml": succeed(t, environment(), "rules", "--only=recording"), "test.yml": string(test)})
 	promtool(t, "test", "rules", filepath.Join(dir, "test.yml"))
 }

@@ -44,20 +44,32 @@ func onEach(t *testing.T, versions []string, test func(t *testing.T, version str
 	}
 }
 
-func read(t *testing.T, name string) string {
+// noError ends the test if there is an error.
+func noError(t *testing.T, err error) {
 	t.Helper()
-	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// report reports an error, if there is one.
+func report(t *testing.T, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	noError(t, err)
 	return string(text)
 }
 
 func writeFile(t *testing.T, name, text string, mode os.FileMode) {
 	t.Helper()
-	if err := os.WriteFile(name, []byte(text), mode); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.WriteFile(name, []byte(text), mode))
 }
 
 // These ports are below the kernel's ephemeral ports, so that no outgoing connection takes one before it is used.

@@ -20,15 +20,9 @@ func TestMemberships(t *testing.T) {
 		exporter, address := serve(t, env, "--refresh-interval=1s")
 		check := func(when string, want map[string][]string) {
 			t.Helper()
-			if err := sameMemberships(want, succeed(t, env, "dump")); err != nil {
-				t.Errorf("dump %s: %v", when, err)
-			}
-			if err := same(want, tableByUser(t, succeed(t, env, "groups", "--by=user", "--output=json"))); err != nil {
-				t.Errorf("groups --by=user %s: %v", when, err)
-			}
-			if err := same(want, tableByGroup(t, succeed(t, env, "groups", "--output=json"))); err != nil {
-				t.Errorf("groups %s: %v", when, err)
-			}
+			report(t, "dump "+when, sameMemberships(want, succeed(t, env, "dump")))
+			report(t, "groups --by=user "+when, same(want, tableByUser(t, succeed(t, env, "groups", "--by=user", "--output=json"))))
+			report(t, "groups "+when, same(want, tableByGroup(t, succeed(t, env, "groups", "--output=json"))))
 			exporter.untilMetrics("serve is right "+when, address, func(exposition string) error {
 				return sameMemberships(want, exposition)
 			})

@@ -18,9 +18,7 @@ func TestMemoryLimit(t *testing.T) {
 		writeFile(t, root+"/cgroup.subtree_control", "+memory", 0o600)
 	}
 	group := filepath.Join(root, fmt.Sprintf("groups-exporter-%d", os.Getpid()))
-	if err := os.Mkdir(group, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.Mkdir(group, 0o755))
 	t.Cleanup(func() {
 		if err := os.Remove(group); err != nil {
 			t.Error(err)
@@ -30,7 +28,5 @@ func TestMemoryLimit(t *testing.T) {
 	address := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	exporter := launch(t, t.TempDir(), environment(), "sh", "-ec", `echo $$ > "$0/cgroup.procs"; exec "$1" serve --demo --web.listen-address "$2"`, group, program, address)
 	exporter.untilMetrics("the limit", "http://"+address, contains("\ngo_gc_gomemlimit_bytes 1.8874368e+08\n"))
-	if code := exporter.stop(syscall.SIGTERM); code != 0 {
-		t.Errorf("serve ended with %d\n%s", code, exporter.tail())
-	}
+	exporter.end(syscall.SIGTERM)
 }

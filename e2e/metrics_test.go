@@ -43,9 +43,7 @@ func parse(exposition string) (map[string][]sample, error) {
 func mustParse(t *testing.T, exposition string) map[string][]sample {
 	t.Helper()
 	families, err := parse(exposition)
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	return families
 }
 
@@ -94,6 +92,14 @@ func contains(part string) func(string) error {
 			return fmt.Errorf("no %s in\n%.3000s", part, text)
 		}
 		return nil
+	}
+}
+
+// containsAll checks that a text contains all parts.
+func containsAll(t *testing.T, what, text string, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		report(t, what, contains(part)(text))
 	}
 }
 

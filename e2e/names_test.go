@@ -64,9 +64,7 @@ func TestOddNames(t *testing.T) {
 			}
 		}
 		slices.Sort(got)
-		if err := same(names, got); err != nil {
-			t.Errorf("%s: %v", what, err)
-		}
+		report(t, what, same(names, got))
 	}
 	check("json", decode[[]row](t, succeed(t, env, "groups", "--output=json")))
 	yaml := succeed(t, env, "groups", "--output=yaml")
@@ -123,9 +121,7 @@ func spreadsheet(t *testing.T, env []string) string {
 			cmd.Dir, cmd.Stderr = t.TempDir(), os.Stderr
 			cmd.Env = slices.Concat(env, []string{"PATH=" + programFolder(t) + ":/usr/bin:/bin"})
 			text, err := cmd.Output()
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			return string(text)
 		}
 	}
@@ -137,8 +133,6 @@ func spreadsheet(t *testing.T, env []string) string {
 func programFolder(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()
-	if err := os.Symlink(program, filepath.Join(bin, "groups-exporter")); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.Symlink(program, filepath.Join(bin, "groups-exporter")))
 	return bin
 }

@@ -15,8 +15,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // A container with Debian and systemd, on the network of this machine.
@@ -31,12 +29,8 @@ type debian struct {
 func bootDebian(t *testing.T) *debian {
 	t.Helper()
 	d := &debian{t: t, root: filepath.Join(t.TempDir(), "debian"), address: freeAddress(t)}
-	if err := os.Mkdir(d.root, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := tool("", "tar", "--extract", "--preserve-permissions", "--exclude=./dev/*", "--file="+os.Getenv("E2E_DEBIAN"), "--directory="+d.root); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, os.Mkdir(d.root, 0o755))
+	noError(t, tool("", "tar", "--extract", "--preserve-permissions", "--exclude=./dev/*", "--file="+os.Getenv("E2E_DEBIAN"), "--directory="+d.root))
 	d.process = launch(t, "/", environment(), "systemd-nspawn", "--register=no", "--keep-unit", "--link-journal=no",
 		"--resolv-conf=off", "--timezone=off", "--console=read-only", fmt.Sprintf("--machine=groups-exporter-%d", os.Getpid()), "--directory="+d.root, "--boot")
 	d.process.until("Debian is up", time.Minute, func() error {
@@ -97,9 +91,7 @@ func TestDebianPackage(t *testing.T) {
 	deb := theRelease(t).file(t, "linux_amd64.deb")
 	d := bootDebian(t)
 	before := d.do("ls -d /etc/*")
-	if err := tool("", "cp", deb, d.root+"/root/groups-exporter.deb"); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, tool("", "cp", deb, d.root+"/root/groups-exporter.deb"))
 	d.do("dpkg --install /root/groups-exporter.deb")
 	d.checkInstalled()
 	h := startHub(t, versions[0], []user{{Name: "ada", Groups: []string{"bio"}}}, reader)
@@ -171,11 +163,7 @@ func (d *debian) checkService(h *hub, settings string) {
 	d.metrics("the changed memberships", `jupyterhub_user_group_info{.*usergroup="chem",username="ada"`)
 
 	status := d.do("cat /proc/$(systemctl show --property=MainPID --value groups-exporter)/status")
-	for _, want := range []string{"CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
-		if !strings.Contains(status, want) {
-			d.t.Errorf("process status lacks %q:\n%s", want, status)
-		}
-	}
+	containsAll(d.t, "process status", status, "CapEff:\t0000000000000000\n", "CapBnd:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n")
 	d.want("groups-exporter", "stat --format=%U /proc/$(systemctl show --property=MainPID --value groups-exporter)")
 }
 
@@ -225,20 +213,13 @@ func TestRedHatPackage(t *testing.T) {
 	rpm, root := r.file(t, "linux_amd64.rpm"), t.TempDir()
 	query := func(arguments ...string) string {
 		t.Helper()
-		output, err := exec.Command("rpm", append([]string{"--query", "--package", rpm}, arguments...)...).Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.TrimSpace(string(output))
+		return output(t, "/", append([]string{"rpm", "--query", "--package", rpm}, arguments...)...)
 	}
-	list, err := exec.Command("sh", "-c", `dpkg-deb --fsys-tarfile "$0" | tar --list --verbose`, r.file(t, "linux_amd64.deb")).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	list := output(t, "/", "sh", "-c", `dpkg-deb --fsys-tarfile "$0" | tar --list --verbose`, r.file(t, "linux_amd64.deb"))
 	moved := strings.NewReplacer("/etc/default/", "/etc/sysconfig/", "/zsh/vendor-completions/", "/zsh/site-functions/",
 		"/usr/share/doc/groups-exporter/copyright", "/usr/share/licenses/groups-exporter/LICENSE")
 	want := map[string]string{}
-	for line := range strings.Lines(string(list)) {
+	for line := range strings.Lines(list) {
 		fields := strings.Fields(line)
 		path := strings.TrimSuffix(strings.TrimPrefix(fields[5], "."), "/")
 		if strings.HasPrefix(fields[0], "-") || path == "/etc/groups-exporter" {
@@ -250,9 +231,7 @@ func TestRedHatPackage(t *testing.T) {
 		path, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
 		got[path] = rest
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-in the deb +in the rpm\n%s", diff)
-	}
+	report(t, "files of the rpm, compared with the deb", same(want, got))
 	if len(want) < 10 {
 		t.Errorf("the deb contains only %v", slices.Sorted(maps.Keys(want)))
 	}
@@ -265,12 +244,8 @@ func TestRedHatPackage(t *testing.T) {
 		t.Errorf("unexpected configuration files of the rpm: %q", config)
 	}
 
-	if err := tool("", "rpm", "--root="+root, "--initdb"); err != nil {
-		t.Fatal(err)
-	}
-	if err := tool("", "rpm", "--root="+root, "--nodeps", "--noscripts", "--ignorearch", "--install", rpm); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, tool("", "rpm", "--root="+root, "--initdb"))
+	noError(t, tool("", "rpm", "--root="+root, "--nodeps", "--noscripts", "--ignorearch", "--install", rpm))
 	if err := tool("", root+"/usr/bin/groups-exporter", "version"); err != nil {
 		t.Error(err)
 	}

@@ -25,17 +25,13 @@ type process struct {
 func launch(t *testing.T, dir string, env []string, command ...string) *process {
 	t.Helper()
 	log, err := os.CreateTemp(t.TempDir(), "*.log")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	defer log.Close()
 	p := &process{t: t, cmd: exec.Command(command[0], command[1:]...), log: log.Name(), done: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = dir, env, log, log
 	// With its own process group, a stop reaches all children. Pdeathsig ends it if the test itself is killed.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, p.cmd.Start())
 	go func() {
 		p.cmd.Wait()
 		close(p.done)
@@ -56,6 +52,14 @@ func (p *process) stop(signal syscall.Signal) int {
 		p.t.Errorf("%s did not end 30 s after %v\n%s", p.cmd, signal, p.tail())
 	}
 	return p.cmd.ProcessState.ExitCode()
+}
+
+// end is like stop, but the exit code must be 0.
+func (p *process) end(signal syscall.Signal) {
+	p.t.Helper()
+	if code := p.stop(signal); code != 0 {
+		p.t.Errorf("%s ended with %d\n%s", p.cmd, code, p.tail())
+	}
 }
 
 func (p *process) output() string {
@@ -136,9 +140,7 @@ func (p *process) untilMemberships(want map[string][]string, scrape func() (stri
 func workingIn(t *testing.T, dir string) map[int]string {
 	t.Helper()
 	links, err := filepath.Glob("/proc/[0-9]*/cwd")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	found := map[int]string{}
 	for _, link := range links {
 		cwd, err := os.Readlink(link)

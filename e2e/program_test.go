@@ -63,9 +63,7 @@ func serve(t *testing.T, env []string, args ...string) (*process, string) {
 	args = append([]string{program, "serve", "--web.listen-address=" + address}, args...)
 	p := launch(t, t.TempDir(), env, args...)
 	t.Cleanup(func() {
-		if code := p.stop(syscall.SIGTERM); code != 0 {
-			t.Errorf("serve ended with %d\n%s", code, p.tail())
-		}
+		p.end(syscall.SIGTERM)
 	})
 	p.until("serve answers", 10*time.Second, func() error {
 		_, err := get("http://" + address + "/-/healthy")
@@ -138,7 +136,5 @@ func statuses(t *testing.T, get func(key string) error, want map[string]int) {
 	for key := range want {
 		got[key] = statusOf(get(key))
 	}
-	if err := same(want, got); err != nil {
-		t.Errorf("statuses: %v", err)
-	}
+	report(t, "statuses", same(want, got))
 }

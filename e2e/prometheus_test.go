@@ -24,9 +24,7 @@ func scrapedByPrometheus(t *testing.T, version string) {
 	exporter, target := serve(t, env, with...)
 	exporter.untilReady(target)
 	scraped, err := get(target + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	dumped := succeed(t, env, append([]string{"dump"}, with...)...)
 
 	for name, exposition := range map[string]string{"serve": scraped, "dump": dumped} {

@@ -83,9 +83,7 @@ func tool(dir string, command ...string) error {
 func theRelease(t *testing.T) release {
 	t.Helper()
 	r, err := snapshot()
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	return r
 }
 
@@ -107,9 +105,7 @@ func TestReleaseArchives(t *testing.T) {
 			name, suffix = "groups-exporter.exe", ".zip"
 		}
 		files := unpack(t, r.file(t, platform+suffix))
-		if err := same(slices.Sorted(slices.Values(append(want, name))), slices.Sorted(maps.Keys(files))); err != nil {
-			t.Errorf("%s: %v", platform, err)
-		}
+		report(t, platform, same(slices.Sorted(slices.Values(append(want, name))), slices.Sorted(maps.Keys(files))))
 		info, err := buildinfo.Read(bytes.NewReader(files[name]))
 		if err != nil {
 			t.Errorf("%s: %v", platform, err)
@@ -142,9 +138,7 @@ func unpack(t *testing.T, archive string) map[string][]byte {
 	if strings.HasSuffix(archive, ".zip") {
 		command = []string{"python3", "-m", "zipfile", "--extract", archive, dir}
 	}
-	if err := tool("", command...); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, tool("", command...))
 	files := map[string][]byte{}
 	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() {
@@ -152,9 +146,7 @@ func unpack(t *testing.T, archive string) map[string][]byte {
 		}
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	noError(t, err)
 	return files
 }
 
@@ -202,9 +194,7 @@ func TestReleaseWorkflow(t *testing.T) {
 			}
 		}
 	}
-	if err := yaml.Unmarshal([]byte(text), &workflow); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, yaml.Unmarshal([]byte(text), &workflow))
 	var got []string
 	for _, step := range workflow.Jobs["release"].Steps {
 		if step.Run == "goreleaser release" {
@@ -213,9 +203,7 @@ func TestReleaseWorkflow(t *testing.T) {
 	}
 	slices.Sort(want)
 	slices.Sort(got)
-	if err := same(slices.Compact(want), got); err != nil {
-		t.Errorf("the workflow's variables differ from goreleaser's: %v", err)
-	}
+	report(t, "the workflow's variables differ from goreleaser's", same(slices.Compact(want), got))
 }
 
 // The cask names only files in the archive, because Homebrew fails otherwise.

@@ -30,9 +30,7 @@ func requests(t *testing.T, version string) {
 	dump := func(pages int) {
 		t.Helper()
 		f.pages = nil
-		if err := sameMemberships(published(many), succeed(t, h.of(token("reader")), "dump", "--hub-url="+f.url+"/hub/api")); err != nil {
-			t.Error(err)
-		}
+		report(t, "dump", sameMemberships(published(many), succeed(t, h.of(token("reader")), "dump", "--hub-url="+f.url+"/hub/api")))
 		if len(f.pages) != pages || f.most != 1 {
 			t.Errorf("%d pages, want %d, and %d requests at a time, want 1", len(f.pages), pages, f.most)
 		}

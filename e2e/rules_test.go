@@ -105,9 +105,7 @@ func TestRulesPagesParse(t *testing.T) {
 			group.Rules = append(group.Rules, rule{Record: fmt.Sprintf("page:query:%d", i+1), Expr: query})
 		}
 		file, err := yaml.Marshal(ruleFile{[]ruleGroup{group}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		noError(t, err)
 		promtool(t, "check", "rules", filepath.Join(write(t, map[string]string{"page.yml": string(file)}), "page.yml"))
 	}
 }
@@ -272,9 +270,7 @@ func rulesWith(t *testing.T, args ...string) ruleFile {
 	text := succeed(t, environment(), append([]string{"rules"}, args...)...)
 	promtool(t, "check", "rules", "--lint=all", "--lint-fatal", filepath.Join(write(t, map[string]string{"rules.yml": text}), "rules.yml"))
 	var file ruleFile
-	if err := yaml.Unmarshal([]byte(text), &file); err != nil {
-		t.Fatal(err)
-	}
+	noError(t, yaml.Unmarshal([]byte(text), &file))
 	return file
 }
 

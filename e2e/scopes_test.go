@@ -75,12 +75,8 @@ func TestScopes(t *testing.T) {
 // check checks the responses of the hub and the output of dump with the token of a service.
 func (row scopesRow) check(t *testing.T, h *hub, name string) {
 	t.Helper()
-	if err := same(row.users, h.keys(name, "/users")); err != nil {
-		t.Errorf("the hub's response for users: %v", err)
-	}
-	if err := same(row.groups, h.keys(name, "/groups")); err != nil {
-		t.Errorf("the hub's response for groups: %v", err)
-	}
+	report(t, "the hub's response for users", same(row.users, h.keys(name, "/users")))
+	report(t, "the hub's response for groups", same(row.groups, h.keys(name, "/groups")))
 	args := []string{"dump"}
 	if row.activity {
 		args = append(args, "--with=activity")
@@ -93,9 +89,7 @@ func (row scopesRow) check(t *testing.T, h *hub, name string) {
 	if r.code != 0 || !strings.Contains(r.stderr, row.missing) {
 		t.Errorf("exit code %d, want 0, and a warning that names %q:\n%s", r.code, row.missing, r.stderr)
 	}
-	if err := sameMemberships(row.want, r.stdout); err != nil {
-		t.Error(err)
-	}
+	report(t, "dump", sameMemberships(row.want, r.stdout))
 	// Families that need more scopes than memberships are omitted with a warning.
 	for scope, family := range map[string]string{
 		"read:users:activity": "jupyterhub_group_active_users",
@@ -162,11 +156,9 @@ func TestActivity(t *testing.T) {
 				active[group+" "+s.labels["period"]] = s.value
 			}
 		}
-		if err := same(map[string]float64{
+		report(t, "active users", same(map[string]float64{
 			"team 24h": 1, "team 7d": 2, "team 30d": 3, emptyGroup + " 24h": 0, emptyGroup + " 7d": 0, emptyGroup + " 30d": 0,
-		}, active); err != nil {
-			t.Errorf("active users: %v", err)
-		}
+		}, active))
 		running := by("usergroup", families["jupyterhub_group_running_servers"])
 		members := by("usergroup", families["jupyterhub_group_members"])
 		for _, want := range []struct {

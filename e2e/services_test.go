@@ -53,15 +53,11 @@ func services(t *testing.T, version, base string) {
 	}
 	// The public address of the hub works as well as the address of the API.
 	dump := succeed(t, environment("JUPYTERHUB_API_TOKEN="+token("external")), "dump", "--hub-url="+h.public)
-	if err := sameMemberships(published(people()), dump); err != nil {
-		t.Errorf("dump through the proxy: %v", err)
-	}
+	report(t, "dump through the proxy", sameMemberships(published(people()), dump))
 	// Probes need no token.
 	statuses(t, func(path string) error { _, err := get(elsewhere + path); return err }, map[string]int{"/-/healthy": 200, "/-/ready": 200})
 
-	if code := external.stop(syscall.SIGINT); code != 0 {
-		t.Errorf("the external service ended with %d\n%s", code, external.tail())
-	}
+	external.end(syscall.SIGINT)
 	// The hub first sends SIGINT to a service, and later SIGTERM if the service is still running.
 	h.stopWithout("Terminating", "Killing", "exited with status", "Cannot connect", "level=ERROR")
 	if !strings.Contains(h.process.output(), "Interrupting") {
@@ -142,9 +138,7 @@ func TestRotatedAuthorities(t *testing.T) {
 		untilUp("1")
 
 		h.stop()
-		if err := os.Rename(certificates, certificates+".old"); err != nil {
-			t.Fatal(err)
-		}
+		noError(t, os.Rename(certificates, certificates+".old"))
 		untilUp("0")
 		exporter.untilLogged("the certificates for the hub can't be read again")
 		h.start()

@@ -26,14 +26,10 @@ func TestSystemdSocket(t *testing.T) {
 				address = filepath.Join(t.TempDir(), "s")
 			}
 			listener, err := net.Listen(network, address)
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			defer listener.Close()
 			file, err := listener.(interface{ File() (*os.File, error) }).File()
-			if err != nil {
-				t.Fatal(err)
-			}
+			noError(t, err)
 			defer file.Close()
 			host, transport := listener.Addr().String(), http.DefaultTransport
 			if network == "unix" {
@@ -41,9 +37,7 @@ func TestSystemdSocket(t *testing.T) {
 			}
 			cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" serve --demo --web.systemd-socket`, program)
 			cmd.Env, cmd.ExtraFiles = environment(), []*os.File{file}
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
+			noError(t, cmd.Start())
 			defer func() {
 				cmd.Process.Signal(syscall.SIGTERM)
 				if err := cmd.Wait(); err != nil {
