@@ -97,9 +97,15 @@ func configuresHub(walk []pages.Block) bool {
 // output runs a command that must succeed, and returns its output.
 func output(t *testing.T, dir string, command ...string) string {
 	t.Helper()
+	return outputOf(t, dir, os.Environ(), "", command...)
+}
+
+// outputOf is like output, with an environment and an input.
+func outputOf(t *testing.T, dir string, env []string, stdin string, command ...string) string {
+	t.Helper()
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
-	cmd.Dir, cmd.Stderr = dir, &stderr
+	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stderr = dir, env, strings.NewReader(stdin), &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", cmd, err, stderr.String())

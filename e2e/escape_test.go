@@ -3,11 +3,9 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,9 +28,30 @@ func TestEscape(t *testing.T) {
 	t.Logf("GROUPS_EXPORTER_E2E_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 
+	inputs, got := randomForms(t, random)
+	input, err := json.Marshal(inputs)
+	noError(t, err)
+	want := decode[[]forms](t, outputOf(t, "", os.Environ(), string(input), kubespawner+"/bin/python", "testdata/forms.py"))
+	if len(want) != len(got) {
+		t.Fatalf("kubespawner printed %d rows, want %d", len(want), len(got))
+	}
+	wrong := 0
+	for i := range want {
+		if err := same(want[i], got[i]); err != nil {
+			if wrong++; wrong <= 10 {
+				t.Errorf("%q, server %q: %v", inputs[i][0], inputs[i][1], err)
+			}
+		}
+	}
+	if wrong > 0 {
+		t.Errorf("%d of %d names differ from kubespawner's", wrong, len(want))
+	}
+}
+
+// randomForms returns random names of users and servers, and the forms that the program prints for them.
+func randomForms(t *testing.T, random *rand.Rand) (inputs [][2]string, got []forms) {
+	t.Helper()
 	const batches, size = 20, 1000
-	var inputs [][2]string
-	var got []forms
 	for batch := range batches {
 		names := make([]string, size)
 		for i := range names {
@@ -54,28 +73,7 @@ func TestEscape(t *testing.T) {
 		}
 		got = append(got, rows...)
 	}
-
-	input, err := json.Marshal(inputs)
-	noError(t, err)
-	python := exec.Command(kubespawner+"/bin/python", "testdata/forms.py")
-	python.Stdin, python.Stderr = bytes.NewReader(input), os.Stderr
-	output, err := python.Output()
-	noError(t, err)
-	want := decode[[]forms](t, string(output))
-	if len(want) != len(got) {
-		t.Fatalf("kubespawner printed %d rows, want %d", len(want), len(got))
-	}
-	wrong := 0
-	for i := range want {
-		if err := same(want[i], got[i]); err != nil {
-			if wrong++; wrong <= 10 {
-				t.Errorf("%q, server %q: %v", inputs[i][0], inputs[i][1], err)
-			}
-		}
-	}
-	if wrong > 0 {
-		t.Errorf("%d of %d names differ from kubespawner's", wrong, len(want))
-	}
+	return inputs, got
 }
 
 // Alphabets with edge cases. Arguments can't contain NUL, and UTF-8 can't contain half of a surrogate pair.

@@ -13,7 +13,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -172,11 +171,7 @@ func (h *hub) load(people []user) {
 	h.t.Helper()
 	input, err := json.Marshal(map[string]any{"groups": []string{emptyGroup}, "users": people})
 	noError(h.t, err)
-	cmd := exec.Command(hubPrefix+h.version+"/bin/python", "testdata/load.py", "sqlite:///"+h.dir+"/jupyterhub.sqlite")
-	cmd.Stdin = bytes.NewReader(input)
-	if output, err := cmd.CombinedOutput(); err != nil {
-		h.t.Fatalf("loading the users: %v\n%s", err, output)
-	}
+	outputOf(h.t, "", os.Environ(), string(input), hubPrefix+h.version+"/bin/python", "testdata/load.py", "sqlite:///"+h.dir+"/jupyterhub.sqlite")
 }
 
 // request sends a request to the REST API and returns the status and the body of the response.

@@ -52,26 +52,7 @@ func TestImage(t *testing.T) {
 		return list
 	}
 
-	// The files from goreleaser, and those from the runtime and the base image.
-	platform, root := t.TempDir(), t.TempDir()
-	binary := unpack(t, theRelease(t).file(t, "linux_amd64.tar.gz"))["groups-exporter"]
-	writeFile(t, filepath.Join(platform, "groups-exporter"), string(binary), 0o755)
-	noError(t, os.Mkdir(filepath.Join(root, "proc"), 0o755))
-	copied := regexp.MustCompile(`(?m)^COPY (\S+) (\S+)$`).FindAllStringSubmatch(text, -1)
-	if len(copied) == 0 {
-		t.Fatal("the Dockerfile copies nothing")
-	}
-	for _, line := range copied {
-		from, isBuilt := strings.CutPrefix(line[1], "${TARGETPLATFORM}")
-		if isBuilt {
-			from = platform + from
-		} else {
-			from = "../" + from
-		}
-		noError(t, tool("", "install", "-D", "--preserve-timestamps", "--mode=755", from, root+line[2]))
-	}
-	noError(t, os.Chmod(root, 0o755))
-
+	root := imageRoot(t, text)
 	for _, label := range []string{"title", "description", "licenses", "url", "source", "documentation"} {
 		if !regexp.MustCompile(`org\.opencontainers\.image\.` + label + `="[^"]+"`).MatchString(text) {
 			t.Errorf("the image has no label %s", label)
@@ -91,4 +72,26 @@ func TestImage(t *testing.T) {
 	metrics := output(t, "/", "nsenter", "--target="+pid, "--net", "curl", "--silent", "--fail", "http://127.0.0.1:"+instruction(`EXPOSE (\d+)`)[0]+"/metrics")
 	containsAll(t, "metrics", metrics, "\njupyterhub_user_group_info{", "\nprocess_resident_memory_bytes ")
 	container.end(syscall.SIGTERM)
+}
+
+// imageRoot returns a folder with what the Dockerfile copies: files from goreleaser, and those of the repository.
+func imageRoot(t *testing.T, dockerfile string) string {
+	t.Helper()
+	platform, root := t.TempDir(), t.TempDir()
+	binary := unpack(t, theRelease(t).file(t, "linux_amd64.tar.gz"))["groups-exporter"]
+	writeFile(t, filepath.Join(platform, "groups-exporter"), string(binary), 0o755)
+	noError(t, os.Mkdir(filepath.Join(root, "proc"), 0o755))
+	copied := regexp.MustCompile(`(?m)^COPY (\S+) (\S+)$`).FindAllStringSubmatch(dockerfile, -1)
+	if len(copied) == 0 {
+		t.Fatal("the Dockerfile copies nothing")
+	}
+	for _, line := range copied {
+		from := "../" + line[1]
+		if built, ok := strings.CutPrefix(line[1], "${TARGETPLATFORM}"); ok {
+			from = platform + built
+		}
+		noError(t, tool("", "install", "-D", "--preserve-timestamps", "--mode=755", from, root+line[2]))
+	}
+	noError(t, os.Chmod(root, 0o755))
+	return root
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/csv"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -50,66 +49,55 @@ func TestOddNames(t *testing.T) {
 	h := startHub(t, versions[0], peopleNamed(names...), reader)
 	env := h.of(token("reader"))
 
-	type row struct {
-		Group string
-		Users []string
-	}
-	check := func(what string, rows []row) {
-		t.Helper()
-		var got []string
-		for _, r := range rows {
-			got = append(got, r.Group)
-			if !slices.Equal(r.Users, []string{r.Group}) {
-				t.Errorf("%s: group %q has users %q", what, r.Group, r.Users)
-			}
-		}
-		slices.Sort(got)
-		report(t, what, same(names, got))
-	}
-	check("json", decode[[]row](t, succeed(t, env, "groups", "--output=json")))
+	checkNames(t, "json", names, decode[[]namedRow](t, succeed(t, env, "groups", "--output=json")))
 	yaml := succeed(t, env, "groups", "--output=yaml")
 	for parser, python := range map[string][]string{
 		"PyYAML":      {kubespawner + "/bin/python", "-c", "import json, sys, yaml; json.dump(yaml.safe_load(sys.stdin), sys.stdout)"},
 		"ruamel.yaml": {ruamelYAML + "/bin/python", "-c", "import json, sys, ruamel.yaml; json.dump(ruamel.yaml.YAML(typ='safe', pure=True).load(sys.stdin), sys.stdout)"},
 	} {
-		cmd := exec.Command(python[0], python[1:]...)
-		cmd.Env, cmd.Stdin, cmd.Stderr = environment("PYTHONUTF8=1"), strings.NewReader(yaml), os.Stderr
-		read, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%s: %v", parser, err)
-		}
-		check(parser, decode[[]row](t, string(read)))
+		checkNames(t, parser, names, decode[[]namedRow](t, outputOf(t, "", environment("PYTHONUTF8=1"), yaml, python...)))
 	}
-
-	// Go's CSV reader turns \r\n in a field into \n. None of these names contains \r\n.
-	readCSV := func(what, text string) (rows []row) {
-		t.Helper()
-		records, err := csv.NewReader(strings.NewReader(text)).ReadAll()
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		for _, record := range records {
-			rows = append(rows, row{record[0], record[1:]})
-		}
-		return rows
-	}
-	check("csv", readCSV("csv", succeed(t, env, "groups", "--output=csv"))[1:])
-
-	marked := readCSV("the recipe for spreadsheets", spreadsheet(t, env))
-	for i, r := range marked {
-		for j, cell := range append([]string{r.Group}, r.Users...) {
-			if strings.ContainsAny(cell[:1], "=+-@\t\r\n") || strings.HasPrefix(cell, "＝") {
-				t.Errorf("a spreadsheet would evaluate %q", cell)
+	checkNames(t, "csv", names, readCSV(t, succeed(t, env, "groups", "--output=csv"))[1:])
+	cells := readCSV(t, spreadsheet(t, env))
+	for i := range cells {
+		for _, cell := range []*string{&cells[i].Group, &cells[i].Users[0]} {
+			if strings.ContainsAny((*cell)[:1], "=+-@\t\r\n") || strings.HasPrefix(*cell, "＝") {
+				t.Errorf("a spreadsheet would evaluate %q", *cell)
 			}
-			cell = strings.TrimPrefix(cell, "'")
-			if j == 0 {
-				marked[i].Group = cell
-			} else {
-				marked[i].Users[j-1] = cell
-			}
+			*cell = strings.TrimPrefix(*cell, "'")
 		}
 	}
-	check("the recipe for spreadsheets", marked)
+	checkNames(t, "the recipe for spreadsheets", names, cells)
+}
+
+type namedRow struct {
+	Group string
+	Users []string
+}
+
+// checkNames checks that each name is a group whose only user has the same name.
+func checkNames(t *testing.T, what string, names []string, rows []namedRow) {
+	t.Helper()
+	var got []string
+	for _, r := range rows {
+		got = append(got, r.Group)
+		if !slices.Equal(r.Users, []string{r.Group}) {
+			t.Errorf("%s: group %q has users %q", what, r.Group, r.Users)
+		}
+	}
+	slices.Sort(got)
+	report(t, what, same(names, got))
+}
+
+// readCSV reads groups and users. Go's CSV reader turns \r\n in a field into \n. None of the names contains \r\n.
+func readCSV(t *testing.T, text string) (rows []namedRow) {
+	t.Helper()
+	records, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	noError(t, err)
+	for _, record := range records {
+		rows = append(rows, namedRow{record[0], record[1:]})
+	}
+	return rows
 }
 
 // spreadsheet runs the recipe on the page, and returns the file that it writes.
@@ -117,12 +105,7 @@ func spreadsheet(t *testing.T, env []string) string {
 	t.Helper()
 	for _, recipe := range blocks(t, recipesPage, "sh") {
 		if strings.Contains(recipe.Text, "@csv") {
-			cmd := exec.Command("bash", "-c", recipe.Text)
-			cmd.Dir, cmd.Stderr = t.TempDir(), os.Stderr
-			cmd.Env = slices.Concat(env, []string{"PATH=" + programFolder(t) + ":/usr/bin:/bin"})
-			text, err := cmd.Output()
-			noError(t, err)
-			return string(text)
+			return outputOf(t, t.TempDir(), slices.Concat(env, []string{"PATH=" + programFolder(t) + ":/usr/bin:/bin"}), "", "bash", "-c", recipe.Text)
 		}
 	}
 	t.Fatalf("%s has no recipe for spreadsheets", recipesPage)

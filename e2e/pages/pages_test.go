@@ -37,10 +37,9 @@ func TestRepository(t *testing.T) {
 	}
 }
 
-// Each kind of mistake is found, and nothing else.
-func TestProblems(t *testing.T) {
-	files := fstest.MapFS{
-		"README.md": {Data: []byte(strings.ReplaceAll(`# Title of *it*: `+"`x_y`"+`, twice
+// wrong has all kinds of mistakes.
+var wrong = fstest.MapFS{
+	"README.md": {Data: []byte(strings.ReplaceAll(`# Title of *it*: `+"`x_y`"+`, twice
 
 ## Again
 
@@ -86,15 +85,18 @@ of what?
 
     indented
 `, "'''", "```"))},
-		"docs/a.md":    {Data: []byte("# Ein schöner Tag\n")},
-		"docs/lost.md": {Data: []byte("[self](lost.md)\n")},
-		"a.png":        {Data: []byte{}},
-	}
-	all, err := All(files)
+	"docs/a.md":    {Data: []byte("# Ein schöner Tag\n")},
+	"docs/lost.md": {Data: []byte("[self](lost.md)\n")},
+	"a.png":        {Data: []byte{}},
+}
+
+// Each kind of mistake is found, and nothing else.
+func TestProblems(t *testing.T) {
+	all, err := All(wrong)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := Problems(files, all)
+	got := Problems(wrong, all)
 	want := []string{
 		"README.md: docs/b.md points to nothing",
 		"README.md: docs/a.md#nowhere points to no heading of docs/a.md",
