@@ -8,11 +8,10 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 )
 
-// ByGroup returns the sum of usage by group. Its argument is an expression for usage with
-// the labels namespace and username. The user is on the "one" side of the join and the
-// user's groups are on the "many" side, so that a user in several groups counts in each.
-// With share, the user counts in each group by the user's share there, so that the groups
-// add up to the same total as the users.
+// ByGroup returns the sum of usage by group. Its argument is an expression for usage with the labels namespace and
+// username. The user is on the "one" side of the join and the user's groups are on the "many" side, so that a user in
+// several groups counts in each. With share, the user counts in each group by the user's share there, so that the
+// groups add up to the same total as the users.
 func (q Queries) ByGroup(usage string, share bool) string {
 	groups := q.inFull()
 	if share {
@@ -24,15 +23,14 @@ func (q Queries) ByGroup(usage string, share bool) string {
 		groups)
 }
 
-// byShare returns each membership with the user's share as its value, and only once if
-// several exporters of a hub publish it.
+// byShare returns each membership with the user's share as its value, and only once if several exporters of a hub
+// publish it.
 func (q Queries) byShare() string {
 	return "max by (" + q.Labels(metrics.LabelUsername, metrics.LabelUsergroup) + ") (" + q.memberships(metrics.UserGroupShare) + ")"
 }
 
-// inFull returns each membership with the value 1, and only once if several exporters of
-// a hub publish it. The pseudo-group for users in several groups counts only for users
-// whose real groups are not published as well.
+// inFull returns each membership with the value 1, and only once if several exporters of a hub publish it. The
+// pseudo-group for users in several groups counts only for users whose real groups are not published as well.
 func (q Queries) inFull() string {
 	user := "(" + q.Labels(metrics.LabelUsername) + ")"
 	lines := []string{

@@ -21,8 +21,8 @@ func RecordedByGroup(resource usage.Resource, share bool) string {
 	return recorded("namespace_usergroup", resource, "")
 }
 
-// recorded returns a name of the form level:metric:operation. All requests are series of
-// one metric, and the sum drops its label resource, so the level names the resource.
+// recorded returns a name of the form level:metric:operation. All requests are series of one metric, and the sum drops
+// its label resource, so the level names the resource.
 func recorded(level string, resource usage.Resource, prefix string) string {
 	switch resource {
 	case usage.Memory:

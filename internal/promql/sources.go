@@ -16,8 +16,8 @@ type Source struct {
 	Selectors []string
 	// Of lists the resources that need the series.
 	Of []usage.Resource
-	// Anywhere is set if it is enough that any namespace has such series: it may be that no
-	// pod of the hub requests anything.
+	// Anywhere is set if it is enough that any namespace has such series: it may be that no pod of the hub requests
+	// anything.
 	Anywhere bool
 	// Optional is set if a whole cluster may lack such series.
 	Optional bool
@@ -46,11 +46,10 @@ func (q Queries) Sources() []Source {
 	})
 }
 
-// Gaps returns which series are missing from the usage of hubs now, with the labels
-// namespace and series. The value is the number of pods that lack the series, or 1 if a
-// whole kind of series is gone. If nothing is missing, the result is empty. The series of
-// a pod don't begin and end at the same moment, so a pod lacks one only if the pod existed
-// five minutes ago and hasn't had the series for ten minutes.
+// Gaps returns which series are missing from the usage of hubs now, with the labels namespace and series. The value is
+// the number of pods that lack the series, or 1 if a whole kind of series is gone. If nothing is missing, the result is
+// empty. The series of a pod don't begin and end at the same moment, so a pod lacks one only if the pod existed five
+// minutes ago and hasn't had the series for ten minutes.
 func (q Queries) Gaps() string {
 	const then, recent = " offset 5m", "[10m]"
 	pod, hub := "("+q.Labels("pod")+")", "("+q.Labels()+")"
@@ -80,9 +79,8 @@ func (q Queries) Gaps() string {
 		"\nor\nmax by (" + q.Labels(metrics.LabelSeries) + ") (" + q.OfHubs(metrics.UsageSeriesMissing) + ") == 1"
 }
 
-// MixedClusters returns the number of clusters whose pods with owners share the namespace
-// of a hub, for each namespace with more than one. Queries without Clusters can't tell
-// them apart, so the usage of all of them counts for each hub.
+// MixedClusters returns the number of clusters whose pods with owners share the namespace of a hub, for each namespace
+// with more than one. Queries without Clusters can't tell them apart, so the usage of all of them counts for each hub.
 func (q Queries) MixedClusters() string {
 	annotations, labels := q.PodOwners(`cluster!=""`)
 	return call("count by ("+q.Labels()+")", call("group by ("+q.Labels("cluster")+")", annotations, "or", labels)) +

@@ -11,14 +11,13 @@ import (
 // PodsNamespace is the label of StrayPods for the namespace of the pods.
 const PodsNamespace = "pods_namespace"
 
-// StrayPods returns hubs whose exporter publishes a namespace in which their pods aren't, with
-// the labels namespace and pods_namespace. The value is the number of users who have pods in
-// pods_namespace now.
+// StrayPods returns hubs whose exporter publishes a namespace in which their pods aren't, with the labels namespace and
+// pods_namespace. The value is the number of users who have pods in pods_namespace now.
 //
-// A hub whose servers are all stopped, or that isn't on Kubernetes, has no pods either. So
-// pods count only if they are in a namespace that no exporter has published for a day, and if
-// most of their owners are users of a hub without pods. A hub is without pods if its namespace
-// has none at all, not even the hub's own, and no usage was recorded there for a day.
+// A hub whose servers are all stopped, or that isn't on Kubernetes, has no pods either. So pods count only if they are
+// in a namespace that no exporter has published for a day, and if most of their owners are users of a hub without pods.
+// A hub is without pods if its namespace has none at all, not even the hub's own, and no usage was recorded there for a
+// day.
 func (q Queries) StrayPods() string {
 	// The queried hubs limit whose pods are looked for, and not where.
 	everywhere := Queries{Pods: q.Pods, Clusters: q.Clusters}
