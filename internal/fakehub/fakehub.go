@@ -4,6 +4,7 @@ package fakehub
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -36,7 +37,7 @@ type User struct {
 
 // Hub is a fake hub. The zero value has no users, groups or tokens. It is safe for concurrent use.
 type Hub struct {
-	// BaseURL is the base path of the hub, "/" if empty.
+	// BaseURL is the base path of the hub. It starts with a slash, and is "/" if empty.
 	BaseURL string
 	// DefaultLimit and MaxLimit are the page sizes, 50 and 200 if 0.
 	DefaultLimit, MaxLimit int
@@ -47,6 +48,7 @@ type Hub struct {
 	mu     sync.Mutex
 	users  []User // in order of creation, as a hub lists them
 	groups []string
+	known  map[string]bool     // the same groups
 	scopes map[string][]string // by token
 }
 
@@ -58,17 +60,8 @@ func (h *Hub) Update(change func([]User) []User) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.users = change(h.users)
-	known := map[string]bool{}
-	for _, name := range h.groups {
-		known[name] = true
-	}
 	for _, u := range h.users {
-		for _, name := range u.Groups {
-			if !known[name] {
-				known[name] = true
-				h.groups = append(h.groups, name)
-			}
-		}
+		h.addGroups(u.Groups)
 	}
 }
 
@@ -76,8 +69,16 @@ func (h *Hub) Update(change func([]User) []User) {
 func (h *Hub) AddGroups(names ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.addGroups(names)
+}
+
+func (h *Hub) addGroups(names []string) {
+	if h.known == nil {
+		h.known = map[string]bool{}
+	}
 	for _, name := range names {
-		if !slices.Contains(h.groups, name) {
+		if !h.known[name] {
+			h.known[name] = true
 			h.groups = append(h.groups, name)
 		}
 	}
@@ -144,10 +145,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.Intercept != nil && h.Intercept(w, r) {
 		return
 	}
-	base := "/" + strings.Trim(h.BaseURL, "/")
-	if base != "/" {
-		base += "/"
-	}
+	base := strings.TrimSuffix(h.BaseURL, "/") + "/"
 	path, ok := strings.CutPrefix(r.URL.Path, base+"hub/api/")
 	if !ok {
 		if strings.HasPrefix(r.URL.Path, base+"hub/") {
@@ -242,15 +240,8 @@ func (h *Hub) groupModels(held []string) models {
 
 // list serves one page. Without the exact media type for paging, it serves a bare list, up to the maximum limit.
 func (h *Hub) list(w http.ResponseWriter, r *http.Request, all models) {
-	maxLimit := h.MaxLimit
-	if maxLimit == 0 {
-		maxLimit = 200
-	}
-	defaultLimit := h.DefaultLimit
-	if defaultLimit == 0 {
-		defaultLimit = 50
-	}
-	offset, limit := 0, defaultLimit
+	maxLimit := cmp.Or(h.MaxLimit, 200)
+	offset, limit := 0, cmp.Or(h.DefaultLimit, 50)
 	paged := r.Header.Get("Accept") == pagination
 	if !paged {
 		limit = maxLimit
