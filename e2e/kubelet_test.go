@@ -102,7 +102,7 @@ func countsOnce(t *testing.T, expositions map[string]string, dropped []string, w
 	})
 	noError(t, err)
 	dir := write(t, map[string]string{"rules.yml": succeed(t, environment(), "rules", "--only=recording"), "test.yml": string(test)})
-	promtool(t, "test", "rules", filepath.Join(dir, "test.yml"))
+	promtool(t, "", "test", "rules", filepath.Join(dir, "test.yml"))
 }
 
 // A series for promtool.

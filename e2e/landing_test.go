@@ -3,13 +3,13 @@
 package e2e
 
 import (
+	"errors"
 	"image"
 	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A browser shows the landing page on a desktop and a phone, in light and dark mode.
@@ -18,13 +18,7 @@ func TestLandingPage(t *testing.T) {
 	people := []user{{Name: "ada-lovelace", Groups: []string{"bio", "<b>bold & odd"}}, {Name: "bob", Groups: []string{strings.Repeat("a-name-without-end-", 12)}}}
 	h := startHub(t, versions[0], people, reader)
 	exporter, address := serve(t, h.of(token("reader")), "--refresh-interval=1s")
-	exporter.until("the landing page shows that memberships are current", 30*time.Second, func() error {
-		page, err := get(address + "/")
-		if err == nil && !strings.Contains(page, "up to date") {
-			err = &notOK{url: address, body: page}
-		}
-		return err
-	})
+	exporter.untilText("the landing page is current", func() (string, error) { return get(address + "/") }, contains("up to date"))
 
 	dom := browse(t, address, "--dump-dom")
 	containsAll(t, "landing page", dom, "<dd>up to date</dd>", "<dd>"+h.api+"</dd>", "<td>bio</td><td>1</td>", "<td>&lt;b&gt;bold &amp; odd</td>", `href="metrics"`)
@@ -51,12 +45,8 @@ func TestLandingPage(t *testing.T) {
 	}
 
 	h.stop()
-	exporter.until("the landing page shows the error", 30*time.Second, func() error {
-		dom := browse(t, address, "--dump-dom")
-		if !strings.Contains(dom, "the hub is failing; its last answer is still published") || !strings.Contains(dom, "connection refused") {
-			return &notOK{url: address, body: dom}
-		}
-		return nil
+	exporter.untilText("the landing page shows the error", func() (string, error) { return browse(t, address, "--dump-dom"), nil }, func(dom string) error {
+		return errors.Join(contains("the hub is failing; its last answer is still published")(dom), contains("connection refused")(dom))
 	})
 }
 

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,16 +23,23 @@ type process struct {
 
 func launch(t *testing.T, dir string, env []string, command ...string) *process {
 	t.Helper()
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Dir, cmd.Env = dir, env
+	return launchCmd(t, cmd)
+}
+
+func launchCmd(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
 	log, err := os.CreateTemp(t.TempDir(), "*.log")
 	noError(t, err)
 	defer log.Close()
-	p := &process{t: t, cmd: exec.Command(command[0], command[1:]...), log: log.Name(), done: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = dir, env, log, log
+	p := &process{t: t, cmd: cmd, log: log.Name(), done: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = log, log
 	// With its own process group, a stop reaches all children. Pdeathsig ends it if the test itself is killed.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	noError(t, p.cmd.Start())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	noError(t, cmd.Start())
 	go func() {
-		p.cmd.Wait()
+		cmd.Wait()
 		close(p.done)
 	}()
 	t.Cleanup(func() { p.stop(syscall.SIGTERM) })
@@ -95,12 +101,7 @@ func (p *process) until(what string, limit time.Duration, check func() error) {
 // untilLogged waits for a text in the output.
 func (p *process) untilLogged(text string) {
 	p.t.Helper()
-	p.until("the output contains "+text, 5*time.Minute, func() error {
-		if !strings.Contains(p.output(), text) {
-			return errors.New("it doesn't yet")
-		}
-		return nil
-	})
+	p.until("the output contains "+text, 5*time.Minute, func() error { return contains(text)(p.output()) })
 }
 
 // untilReady waits until a server, which may be a Prometheus too, is ready.
@@ -112,28 +113,28 @@ func (p *process) untilReady(address string) {
 	})
 }
 
-// untilMetrics waits for check to return nil for the metrics at an address.
-func (p *process) untilMetrics(what, address string, check func(exposition string) error) {
+// untilText waits for check to return nil for a text.
+func (p *process) untilText(what string, get func() (string, error), check func(string) error) {
 	p.t.Helper()
 	p.until(what, 90*time.Second, func() error {
-		exposition, err := get(address + "/metrics")
+		text, err := get()
 		if err != nil {
 			return err
 		}
-		return check(exposition)
+		return check(text)
 	})
+}
+
+// untilMetrics waits for check to return nil for the metrics at an address.
+func (p *process) untilMetrics(what, address string, check func(exposition string) error) {
+	p.t.Helper()
+	p.untilText(what, func() (string, error) { return get(address + "/metrics") }, check)
 }
 
 // untilMemberships waits until a scrape returns the memberships.
 func (p *process) untilMemberships(want map[string][]string, scrape func() (string, error)) {
 	p.t.Helper()
-	p.until("the memberships are right", time.Minute, func() error {
-		exposition, err := scrape()
-		if err != nil {
-			return err
-		}
-		return sameMemberships(want, exposition)
-	})
+	p.untilText("the memberships are right", scrape, func(exposition string) error { return sameMemberships(want, exposition) })
 }
 
 // workingIn lists the processes whose working directory is dir or below it, as "pid command line".

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -27,15 +26,8 @@ func scrapedByPrometheus(t *testing.T, version string) {
 	noError(t, err)
 	dumped := succeed(t, env, append([]string{"dump"}, with...)...)
 
-	for name, exposition := range map[string]string{"serve": scraped, "dump": dumped} {
-		for _, version := range prometheusVersions {
-			check := exec.Command(prometheusPrefix+version+"/promtool", "check", "metrics")
-			check.Stdin = strings.NewReader(exposition)
-			if output, err := check.CombinedOutput(); err != nil {
-				t.Errorf("%s on %s: %v\n%s", check, name, err, output)
-			}
-		}
-	}
+	promtool(t, scraped, "check", "metrics")
+	promtool(t, dumped, "check", "metrics")
 	for _, version := range prometheusVersions {
 		t.Run("Prometheus "+version, func(t *testing.T) {
 			scrapes(t, version, target, dumped)

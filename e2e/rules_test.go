@@ -34,8 +34,8 @@ func TestRules(t *testing.T) {
 			}
 			rules := succeed(t, environment(), strings.Fields(args)...)
 			dir := write(t, map[string]string{"rules.yml": rules, "test.yml": test})
-			promtool(t, "check", "rules", "--lint=all", "--lint-fatal", filepath.Join(dir, "rules.yml"))
-			promtool(t, "test", "rules", filepath.Join(dir, "test.yml"))
+			promtool(t, "", "check", "rules", "--lint=all", "--lint-fatal", filepath.Join(dir, "rules.yml"))
+			promtool(t, "", "test", "rules", filepath.Join(dir, "test.yml"))
 		})
 	}
 }
@@ -106,7 +106,7 @@ func TestRulesPagesParse(t *testing.T) {
 		}
 		file, err := yaml.Marshal(ruleFile{[]ruleGroup{group}})
 		noError(t, err)
-		promtool(t, "check", "rules", filepath.Join(write(t, map[string]string{"page.yml": string(file)}), "page.yml"))
+		promtool(t, "", "check", "rules", filepath.Join(write(t, map[string]string{"page.yml": string(file)}), "page.yml"))
 	}
 }
 
@@ -268,7 +268,7 @@ type (
 func rulesWith(t *testing.T, args ...string) ruleFile {
 	t.Helper()
 	text := succeed(t, environment(), append([]string{"rules"}, args...)...)
-	promtool(t, "check", "rules", "--lint=all", "--lint-fatal", filepath.Join(write(t, map[string]string{"rules.yml": text}), "rules.yml"))
+	promtool(t, "", "check", "rules", "--lint=all", "--lint-fatal", filepath.Join(write(t, map[string]string{"rules.yml": text}), "rules.yml"))
 	var file ruleFile
 	noError(t, yaml.Unmarshal([]byte(text), &file))
 	return file
@@ -284,11 +284,12 @@ func write(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// promtool runs promtool of each version of Prometheus, which must succeed.
-func promtool(t *testing.T, args ...string) {
+// promtool runs promtool of each version of Prometheus with an input. It must succeed.
+func promtool(t *testing.T, stdin string, args ...string) {
 	t.Helper()
 	for _, version := range prometheusVersions {
 		check := exec.Command(prometheusPrefix+version+"/promtool", args...)
+		check.Stdin = strings.NewReader(stdin)
 		if output, err := check.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", check, err, output)
 		}

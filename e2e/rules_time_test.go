@@ -34,7 +34,7 @@ func TestRulesOverTime(t *testing.T) {
 				o.addSessions(length, least)
 			}
 			dir := write(t, map[string]string{"rules.yml": succeed(t, environment(), "rules"), "test.yml": o.test()})
-			promtool(t, "test", "rules", filepath.Join(dir, "test.yml"))
+			promtool(t, "", "test", "rules", filepath.Join(dir, "test.yml"))
 		})
 	}
 }

@@ -37,26 +37,16 @@ func TestSystemdSocket(t *testing.T) {
 			}
 			cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" serve --demo --web.systemd-socket`, program)
 			cmd.Env, cmd.ExtraFiles = environment(), []*os.File{file}
-			noError(t, cmd.Start())
-			defer func() {
-				cmd.Process.Signal(syscall.SIGTERM)
-				if err := cmd.Wait(); err != nil {
-					t.Errorf("serve: %v", err)
-				}
-				if network == "unix" {
-					if _, err := os.Stat(address); err != nil {
-						t.Errorf("socket of systemd was removed: %v", err)
-					}
-				}
-			}()
-			for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			exporter := launchCmd(t, cmd)
+			exporter.until("ready", 10*time.Second, func() error {
 				// The socket exists before the exporter runs. A connection waits for the exporter.
-				if _, err = getBy(transport, "", "http://"+host+"/-/ready"); err == nil {
-					return
-				}
-				if time.Now().After(deadline) {
-					t.Fatal(err)
-				}
+				_, err := getBy(transport, "", "http://"+host+"/-/ready")
+				return err
+			})
+			exporter.end(syscall.SIGTERM)
+			if network == "unix" {
+				_, err := os.Stat(address)
+				report(t, "socket of systemd", err)
 			}
 		})
 	}

@@ -4,9 +4,7 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -20,11 +18,7 @@ func TestVersionInCheckout(t *testing.T) {
 		"go build -o built ./cmd/groups-exporter && ./built version && rm built",
 		"go run -buildvcs=true ./cmd/groups-exporter version",
 	} {
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", command)
-		cmd.Dir, cmd.Env = checkout, append(os.Environ(), "GOFLAGS=-buildvcs=auto")
-		version, err := cmd.CombinedOutput()
-		if err != nil || !strings.Contains(string(version), "(revision "+commit+", ") {
-			t.Errorf("%s printed %q (error: %v), want revision %s", command, version, err, commit)
-		}
+		version := outputOf(t, checkout, append(os.Environ(), "GOFLAGS=-buildvcs=auto"), "", "sh", "-c", command)
+		report(t, command, contains("(revision "+commit+", ")(version))
 	}
 }
