@@ -302,8 +302,8 @@ func (o *hubOptions) notices(snapshot *membership.Snapshot, result hub.Result) [
 	if len(o.rules.Allow) > 0 && !snapshot.HasGroups() {
 		notices = append(notices, "--allow-group and --deny-group leave no group of the hub: all users are in "+quote(o.rules.NoneName))
 	}
-	if name := snapshot.EmptyName(); name != "" {
-		notices = append(notices, fmt.Sprintf("the hub has a group without a name: it is published as %q", name))
+	if snapshot.HasUnnamed() {
+		notices = append(notices, fmt.Sprintf("the hub has a group without a name: it is published as %q", membership.EmptyName))
 	}
 	for _, name := range snapshot.Ambiguous() {
 		what, flag := "no group", "--none-name"

@@ -28,6 +28,7 @@ type Listing struct {
 	groups  []string
 	index   map[string]uint32 // of groups
 	names   int               // the length of all names
+	unnamed bool              // whether the hub has a group without a name
 }
 
 type user struct {
@@ -77,6 +78,9 @@ func (l *Listing) AddGroups(names ...string) {
 }
 
 func (l *Listing) group(name string) uint32 {
+	if name == "" {
+		name, l.unnamed = EmptyName, true
+	}
 	i, ok := l.index[name]
 	if !ok {
 		if l.index == nil {
@@ -105,7 +109,7 @@ func (l *Listing) sort() {
 		slices.Sort(mine)
 		l.users[i].to = u.from + uint32(len(slices.Compact(mine)))
 	}
-	// Groups tell who was added first. A stable sort takes twice as long.
+	// Of users with the same name, the first one has the lower indices. A stable sort takes twice as long.
 	slices.SortFunc(l.users, func(a, b user) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to))
 	})

@@ -19,8 +19,6 @@ type Snapshot struct {
 	groups      []Group
 	memberships int
 	ambiguous   []string
-	emptyName   string // of the hub's group without a name, "" if that isn't exported
-	hasUnnamed  bool   // whether the hub has such a group
 	// multipleAt is the index at which the pseudo-group for users in several groups belongs, and multipleIsGroup
 	// reports whether the hub's group at that index has the same name.
 	multipleAt      uint32
@@ -47,39 +45,21 @@ func New(namespace string, listing *Listing, rules Rules) *Snapshot {
 	listing.sort()
 	s := &Snapshot{namespace: namespace, listing: *listing, rules: rules.withDefaults()}
 	s.listing.index = nil
-	s.nameEmpty()
-	exports := s.rules.filter()
-	s.exported = make([]bool, len(listing.groups))
-	for i, name := range listing.groups {
-		s.exported[i] = exports(name, s.listing.groups[i])
+	allow, deny := Globs(s.rules.Allow), Globs(s.rules.Deny)
+	for _, name := range listing.groups {
+		s.exported = append(s.exported, (len(s.rules.Allow) == 0 || allow(name)) && !deny(name))
 	}
-	if s.emptyName != "" && !s.exported[0] {
-		s.emptyName = ""
-	}
-	at, found := slices.BinarySearch(listing.groups, s.rules.MultipleName)
-	s.multipleAt, s.multipleIsGroup = uint32(at), found && s.exported[at]
-	for _, name := range s.rules.PseudoNames() {
-		if i, found := slices.BinarySearch(listing.groups, name); found && s.exported[i] {
-			s.ambiguous = append(s.ambiguous, name)
-		}
-	}
+	at, _ := slices.BinarySearch(listing.groups, s.rules.MultipleName)
+	s.multipleAt, s.multipleIsGroup = uint32(at), s.exports(s.rules.MultipleName)
+	s.ambiguous = slices.DeleteFunc(s.rules.PseudoNames(), func(name string) bool { return !s.exports(name) })
 	s.count()
 	return s
 }
 
-// nameEmpty gives a unique name to the group without a name, which a hub may have. Prometheus takes an empty label for
-// a missing one.
-func (s *Snapshot) nameEmpty() {
-	names := s.listing.groups // sorted
-	if len(names) == 0 || names[0] != "" {
-		return
-	}
-	s.emptyName, s.hasUnnamed = EmptyName, true
-	for slices.Contains(names, s.emptyName) || slices.Contains(s.rules.PseudoNames(), s.emptyName) {
-		s.emptyName = "(" + s.emptyName + ")"
-	}
-	s.listing.groups = slices.Clone(names) // the listing keeps the hub's names
-	s.listing.groups[0] = s.emptyName
+// exports reports whether the hub has a group with a name, and it is exported.
+func (s *Snapshot) exports(name string) bool {
+	i, found := slices.BinarySearch(s.listing.groups, name)
+	return found && s.exported[i]
 }
 
 // count counts memberships, and the members and servers of each group.
@@ -216,10 +196,9 @@ func (s *Snapshot) IsMultipleReal() bool { return s.multipleIsGroup }
 // Unmatched returns the patterns that match no group of the hub, in their order.
 func (s *Snapshot) Unmatched(patterns []string) []string {
 	return slices.DeleteFunc(slices.Clone(patterns), func(pattern string) bool {
-		matches := Globs([]string{pattern})
-		return slices.ContainsFunc(s.listing.groups, matches) || s.hasUnnamed && matches("")
+		return slices.ContainsFunc(s.listing.groups, Globs([]string{pattern}))
 	})
 }
 
-// EmptyName returns the published name of the hub's group without a name, or "" if there is none.
-func (s *Snapshot) EmptyName() string { return s.emptyName }
+// HasUnnamed reports whether a group without a name is published, as EmptyName.
+func (s *Snapshot) HasUnnamed() bool { return s.listing.unnamed && s.exports(EmptyName) }

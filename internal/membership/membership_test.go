@@ -44,7 +44,7 @@ func TestRules(t *testing.T) {
 		rows      string
 		counts    string
 		ambiguous string
-		empty     string
+		unnamed   bool
 	}{
 		{
 			what: "each, the default", users: people,
@@ -113,20 +113,11 @@ func TestRules(t *testing.T) {
 		},
 		{
 			what: "a group without a name", users: []membership.User{user("ada", "", "bio"), user("bob", "")}, rules: membership.Rules{MultiGroup: membership.Both},
-			rows: "ada:(empty):0.5 ada:bio:0.5 ada:multiple:0 bob:(empty):1", counts: "(empty):2 bio:1 multiple:1", empty: "(empty)",
-		},
-		{
-			what: "a group without a name when the name for it is taken", groups: []string{"((empty))"}, rules: membership.Rules{NoneName: "(((empty)))"},
-			users: []membership.User{user("ada", "", "(empty)"), user("bob")},
-			rows:  "ada:((((empty)))):0.5 ada:(empty):0.5 bob:(((empty))):1", counts: "((((empty)))):1 (((empty))):1 ((empty)):0 (empty):1", empty: "((((empty))))",
+			rows: "ada:(empty):0.5 ada:bio:0.5 ada:multiple:0 bob:(empty):1", counts: "(empty):2 bio:1 multiple:1", unnamed: true,
 		},
 		{
 			what: "a group without a name is denied by the name that it gets", users: []membership.User{user("ada", "")}, rules: membership.Rules{Deny: []string{"(empty)"}},
 			rows: "ada:none:1", counts: "none:1",
-		},
-		{
-			what: "a group without a name is allowed by an empty name", users: []membership.User{user("ada", "", "bio")}, rules: membership.Rules{Allow: []string{""}},
-			rows: "ada:(empty):1", counts: "(empty):1", empty: "(empty)",
 		},
 		{what: "nobody", rows: "", counts: ""},
 	} {
@@ -143,8 +134,8 @@ func TestRules(t *testing.T) {
 			if got := strings.Join(s.Ambiguous(), " "); got != c.ambiguous {
 				t.Errorf("ambiguous: got %s, want %s", got, c.ambiguous)
 			}
-			if got := s.EmptyName(); got != c.empty {
-				t.Errorf("name of the group without a name: got %q, want %q", got, c.empty)
+			if got := s.HasUnnamed(); got != c.unnamed {
+				t.Errorf("a group without a name: got %v, want %v", got, c.unnamed)
 			}
 			if again := membership.New("hub", listing, c.rules); !slices.Equal(rows(again), rows(s)) {
 				t.Errorf("another snapshot of the listing has the rows %q, want %q", rows(again), rows(s))
@@ -212,8 +203,8 @@ func TestUnmatched(t *testing.T) {
 	listing.AddGroups("empty")
 	s := membership.New("hub", listing, membership.Rules{Deny: []string{"bio"}})
 	for pattern, want := range map[string]bool{
-		"bio": false, "b*": false, "empty": false, "": false, "(empty)": false, "multiple": false, "*": false,
-		"nosuch": true, "Bio": true, "bi": true, "bio?": true, "none": true,
+		"bio": false, "b*": false, "empty": false, "(empty)": false, "multiple": false, "*": false,
+		"nosuch": true, "Bio": true, "bi": true, "bio?": true, "": true, "none": true,
 	} {
 		if got := len(s.Unmatched([]string{"bio", pattern})) == 1; got != want {
 			t.Errorf("%q matches no group: %v, want %v", pattern, got, want)

@@ -24,7 +24,8 @@ const (
 	DefaultMultipleName = "multiple"
 )
 
-// EmptyName is the published name of a group without a name. If it is taken, more parentheses are put around it.
+// EmptyName is the name of the hub's group without a name, which a hub may have. Prometheus takes an empty label for a
+// missing one.
 const EmptyName = "(empty)"
 
 // Rules say which groups are exported, and how users in no group or in several are published. The zero value exports
@@ -62,14 +63,6 @@ func (r Rules) PseudoNames() []string {
 		return []string{r.NoneName}
 	}
 	return []string{r.NoneName, r.MultipleName}
-}
-
-// filter returns a function that reports whether a group with any of these names is exported.
-func (r Rules) filter() func(names ...string) bool {
-	allow, deny := Globs(r.Allow), Globs(r.Deny)
-	return func(names ...string) bool {
-		return (len(r.Allow) == 0 || slices.ContainsFunc(names, allow)) && !slices.ContainsFunc(names, deny)
-	}
 }
 
 // Globs returns a function that reports whether a name matches any of the patterns. A pattern is an exact name, or a
