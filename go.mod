@@ -4,7 +4,6 @@ go 1.26.7
 
 require (
 	github.com/KimMachineGun/automemlimit v1.0.1
-	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/creack/pty v1.1.24
 	github.com/google/go-cmp v0.7.0

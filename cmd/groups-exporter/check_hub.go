@@ -8,6 +8,7 @@ import (
 
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
 
@@ -160,27 +161,10 @@ func (r *hubReport) verdict() error {
 	if lack.None() {
 		return nil
 	}
-	err := &lackingError{text: missingText(lack)}
-	if memberships := r.Can[0]; !memberships.OK {
-		err.hub = &hub.Error{Reason: hub.Scope, URL: r.Hub, Scopes: memberships.Missing, Filtered: memberships.lack.Parts}
+	if r.Can[0].OK {
+		return errors.New(missingText(lack))
 	}
-	return err
-}
-
-// lackingError says in few words which scopes are missing. It unwraps to the error of a refresh, if a refresh
-// would fail.
-type lackingError struct {
-	text string
-	hub  *hub.Error
-}
-
-func (e *lackingError) Error() string { return e.text }
-
-func (e *lackingError) Unwrap() error {
-	if e.hub == nil {
-		return nil
-	}
-	return e.hub
+	return &remote.Error{Reason: remote.Scope, Server: "hub", URL: r.Hub, Problem: missingText(lack)}
 }
 
 // missingText says which scopes the token is missing.

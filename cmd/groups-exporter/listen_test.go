@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/groups-exporter/groups-exporter/internal/hub"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 // at is a listener at an address.
@@ -59,7 +59,7 @@ func TestLogOfListening(t *testing.T) {
 // The hint is about what is wrong with the socket.
 func TestHintsAboutSockets(t *testing.T) {
 	refused := func(errno syscall.Errno) error {
-		return &hub.Error{Reason: hub.Connect, URL: "http+unix://%2Frun%2Fhub.sock/hub/api/users", Err: errno}
+		return &remote.Error{Reason: remote.Connect, Server: "hub", URL: "http+unix://%2Frun%2Fhub.sock/hub/api/users", Err: errno}
 	}
 	failed := func(network string, errno syscall.Errno) error {
 		return &listenError{listenAddress{network, "/run/x.sock"}, &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", errno)}}

@@ -33,16 +33,6 @@ func checkProxy(server *url.URL) error {
 	return nil
 }
 
-// proxyTo returns the address of the proxy on the way to a server, without its user and
-// password, or "" if there is none.
-func proxyTo(address string) string {
-	server, err := url.Parse(address)
-	if err != nil {
-		return ""
-	}
-	return remote.ProxyAddress(http.ProxyFromEnvironment, server)
-}
-
 func proxyHint(proxy string) string {
 	return "the request goes through the proxy " + proxy + ": is it right? HTTP_PROXY and HTTPS_PROXY name it, or proxy_url in --prometheus.config.file; NO_PROXY lists hosts to reach without it"
 }

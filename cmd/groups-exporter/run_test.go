@@ -264,7 +264,7 @@ func TestAMeshThatRefusesLocksNobodyOut(t *testing.T) {
 		if known, unknown := status("prometheus"), status("nobody"); known != http.StatusOK || unknown != http.StatusServiceUnavailable {
 			t.Errorf("while the mesh refuses: %d and %d", known, unknown)
 		}
-		if !strings.Contains(log.String(), "something in between says 403 Forbidden: RBAC: access denied") {
+		if !strings.Contains(log.String(), "answered 403 Forbidden: RBAC: access denied") {
 			t.Errorf("log: %s", &log)
 		}
 		mesh = false

@@ -14,8 +14,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
-	"github.com/groups-exporter/groups-exporter/internal/hub"
-	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
@@ -107,11 +105,8 @@ func hint(err error) string {
 	if errors.As(err, new(*tokenFileError)) {
 		return "--hub-token-file takes the path of a file that holds the token, not the token itself"
 	}
-	if hubErr, ok := errors.AsType[*hub.Error](err); ok {
-		return hubHint(hubErr)
-	}
-	if usageErr, ok := errors.AsType[*prometheus.Error](err); ok {
-		return usageErrorHint(usageErr)
+	if failed, ok := errors.AsType[*remote.Error](err); ok {
+		return failureHint(failed)
 	}
 	if errors.As(err, new(*ownerError)) {
 		return "run this as root or as the file's owner, or remove the file: a new one can be read by everybody"
@@ -128,46 +123,46 @@ func hint(err error) string {
 	return ""
 }
 
-// otherScheme returns what to try if an error says that a server speaks another scheme, or "".
-func otherScheme(err error, address, flag string) string {
-	wrong, ok := errors.AsType[*remote.WrongScheme](err)
-	if !ok {
-		return ""
+// failureHint returns what to do about an error of a request to the hub or to Prometheus.
+func failureHint(err *remote.Error) string {
+	urlFlag, authorityHint, more := "--hub-url", "--hub-ca-file names the authority that signed the hub's certificate", hubHint
+	if err.Server == "Prometheus" {
+		urlFlag, authorityHint, more = "--prometheus-url", "tls_config in --prometheus.config.file names the authority that signed its certificate (ca_file)", prometheusHint
 	}
-	_, host, _ := strings.Cut(address, "://")
-	host, _, _ = strings.Cut(host, "/")
-	return "try " + wrong.Speaks + "://" + host + " (" + flag + ")"
+	if wrong, ok := errors.AsType[*remote.WrongScheme](err); ok {
+		_, host, _ := strings.Cut(err.URL, "://")
+		host, _, _ = strings.Cut(host, "/")
+		return "try " + wrong.Speaks + "://" + host + " (" + urlFlag + ")"
+	}
+	switch {
+	case errors.As(err, new(x509.UnknownAuthorityError)):
+		return authorityHint
+	case err.Reason == remote.Connect && strings.HasPrefix(err.Problem, "unable to "): // the Prometheus client's words for a file
+		return "--prometheus.config.file names that file"
+	case err.Proxy != "" && (err.Reason == remote.Connect || err.Reason == remote.Timeout || err.Intermediary):
+		return proxyHint(err.Proxy)
+	default:
+		return more(err)
+	}
 }
 
-func hubHint(err *hub.Error) string {
-	proxy := ""
-	if err.Reason == hub.Connect || err.Reason == hub.Timeout || err.Foreign {
-		proxy = proxyTo(err.URL)
-	}
-	scheme := otherScheme(err, err.URL, "--hub-url")
+func hubHint(err *remote.Error) string {
+	isRedirect, isNotFound := err.Status/100 == 3, err.Status == http.StatusNotFound
 	switch {
-	case scheme != "":
-		return scheme
-	case isUntrusted(err):
-		return "--hub-ca-file names the authority that signed the hub's certificate"
-	case proxy != "":
-		return proxyHint(proxy)
-	case err.Reason == hub.Connect && strings.HasPrefix(err.URL, remote.HTTPUnix+":"):
+	case err.Reason == remote.Connect && strings.HasPrefix(err.URL, remote.HTTPUnix+":"):
 		return socketHint(err)
-	case err.Reason == hub.Scope && len(err.Filtered) > 0:
-		return "give the token's role the scopes " + some(scopes.Memberships().Scopes) + " without a filter behind '!' (c.JupyterHub.load_roles)"
-	case err.Reason == hub.Scope:
-		return "give the token's role the scopes " + some(scopes.Memberships().Scopes) + " (c.JupyterHub.load_roles)"
-	case err.Reason == hub.BadToken:
+	case err.Reason == remote.Scope:
+		return "give the token's role the scopes " + some(scopes.Memberships().Scopes) + " without a filter (c.JupyterHub.load_roles)"
+	case err.Reason == remote.BadToken:
 		return "is it the token of a service or user of this hub, and not expired? (--hub-token-file, JUPYTERHUB_API_TOKEN)"
-	case err.Reason == hub.Timeout:
+	case err.Reason == remote.Timeout:
 		return "a hub that was just started is slow; --hub-timeout gives it more time"
-	case err.Foreign && refuses(err.Status):
-		return "a proxy, an ingress or a service mesh in front of the hub refuses the request, whatever the token is: allow the exporter there"
-	case err.Foreign && err.Location == "" && err.Status != http.StatusNotFound:
-		return "a proxy, an ingress or a service mesh is in front of the hub: its log says more, and so may the hub's own"
-	case err.Reason == hub.Connect, err.Reason == hub.Format, err.Location != "", err.Status == http.StatusNotFound:
+	case err.Reason == remote.Connect, err.Reason == remote.Format, isRedirect, isNotFound:
 		return "is --hub-url right? It is the address of the hub, like http://127.0.0.1:8081, or of its API"
+	case err.Intermediary && refuses(err.Status):
+		return "a proxy, an ingress or a service mesh in front of the hub refuses the request, whatever the token is: allow the exporter there"
+	case err.Intermediary:
+		return "a proxy, an ingress or a service mesh is in front of the hub: its log says more, and so may the hub's own"
 	default:
 		return "the hub's own log says more"
 	}
@@ -191,29 +186,15 @@ func refuses(status int) bool {
 	}
 }
 
-func usageErrorHint(err *prometheus.Error) string {
-	scheme := otherScheme(err, err.URL, "--prometheus-url")
+func prometheusHint(err *remote.Error) string {
 	switch {
-	case scheme != "":
-		return scheme
-	case isUntrusted(err):
-		return "tls_config in --prometheus.config.file names the authority that signed its certificate (ca_file)"
-	case err.Reason == prometheus.Connect && strings.HasPrefix(err.Problem, "unable to "): // the client's words for a file
-		return "--prometheus.config.file names that file"
-	case err.Proxy != "":
-		return proxyHint(err.Proxy)
 	case err.Status == http.StatusUnauthorized, err.Status == http.StatusForbidden:
 		return "--prometheus.config.file has the credentials (basic_auth, authorization)"
-	case err.Reason == prometheus.Timeout:
+	case err.Reason == remote.Timeout:
 		return "--prometheus-timeout gives it more time; recording rules ('groups-exporter rules') spare it the query"
-	case err.Reason == prometheus.Connect, err.Reason == prometheus.Format, err.Reason == prometheus.Status:
+	case err.Reason == remote.Connect, err.Reason == remote.Format, err.Reason == remote.Status:
 		return "is --prometheus-url right? It is the address under which there is /api/v1, like http://127.0.0.1:9090"
 	default:
 		return ""
 	}
-}
-
-func isUntrusted(err error) bool {
-	_, untrusted := errors.AsType[x509.UnknownAuthorityError](err)
-	return untrusted
 }

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/groups-exporter/groups-exporter/internal/clock"
-	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 const (
@@ -50,7 +49,7 @@ type Refusal struct {
 	Reason Reason
 	// Scopes lists the scopes of which the token needs one, for NoScope.
 	Scopes []string
-	// Err is why the hub can't check the token, for NoAnswer. It doesn't contain the token.
+	// Err is why the hub can't check the token, for NoAnswer.
 	Err error
 }
 
@@ -72,7 +71,8 @@ func (r *Refusal) Error() string {
 // Unwrap returns Err.
 func (r *Refusal) Unwrap() error { return r.Err }
 
-// Scopes returns the scopes of a token, and reports whether the hub accepts the token.
+// Scopes returns the scopes of a token, and reports whether the hub accepts the token. Its error must not contain the
+// token.
 type Scopes func(ctx context.Context, token string) (scopes []string, known bool, err error)
 
 // Gate checks the tokens of callers. It caches the results, and stores tokens only as hashes.
@@ -170,7 +170,7 @@ func (g *Gate) decide(ctx context.Context, token string, hash key) error {
 	var refused *Refusal
 	switch {
 	case err != nil:
-		return &Refusal{Reason: NoAnswer, Err: errors.New(remote.Redact(err.Error(), token))}
+		return &Refusal{Reason: NoAnswer, Err: err}
 	case !known:
 		refused = &Refusal{Reason: BadToken}
 	case !slices.ContainsFunc(g.required, func(scope string) bool { return slices.Contains(scopes, scope) }):

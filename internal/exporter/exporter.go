@@ -18,7 +18,7 @@ import (
 
 // Options configure an Exporter.
 type Options struct {
-	// Hub configures the hub's client. The exporter sets OnAnswer, Interval and Patient.
+	// Hub configures the hub's client. The exporter sets OnAnswer and Interval.
 	Hub       hub.Options
 	Namespace string
 	Rules     membership.Rules
@@ -77,7 +77,7 @@ func New(o Options) *Exporter {
 		record:    self.Hub(o.Namespace, o.Schedule.Interval, append(hub.Reasons(), reasonMaxSeries, reasonOther)...),
 		published: newPublished(self.Registry, Status{Version: o.Version, Hub: o.Hub.API.String(), Namespace: o.Namespace}, o.Log),
 	}
-	o.Hub.OnAnswer, o.Hub.Interval, o.Hub.Patient = e.record.Answered, o.Schedule.Interval, true
+	o.Hub.OnAnswer, o.Hub.Interval = e.record.Answered, o.Schedule.Interval
 	e.client = hub.New(o.Hub)
 	e.hub = e.hubPoller()
 	if o.Usage != nil {

@@ -2,6 +2,7 @@ package exporter
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/groups-exporter/groups-exporter/internal/clock"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 // A failed refresh is retried after firstRetry, or after firstRetryAtStart if the source has
@@ -33,8 +35,6 @@ type poller[T any] struct {
 	// that describe the refresh in the log.
 	Publish func(T) ([]any, error)
 	Drop    func()
-	// RetryAfter returns how long the source asked to wait after an error. It may be nil.
-	RetryAfter func(error) time.Duration
 	// Report is called after each refresh. It may be nil.
 	Report func(outcome)
 	// now has room for one request to refresh at once.
@@ -104,8 +104,8 @@ func (p *poller[T]) Run(ctx context.Context) {
 				case err != nil:
 					failures++
 					delay = retry << min(failures-1, 20)
-					if p.RetryAfter != nil {
-						delay = max(delay, p.RetryAfter(err))
+					if failed, ok := errors.AsType[*remote.Error](err); ok {
+						delay = max(delay, failed.RetryAfter)
 					}
 					delay = min(delay, p.Interval)
 					p.log(state != err.Error(), slog.LevelWarn, "refresh failed", "err", err, "next_in", delay.String())

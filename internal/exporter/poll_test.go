@@ -16,12 +16,8 @@ import (
 
 	"github.com/groups-exporter/groups-exporter/internal/clock"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
-
-// busyFor is the error of a hub that asks the client to wait.
-type busyFor time.Duration
-
-func (busyFor) Error() string { return "busy" }
 
 // watched is a poller of a fake source for use with synctest. It records what the poller
 // publishes and logs. The test holds the lock except while it sleeps.
@@ -62,12 +58,6 @@ func watch(interval, staleness time.Duration) *watched {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.current = nil
-		},
-		RetryAfter: func(err error) time.Duration {
-			if busy, ok := errors.AsType[busyFor](err); ok {
-				return time.Duration(busy)
-			}
-			return 0
 		},
 		now:      make(chan struct{}, 1),
 		Schedule: Schedule{Interval: interval, MaxStaleness: staleness},
@@ -225,7 +215,7 @@ func TestRetryAfter(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := watch(5*time.Minute, time.Hour)
-			w.answer = func(context.Context) error { return busyFor(asked) }
+			w.answer = func(context.Context) error { return &remote.Error{RetryAfter: asked} }
 			w.start(t)
 			w.sleep(6 * time.Minute)
 			w.checkWait(t, "asked to wait "+asked.String(), 0, want)
@@ -323,6 +313,9 @@ func TestPublishFailure(t *testing.T) {
 		w.checkLog(t, "too many series", 1)
 		if w.current != nil {
 			t.Error("still published after an hour")
+		}
+		if n := strings.Count(w.log.String(), "too many series"); n != 1 {
+			t.Errorf("logged %d times, want once:\n%s", n, &w.log)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
-	"github.com/groups-exporter/groups-exporter/internal/prometheus"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
@@ -22,7 +22,7 @@ type reading struct {
 
 func (e *Exporter) hubPoller() *poller[reading] {
 	return &poller[reading]{
-		Refresh: e.readHub, Publish: e.publishHub, Report: e.reportHub, RetryAfter: hub.RetryAfter,
+		Refresh: e.readHub, Publish: e.publishHub, Report: e.reportHub,
 		Drop: func() {
 			e.dropHub()
 			e.hub.refreshNow() // after the machine was suspended, the next refresh may be minutes away
@@ -185,11 +185,8 @@ const (
 
 // reasonOf returns the reason of an error, for the label reason.
 func reasonOf(err error) string {
-	if hubErr, ok := errors.AsType[*hub.Error](err); ok {
-		return string(hubErr.Reason)
-	}
-	if prometheusErr, ok := errors.AsType[*prometheus.Error](err); ok {
-		return string(prometheusErr.Reason)
+	if failed, ok := errors.AsType[*remote.Error](err); ok {
+		return string(failed.Reason)
 	}
 	if errors.As(err, new(exposition.TooManySeries)) {
 		return reasonMaxSeries

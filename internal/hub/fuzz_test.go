@@ -11,9 +11,10 @@ import (
 
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// Whatever a hub answers, to begin with and later, is a listing or an *hub.Error, in a
+// Whatever a hub answers, to begin with and later, is a listing or an *remote.Error, in a
 // bounded number of requests, and its names are bounded too.
 func FuzzUsers(f *testing.F) {
 	for _, seed := range []string{
@@ -45,7 +46,7 @@ func FuzzUsers(f *testing.F) {
 			for range 2 {
 				result, err := c.List(t.Context())
 				if err != nil {
-					if !errors.As(err, new(*hub.Error)) || result.Listing != nil {
+					if !errors.As(err, new(*remote.Error)) || result.Listing != nil {
 						t.Errorf("error %v, listing %v", err, result.Listing)
 					}
 					continue
@@ -77,8 +78,8 @@ func FuzzRetryAfter(f *testing.F) {
 					w.WriteHeader(http.StatusTooManyRequests)
 				})}
 			}).List(t.Context())
-			if reasonOf(err) != hub.Status || hub.RetryAfter(err) < 0 {
-				t.Errorf("error %v, to wait %v", err, hub.RetryAfter(err))
+			if failed, ok := errors.AsType[*remote.Error](err); !ok || failed.Reason != remote.Status || failed.RetryAfter < 0 {
+				t.Errorf("got error %v, want one with a status", err)
 			}
 			if took := time.Since(begin); took > 4*time.Minute {
 				t.Errorf("took %v", took)

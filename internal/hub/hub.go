@@ -1,8 +1,8 @@
 // Package hub reads users and groups from a JupyterHub's REST API. It returns everything that the hub
-// lists, or a typed Error. It applies no rules and logs nothing.
+// lists, or a *remote.Error. It applies no rules and logs nothing.
 //
 // A hub is one process with one thread: while it works on a request, everybody else waits. So pages
-// are requested one after another, on one connection, and a patient client pauses between them.
+// are requested one after another, on one connection, and the exporter pauses between them.
 package hub
 
 import (
@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,11 +24,16 @@ import (
 
 const (
 	maxSweeps = 3 // of a list that changes while it is read
-	// groupsAge is how long the names of groups are kept, and whether the token may list them.
-	groupsAge = time.Hour
+	// scopesAge is how long the token's scopes and the names of groups are cached.
+	scopesAge = time.Hour
 	// maxListing is the most memory that a listing may take, in bytes: 500,000 users fit.
 	maxListing = 48 << 20
 )
+
+// Reasons returns the reasons of this package's errors.
+func Reasons() []string {
+	return []string{string(remote.Connect), string(remote.Timeout), string(remote.BadToken), string(remote.Scope), string(remote.Status), string(remote.Format), string(remote.TooLarge)}
+}
 
 // Token is a JupyterHub API token. Its text is behind a function, so that no log, error or %+v of a
 // struct that holds it shows it.
@@ -60,11 +64,9 @@ type Options struct {
 	// RequireWhole makes it an error if the token's scopes cover a part of the hub only, or can't be read.
 	RequireWhole bool
 	// Interval is the time between calls of List, 0 if List is called once. A whole listing may take that
-	// long, or ten times Timeout if that is longer.
-	Interval time.Duration
-	// Patient makes the client pause after each page for as long as the page took, so that it uses
-	// at most half of the hub's time.
-	Patient   bool
+	// long, or ten times Timeout if that is longer. If it isn't 0, the client pauses after each page for as
+	// long as the page took, so that it uses at most half of the hub's time.
+	Interval  time.Duration
 	Transport http.RoundTripper // replaces the network in tests
 }
 
@@ -72,14 +74,13 @@ type Options struct {
 type Client struct {
 	o     Options
 	http  *http.Client
-	token Token // for the current listing
-	// groups are the names of all groups as of groupsAt, or none if the token may not list them.
-	// A failed listing resets groupsAt, so that the next one reads them again.
-	groups   []string
-	groupsAt time.Time
-	// filtered are the needed scopes that the token has for a part of the hub only. While there are none,
-	// they are as old as groups.
-	filtered []string
+	proxy string // address of the proxy, or "" if there is none
+	token Token  // for the current listing
+	// groups are the names of all groups as of scopesAt, or none if the token may not list them.
+	groups []string
+	// lack is what the token's scopes lack. While they have filters, they are read for each listing.
+	lack     scopes.Lack
+	scopesAt time.Time // zero after a failure, or for a new token
 	// unmarked is set if the hub's good answers lack versionHeader, because a proxy removes it.
 	unmarked atomic.Bool
 }
@@ -99,42 +100,16 @@ type Result struct {
 	GroupsError error
 }
 
-// partError returns the Error for a token whose scopes have filters, as Result.Filtered has them.
-func (c *Client) partError(filtered []string) *Error {
-	var missing []string
-	for _, scope := range filtered {
-		base, _, _ := strings.Cut(scope, "!")
-		missing = append(missing, base)
-	}
-	slices.Sort(missing)
-	return &Error{Reason: Scope, URL: c.url("users"), Scopes: slices.Compact(missing), Filtered: filtered}
-}
-
-// needed returns the scopes that a listing needs.
-func needed() []string { return scopes.Memberships().Scopes }
-
-// filteredOf returns those of the needed scopes that the client's token has for a part of the hub only.
-// The hub wrote their filters, which are made safe to print.
-func (c *Client) filteredOf(held []string) []string {
-	var filtered []string
-	for _, scope := range needed() {
-		_, parts := scopes.Grants(held, scope)
-		for _, part := range parts {
-			filtered = append(filtered, remote.Text(part, c.token.Reveal()))
-		}
-	}
-	return filtered
-}
-
 // New returns a client that has not made a request yet.
 func New(o Options) *Client {
+	proxy := remote.ProxyAddress(http.ProxyFromEnvironment, o.API)
 	if o.Transport == nil {
-		o.Transport = newTransport(o)
+		o.Transport = newTransport(o, proxy)
 	}
 	if o.OnAnswer == nil {
 		o.OnAnswer = func(int) {}
 	}
-	return &Client{o: o, http: &http.Client{
+	return &Client{o: o, proxy: proxy, http: &http.Client{
 		Transport: o.Transport,
 		Timeout:   o.Timeout,
 		// A hub's API never redirects, and the token must not be sent elsewhere. A redirect is returned as
@@ -144,7 +119,7 @@ func New(o Options) *Client {
 }
 
 // List returns every user of the hub with the user's groups and, if the token may list them, the names
-// of all groups. Any error is an *Error, or the context's.
+// of all groups. Any error is a *remote.Error, or the context's.
 func (c *Client) List(ctx context.Context) (Result, error) {
 	bounded, cancel := c.bound(ctx)
 	defer cancel()
@@ -153,12 +128,11 @@ func (c *Client) List(ctx context.Context) (Result, error) {
 	}
 	used := c.token
 	result, err := c.list(bounded)
-	if isForbidden(err) && c.readToken() == nil && c.token.Reveal() != used.Reveal() {
-		c.groupsAt = time.Time{} // the token was rotated meanwhile
+	if err != nil && c.readToken() == nil && c.token.Reveal() != used.Reveal() { // it was rotated meanwhile
 		result, err = c.list(bounded)
 	}
 	if err = cmp.Or(err, context.Cause(ctx)); err != nil {
-		c.groupsAt = time.Time{}
+		c.scopesAt = time.Time{}
 		return Result{}, err
 	}
 	return result, nil
@@ -168,18 +142,24 @@ func (c *Client) List(ctx context.Context) (Result, error) {
 // Even if each request is answered in time, there could always be one more.
 func (c *Client) bound(ctx context.Context) (context.Context, context.CancelFunc) {
 	most := max(c.o.Interval, 10*c.o.Timeout)
-	return context.WithTimeoutCause(ctx, most, &Error{
-		Reason: Timeout, URL: c.o.API.String(), Problem: fmt.Sprintf("all requests together took longer than %v", most),
-	})
+	return context.WithTimeoutCause(ctx, most, c.failure("", remote.Error{
+		Reason: remote.Timeout, Problem: fmt.Sprintf("all requests together took longer than %v", most),
+	}))
+}
+
+// failure returns the error of a request for a path of the API.
+func (c *Client) failure(path string, err remote.Error) *remote.Error {
+	err.Server, err.URL, err.Proxy = "hub", c.o.API.JoinPath(path).String(), c.proxy
+	return &err
 }
 
 func (c *Client) readToken() error {
 	token, err := c.o.Token()
 	if err != nil {
-		return &Error{Reason: BadToken, URL: c.o.API.String(), Err: err}
+		return c.failure("", remote.Error{Reason: remote.BadToken, Err: err})
 	}
 	if token.Reveal() != c.token.Reveal() {
-		c.groupsAt = time.Time{}
+		c.scopesAt = time.Time{}
 	}
 	c.token = token
 	return nil
@@ -204,7 +184,7 @@ func (c *Client) list(ctx context.Context) (Result, error) {
 	case result.ScopesError != nil:
 		return Result{}, result.ScopesError
 	case len(result.Filtered) > 0:
-		return Result{}, c.partError(result.Filtered)
+		return Result{}, c.scopeError(c.lack)
 	}
 	return result, nil
 }
@@ -215,7 +195,7 @@ func (c *Client) readUsers(ctx context.Context) (*membership.Listing, bool, erro
 	whole, err := c.sweep(ctx, "users", func(users []item) error {
 		for _, u := range users {
 			if err := u.checkUser(); err != nil {
-				return err
+				return c.failure("users", *err)
 			}
 			listing.Add(membership.User{
 				Name: u.Name, Groups: u.Groups.value,
@@ -224,7 +204,7 @@ func (c *Client) readUsers(ctx context.Context) (*membership.Listing, bool, erro
 			listing.HasActivity = listing.HasActivity && u.LastActivity.present
 			listing.HasServers = listing.HasServers && u.Servers.present
 		}
-		return checkSize(listing.Size())
+		return c.checkSize("users", listing.Size())
 	})
 	return listing, whole, err
 }
@@ -233,25 +213,37 @@ func (c *Client) readUsers(ctx context.Context) (*membership.Listing, bool, erro
 // groups. It reads the scopes once an hour, and while they have filters each time, so that a role that
 // was corrected counts at the next refresh.
 func (c *Client) addScopes(ctx context.Context, result *Result) {
-	groupsDue := time.Since(c.groupsAt) > groupsAge
-	if groupsDue || len(c.filtered) > 0 {
+	isDue := time.Since(c.scopesAt) > scopesAge
+	if isDue || len(c.lack.Parts) > 0 {
 		self, err := c.identity(ctx)
 		if err != nil {
-			c.groupsAt = time.Time{}
 			result.ScopesError, result.GroupsError = err, err
 			return
 		}
-		c.filtered = c.filteredOf(self.Scopes)
-		if groupsDue {
+		c.lack = scopes.Memberships().Check(self.Scopes)
+		if isDue {
 			if result.GroupsError = c.readGroupNames(ctx, self.Scopes, result.Listing.Size()); result.GroupsError == nil {
-				c.groupsAt = time.Now()
+				c.scopesAt = time.Now()
 			}
 		}
 	}
-	result.Filtered = c.filtered
+	result.Filtered = c.lack.Parts
 	if result.GroupsError == nil {
 		result.Listing.AddGroups(c.groups...)
 	}
+}
+
+// scopeError returns the error for a token that lacks scopes, or that has them for a part of the hub only.
+func (c *Client) scopeError(lack scopes.Lack) *remote.Error {
+	names, note := lack.Missing, ""
+	if len(names) == 0 {
+		names, note = lack.Partly, " for the whole hub (it has "+remote.Short(strings.Join(lack.Parts, ", "))+")"
+	}
+	text := "the hub token is missing the scope "
+	if len(names) > 1 {
+		text = "the hub token is missing the scopes "
+	}
+	return c.failure("users", remote.Error{Reason: remote.Scope, Problem: text + strings.Join(names, " and ") + note})
 }
 
 // readGroupNames reads the names of all groups, or of none, to be kept beside a listing of the given
@@ -269,82 +261,79 @@ func (c *Client) readGroupNames(ctx context.Context, held []string, size int) er
 			names = append(names, g.Name)
 			size += membership.GroupSize(g.Name)
 		}
-		return checkSize(size)
+		return c.checkSize("groups", size)
 	})
 	switch {
 	case err != nil:
 		return err
 	case !whole:
-		return &Error{Reason: Format, URL: c.url("groups"), Problem: "it changed while it was read"}
+		return c.failure("groups", remote.Error{Reason: remote.Format, Problem: "the list changed while it was read"})
 	}
 	c.groups = names
 	return nil
 }
 
-func checkSize(size int) error {
+func (c *Client) checkSize(path string, size int) error {
 	if size > maxListing {
-		return tooLarge("all of it takes more than %d MiB", maxListing>>20)
+		return c.failure(path, *remote.Oversized("all of it takes more than %d MiB", maxListing>>20))
 	}
 	return nil
 }
 
-// identity is who a token belongs to, and what it may do.
+// identity is the owner of a token, and the token's scopes.
 type identity struct {
 	Kind   string   `json:"kind"`
 	Name   string   `json:"name"`
 	Scopes []string `json:"scopes"`
 }
 
-// identity returns the identity of the client's own token, which any token may read.
+// identity returns the identity of the client's own token, which any token may read. The filters of the scopes
+// are safe to print.
 func (c *Client) identity(ctx context.Context) (identity, error) {
 	var self identity
 	err := c.get(ctx, "user", nil, func(d *remote.Decoder) error { return d.Decode(&self) })
+	if isForbidden(err) {
+		err = c.failure("user", remote.Error{Reason: remote.BadToken})
+	}
+	for i, scope := range self.Scopes {
+		self.Scopes[i] = remote.Text(scope, c.token.Reveal())
+	}
 	return self, err
 }
 
 // ScopesOf returns the scopes of the token that a caller showed, and whether the hub knows the token.
-// It makes one request, and is safe for concurrent use. Its error is an *Error.
+// It makes one request, and is safe for concurrent use. Its error is a *remote.Error.
 func (c *Client) ScopesOf(ctx context.Context, token Token) (scopes []string, known bool, err error) {
 	var caller identity
-	getErr := c.getOnce(ctx, token, "user", nil, func(d *remote.Decoder) error { return d.Decode(&caller) })
+	failed := c.getOnce(ctx, token, "user", nil, func(d *remote.Decoder) error { return d.Decode(&caller) })
 	switch {
-	case getErr == nil:
+	case failed == nil:
 		return caller.Scopes, true, nil
-	case isForbidden(getErr):
+	case isForbidden(failed):
 		return nil, false, nil
 	}
-	return nil, false, getErr
+	return nil, false, failed
 }
 
 // explain finds out whether a 403 means that the hub doesn't know the token, or that the token lacks a
 // scope: a hub returns the scopes of a token that it knows. A user without the key groups means that the
-// token lacks the scope for that user: then it finds the scope's filter, if it has one.
+// token lacks the scope for that user. Some filters, like "!server=", let nobody be listed.
 func (c *Client) explain(ctx context.Context, err error) error {
-	hubErr, ok := errors.AsType[*Error](err)
-	if !ok || hubErr.Reason != Scope && !isForbidden(err) {
+	if failed, ok := errors.AsType[*remote.Error](err); !ok || failed.Reason != remote.Scope && !isForbidden(err) {
 		return err
 	}
 	self, selfErr := c.identity(ctx)
-	switch {
-	case isForbidden(selfErr):
-		return &Error{Reason: BadToken, URL: c.url("user"), Status: http.StatusForbidden}
-	case selfErr != nil:
-		return err // the first answer says more than a second failure
+	if failed, ok := errors.AsType[*remote.Error](selfErr); ok && failed.Reason == remote.BadToken {
+		return failed
 	}
-	if missing := slices.DeleteFunc(needed(), func(s string) bool { return scopes.Has(self.Scopes, s) }); len(missing) > 0 {
-		return &Error{Reason: Scope, URL: c.url("users"), Status: hubErr.Status, Scopes: missing}
+	if lack := scopes.Memberships().Check(self.Scopes); selfErr == nil && !lack.None() {
+		return c.scopeError(lack)
 	}
-	// Some filters, like "!server=", let nobody be listed.
-	if filtered := c.filteredOf(self.Scopes); len(filtered) > 0 {
-		return c.partError(filtered)
-	}
-	return err
+	return err // it says more than a second failure
 }
 
 // isForbidden reports whether the hub itself refused a request.
 func isForbidden(err error) bool {
-	hubErr, ok := errors.AsType[*Error](err)
-	return ok && hubErr.Status == http.StatusForbidden && !hubErr.Foreign
+	failed, ok := errors.AsType[*remote.Error](err)
+	return ok && failed.Status == http.StatusForbidden && !failed.Intermediary
 }
-
-func (c *Client) url(path string) string { return c.o.API.JoinPath(path).String() }

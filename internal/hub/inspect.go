@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 
 	"github.com/groups-exporter/groups-exporter/internal/membership"
@@ -16,7 +15,7 @@ type Inspection struct {
 	Version    string
 	Kind, Name string   // of the token's owner, which is a "user" or a "service"
 	Scopes     []string // of the token; hubs before 2.0 have none, and none of what follows
-	PageLimit  int      // how many items the hub returns on a page, 0 if the token may list nothing
+	PageLimit  int      // how many users the hub returns on a page, 0 if the token may not list them
 	// Users and Groups are how many there are, nil if the token may not list them.
 	Users, Groups *int
 	// Alone is the number of users on the first page, if that shows that none of them is in a group.
@@ -25,7 +24,7 @@ type Inspection struct {
 	First *membership.Listing
 }
 
-// Inspect finds out what the token may do, without reading whole lists. Any error is an *Error, or the
+// Inspect finds out what the token may do, without reading whole lists. Any error is a *remote.Error, or the
 // context's.
 func (c *Client) Inspect(ctx context.Context) (*Inspection, error) {
 	ctx, cancel := c.bound(ctx)
@@ -33,19 +32,14 @@ func (c *Client) Inspect(ctx context.Context) (*Inspection, error) {
 	if err := c.readToken(); err != nil {
 		return nil, err
 	}
-	var found struct {
-		Version string `json:"version"`
-	}
+	var found struct{ Version string }
 	if err := c.get(ctx, "/", nil, func(d *remote.Decoder) error { return d.Decode(&found) }); err != nil {
 		return nil, err
 	}
 	if found.Version == "" {
-		return nil, &Error{Reason: Format, URL: c.url("/"), Problem: "no version in it"}
+		return nil, c.failure("/", remote.Error{Reason: remote.Format, Problem: "no version in it"})
 	}
 	self, err := c.identity(ctx)
-	if isForbidden(err) {
-		err = &Error{Reason: BadToken, URL: c.url("user"), Status: http.StatusForbidden}
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -60,22 +54,24 @@ func (c *Client) Inspect(ctx context.Context) (*Inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	limit := pageLimit
 	if users != nil {
-		i.Users, i.Alone = &users.Pagination.Total, len(users.Items)
-		if slices.ContainsFunc(users.Items, func(u item) bool { return !u.Groups.present || len(u.Groups.value) > 0 }) {
-			i.Alone = 0
+		i.Users, i.PageLimit = &users.Pagination.Total, users.Pagination.Limit
+		if !slices.ContainsFunc(users.Items, func(u item) bool { return !u.Groups.present || len(u.Groups.value) > 0 }) {
+			i.Alone = len(users.Items)
 		}
 		for _, u := range users.Items {
 			i.First.Add(membership.User{Name: u.Name, Groups: u.Groups.value})
 		}
-		limit = 1 // only the number of groups matters, and a group comes with all its members
 	}
-	groups, err := c.firstPage(ctx, i, "groups", limit)
+	// Only the number of groups matters, and a group comes with all its members.
+	groups, err := c.firstPage(ctx, i, "groups", 1)
+	if err != nil {
+		return nil, err
+	}
 	if groups != nil {
 		i.Groups = &groups.Pagination.Total
 	}
-	return i, err
+	return i, nil
 }
 
 // firstPage reads the first page of a list. It returns nil if the token may not list it.
@@ -85,14 +81,10 @@ func (c *Client) firstPage(ctx context.Context, i *Inspection, path string, limi
 		return nil, nil //nolint:nilnil // nothing to see is no error
 	}
 	p, err := c.readPage(ctx, path, 0, limit)
-	switch {
-	case isForbidden(err) && !whole:
+	if isForbidden(err) && !whole {
 		return nil, nil //nolint:nilnil // a filter that the hub refuses, like "!server="
-	case err != nil:
-		return nil, err
 	}
-	i.PageLimit = max(i.PageLimit, p.Pagination.Limit)
-	return &p, nil
+	return &p, err
 }
 
 // HasPages reports whether the hub has pages and scopes, both of which came with JupyterHub 2.0.
@@ -121,8 +113,5 @@ func (i *Inspection) Requests() int {
 
 // pages returns how many pages a list takes, each of which begins with the last item of the one before.
 func (i *Inspection) pages(total int) int {
-	if i.PageLimit == 1 {
-		return max(1, total)
-	}
-	return 1 + max(0, total-2)/(i.PageLimit-1)
+	return 1 + max(0, total-2)/max(1, i.PageLimit-1)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/fakehub"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 func inspect(t *testing.T, c *hub.Client) *hub.Inspection {
@@ -78,12 +79,8 @@ func TestInspectAsksNoMoreThanTheTokenMay(t *testing.T) {
 			fake := newHub(c.users...)
 			fake.AddGroups("empty")
 			fake.Grant(token, c.scopes...)
-			fake.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
-				refused := c.refused && strings.HasSuffix(r.URL.Path, "/users")
-				if refused {
-					w.WriteHeader(http.StatusForbidden)
-				}
-				return refused
+			if c.refused {
+				fake.Intercept = refuse("/users", http.StatusForbidden)
 			}
 			i := inspect(t, start(t, fake))
 			if diff := cmp.Diff([]*int{c.wantUsers, c.wantGroups}, []*int{i.Users, i.Groups}); diff != "" || i.Alone != c.alone {
@@ -141,35 +138,27 @@ func TestInspectFails(t *testing.T) {
 			fake.ServeHTTP(w, r)
 		}
 	}
+	forbidden := newHub()
+	forbidden.Intercept = refuse("/users", http.StatusForbidden)
 	unknown := newHub()
 	unknown.Revoke(token)
 	for _, c := range []struct {
 		what    string
 		hub     http.Handler
-		reason  hub.Reason
+		reason  remote.Reason
 		problem string
 	}{
-		{"another token", unknown, hub.BadToken, ""},
-		{"no hub", answers(http.StatusOK, "text/html", "<html>"), hub.Format, `its content type is "text/html", not JSON`},
-		{"not found", http.NotFoundHandler(), hub.Status, ""},
-		{"no version", said("/hub/api/", `{}`), hub.Format, "no version in it"},
-		{"a bare list", said("/users", `[{"name": "ada"}]`), hub.Format, "no pages in it"},
-		{"no pages", said("/users", `{"items": []}`), hub.Format, "no pages in it"},
-		{"no items", said("/users", `{"_pagination": {"limit": 50, "total": 3}}`), hub.Format, "no pages in it"},
-		{"no limit", said("/users", `{"items": [], "_pagination": {"total": 3}}`), hub.Format, "no pages in it"},
-		{"no JSON", said("/users", `{"items": [}`), hub.Format, "no valid JSON at byte"},
-		{"refused all the same", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.HasSuffix(r.URL.Path, "/users") {
-				w.WriteHeader(http.StatusForbidden)
-				return
-			}
-			newHub().ServeHTTP(w, r)
-		}), hub.Status, ""},
+		{"another token", unknown, remote.BadToken, ""},
+		{"no hub", answers(http.StatusOK, "text/html", "<html>"), remote.Format, `its content type is "text/html", not JSON`},
+		{"not found", http.NotFoundHandler(), remote.Status, ""},
+		{"no version", said("/hub/api/", `{}`), remote.Format, "no version in it"},
+		{"a bare list", said("/users", `[{"name": "ada"}]`), remote.Format, "no pages in it"},
+		{"no JSON", said("/users", `{"items": [}`), remote.Format, "invalid character '}'"},
+		{"refused all the same", forbidden, remote.Status, ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			_, err := start(t, c.hub).Inspect(t.Context())
-			var hubErr *hub.Error
-			if !errors.As(err, &hubErr) || hubErr.Reason != c.reason || !strings.HasPrefix(hubErr.Problem, c.problem) {
+			if failed, ok := errors.AsType[*remote.Error](err); !ok || failed.Reason != c.reason || !strings.HasPrefix(failed.Problem, c.problem) {
 				t.Fatalf("got %v", err)
 			}
 			if strings.Contains(err.Error(), token) {
@@ -183,7 +172,7 @@ func TestInspectFails(t *testing.T) {
 		_, err := client(t, server.URL, func(o *hub.Options) {
 			o.Token = func() (hub.Token, error) { return hub.Token{}, errors.New("gone") }
 		}).Inspect(t.Context())
-		if reasonOf(err) != hub.BadToken {
+		if reasonOf(err) != remote.BadToken {
 			t.Errorf("got %v", err)
 		}
 	})

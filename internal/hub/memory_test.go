@@ -170,10 +170,6 @@ func memoryOf(t *testing.T, path string, answer answer) int64 {
 	return took
 }
 
-type roundTrip func(*http.Request) (*http.Response, error)
-
-func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
 // peakOf is how much more memory a function takes at most, in bytes, than there was before it.
 func peakOf(do func()) int64 {
 	debug.FreeOSMemory()

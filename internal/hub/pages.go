@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -20,8 +19,7 @@ const (
 	// maxPage is the most memory of a page's items, in bytes: 20 times that of 200 users in 50 groups.
 	maxPage  = 16 << 20
 	maxName  = 4 << 10         // bytes of a user's or a group's name; hubs have room for 255 characters
-	maxTotal = 10_000_000      // items of a list
-	maxRest  = 5 * time.Second // between two pages
+	maxPause = 5 * time.Second // between two pages
 )
 
 // item is a user or a group in a list. For a group, only the name is read.
@@ -32,17 +30,18 @@ type item struct {
 	Servers      optional[servers]   `json:"servers"`
 }
 
-// checkUser returns what is missing of an item that is a user.
-func (i item) checkUser() error {
+// checkUser returns what is wrong with an item that is a user.
+func (i item) checkUser() *remote.Error {
 	switch {
 	case i.Name == "":
-		return malformed("a user without a name")
+		return remote.Malformed("a user without a name")
 	case !i.Groups.present:
-		return &Error{Reason: Scope, Scopes: []string{scopes.ReadUserGroups}}
+		return &remote.Error{Reason: remote.Scope, Problem: "the hub token is missing the scope " + scopes.ReadUserGroups}
 	case i.Groups.value == nil:
-		return malformed("null as the groups of a user")
+		return remote.Malformed("null as the groups of a user")
+	default:
+		return nil
 	}
-	return nil
 }
 
 // size returns the approximate memory of an item and the length of its longest name, both in bytes.
@@ -78,7 +77,7 @@ type optional[T any] struct {
 
 func (o *optional[T]) UnmarshalJSON(data []byte) error {
 	if len(data) > maxText { // of a group, of which more is read at once
-		return tooLarge("a part of it is over %d MiB", maxText>>20)
+		return remote.Oversized("a part of it is over %d MiB", maxText>>20)
 	}
 	o.present = true
 	return json.Unmarshal(data, &o.value)
@@ -88,33 +87,26 @@ func (o *optional[T]) UnmarshalJSON(data []byte) error {
 type page struct {
 	offset     int
 	Items      []item // nil if the answer has none
-	Pagination *struct {
-		Limit int `json:"limit"`
-		Total int `json:"total"`
-		Next  *struct {
-			Offset int `json:"offset"`
-		} `json:"next"`
+	Pagination struct {
+		Limit int // 0 if the answer has no pages
+		Total int
+		Next  *struct{ Offset int }
 	}
 }
 
 // decode reads a page item by item, so that its text is never in memory as a whole.
 func (p *page) decode(d *remote.Decoder) error {
-	p.Items, p.Pagination = nil, nil
+	*p = page{offset: p.offset} // it may be a retry
 	if start, err := d.Token(); err != nil || start != json.Delim('{') {
-		return cmp.Or(err, error(malformed("no pages in it")))
+		return cmp.Or(err, error(remote.Malformed("no pages in it")))
 	}
 	for d.More() {
 		key, err := d.Token()
-		if err != nil {
-			return err
-		}
-		switch key {
-		case "items":
-			if p.Items != nil {
-				return malformed("items twice")
-			}
+		switch {
+		case err != nil:
+		case key == "items":
 			err = p.decodeItems(d)
-		case "_pagination":
+		case key == "_pagination":
 			err = d.Decode(&p.Pagination)
 		default:
 			err = d.Decode(new(json.RawMessage))
@@ -126,27 +118,24 @@ func (p *page) decode(d *remote.Decoder) error {
 	if _, err := d.Token(); err != nil {
 		return err
 	}
-	if p.Items == nil || p.Pagination == nil || p.Pagination.Limit < 1 {
-		return malformed("no pages in it")
+	if p.Items == nil || p.Pagination.Limit < 1 {
+		return remote.Malformed("no pages in it")
 	}
 	total, next := p.Pagination.Total, p.Pagination.Next
-	if total < 0 || total > maxTotal {
-		return malformed("a total of %d", total)
-	}
 	if next != nil && (next.Offset <= p.offset || next.Offset >= total) {
-		return malformed("the page at offset %d of %d is followed by one at %d", p.offset, total, next.Offset)
+		return remote.Malformed("the page at offset %d of %d is followed by one at %d", p.offset, total, next.Offset)
 	}
 	return nil
 }
 
 func (p *page) decodeItems(d *remote.Decoder) error {
 	if start, err := d.Token(); err != nil || start != json.Delim('[') {
-		return cmp.Or(err, error(malformed("no list as its items")))
+		return cmp.Or(err, error(remote.Malformed("no list as its items")))
 	}
 	p.Items = make([]item, 0, pageLimit)
 	for total := 0; d.More(); {
 		if len(p.Items) == pageLimit {
-			return tooLarge("a page of it has more than %d items", pageLimit)
+			return remote.Oversized("a page of it has more than %d items", pageLimit)
 		}
 		var i item
 		if err := d.Decode(&i); err != nil {
@@ -155,9 +144,9 @@ func (p *page) decodeItems(d *remote.Decoder) error {
 		size, longest := i.size()
 		switch total += size; {
 		case longest > maxName:
-			return tooLarge("a name in it is over %d KiB", maxName>>10)
+			return remote.Oversized("a name in it is over %d KiB", maxName>>10)
 		case total > maxPage:
-			return tooLarge("a page of it takes more than %d MiB", maxPage>>20)
+			return remote.Oversized("a page of it takes more than %d MiB", maxPage>>20)
 		}
 		p.Items = append(p.Items, i)
 	}
@@ -167,8 +156,8 @@ func (p *page) decodeItems(d *remote.Decoder) error {
 
 // rows returns how many rows of the list the page covers, 0 for the last page. The token may not be
 // allowed to see all of them.
-func (p page) rows() int {
-	if p.Pagination == nil || p.Pagination.Next == nil {
+func (p *page) rows() int {
+	if p.Pagination.Next == nil {
 		return 0
 	}
 	return p.Pagination.Next.Offset - p.offset
@@ -192,13 +181,8 @@ func (c *Client) readPage(ctx context.Context, path string, offset, limit int) (
 //
 // Requests go to the client's own address, and not to next.url. A hub builds that URL from whatever host
 // the request named, and the token must not be sent there.
-func (c *Client) sweep(ctx context.Context, path string, add func([]item) error) (whole bool, err error) {
-	defer func() {
-		if hubErr, ok := errors.AsType[*Error](err); ok && hubErr.URL == "" {
-			hubErr.URL = c.url(path)
-		}
-	}()
-	whole = true
+func (c *Client) sweep(ctx context.Context, path string, add func([]item) error) (bool, error) {
+	whole := true
 	var last page // has been read, but not added yet
 	for offset, overlap := 0, 1; ; {
 		start := time.Now()
@@ -225,11 +209,9 @@ func (c *Client) sweep(ctx context.Context, path string, add func([]item) error)
 			}
 		}
 		offset = last.offset + last.rows() - min(overlap, last.rows()/2)
-		if c.o.Patient {
-			select {
-			case <-time.After(min(time.Since(start), maxRest)):
-			case <-ctx.Done():
-				return false, context.Cause(ctx)
+		if c.o.Interval > 0 { // uses at most half of the hub's time
+			if err := sleep(ctx, min(time.Since(start), maxPause)); err != nil {
+				return false, err
 			}
 		}
 	}

@@ -9,54 +9,47 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// newTransport returns the transport for a hub.
-func newTransport(o Options) http.RoundTripper {
-	if o.TLS == nil {
-		return remote.SchemeTransport(newConnections(o, nil))
-	}
-	return remote.SchemeTransport(&transport{o: o})
-}
-
 // transport makes requests with the current TLS configuration. Connections that were opened with
 // another one are not used again.
 type transport struct {
-	o Options
+	tls func() *tls.Config
 
-	mu     sync.Mutex
-	config *tls.Config
-	http   *http.Transport // nil before the first request
+	mu      sync.Mutex
+	config  *tls.Config // of the last request
+	current *http.Transport
 }
 
-func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	return t.current().RoundTrip(r)
-}
-
-func (t *transport) current() *http.Transport {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	config := t.o.TLS()
-	if t.http != nil && config != t.config {
-		t.http.CloseIdleConnections()
-		t.http = nil
-	}
-	if t.http == nil {
-		t.config, t.http = config, newConnections(t.o, config)
-	}
-	return t.http
-}
-
-// newConnections returns a transport that has no connection yet.
-func newConnections(o Options, config *tls.Config) *http.Transport {
-	transport := &http.Transport{
+// newTransport returns the transport for a hub that is reached through a proxy, or directly.
+func newTransport(o Options, proxy string) http.RoundTripper {
+	connections := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		TLSClientConfig:     config,
-		TLSHandshakeTimeout: o.Timeout,
+		TLSHandshakeTimeout: min(o.Timeout/2, remote.HandshakeTimeout),
 		IdleConnTimeout:     90 * time.Second,
 		// A hub's headers are short; 64 KiB is room for any proxy's.
 		MaxResponseHeaderBytes: 64 << 10,
 	}
-	if socket := remote.Socket(o.API); socket != "" {
-		transport.Proxy, transport.DialContext = nil, remote.DialSocket(socket)
+	socket := remote.Socket(o.API)
+	if socket != "" {
+		connections.Proxy, connections.DialContext = nil, remote.DialSocket(socket)
 	}
-	return transport
+	var t http.RoundTripper = connections
+	if o.TLS != nil {
+		t = &transport{tls: o.TLS, current: connections}
+	}
+	if socket == "" && proxy == "" {
+		t = remote.SchemeTransport(t)
+	}
+	return t
+}
+
+func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	t.mu.Lock()
+	if config := t.tls(); config != t.config {
+		t.current.CloseIdleConnections()
+		t.current = t.current.Clone()
+		t.config, t.current.TLSClientConfig = config, config
+	}
+	current := t.current
+	t.mu.Unlock()
+	return current.RoundTrip(r)
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/prometheus/common/config"
 
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
@@ -109,9 +110,9 @@ func TestAuthoritiesAreRotated(t *testing.T) {
 	} {
 		c.breaks()
 		err := read()
-		failed, ok := errors.AsType[*prometheus.Error](err)
+		failed, ok := errors.AsType[*remote.Error](err)
 		// The hint for this error depends on this text.
-		if !ok || failed.Reason != prometheus.Connect || !strings.HasPrefix(failed.Problem, "unable to ") || !strings.Contains(failed.Problem, caFile) {
+		if !ok || failed.Reason != remote.Connect || !strings.HasPrefix(failed.Problem, "unable to ") || !strings.Contains(failed.Problem, caFile) {
 			t.Errorf("%s: %v", c.what, err)
 		}
 		write(authority)

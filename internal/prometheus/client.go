@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -28,6 +27,11 @@ import (
 // maxAnswer limits an answer's size in bytes: 250,000 directories of 120 bytes fit. Reading
 // an answer takes several times as much memory.
 const maxAnswer = 32 << 20
+
+// Reasons returns the reasons of this package's errors.
+func Reasons() []string {
+	return []string{string(remote.Connect), string(remote.Timeout), string(remote.Status), string(remote.Query), string(remote.Partial), string(remote.Format), string(remote.TooLarge)}
+}
 
 // Client queries a Prometheus, or another server with its API. It is safe for concurrent
 // use.
@@ -55,18 +59,19 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	client.Transport = bounded{remote.SchemeTransport(client.Transport)}
+	proxy := remote.ProxyAddress(o.HTTP.Proxy(), o.URL)
+	if proxy == "" {
+		client.Transport = remote.SchemeTransport(client.Transport)
+	}
+	client.Transport = bounded{client.Transport}
 	follow := client.CheckRedirect
 	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
 		// Following a redirect to another host would send it secret headers from the configuration.
-		if r.URL.Host != via[0].URL.Host {
+		if r.URL.Host != via[0].URL.Host || len(via) >= 10 {
 			return http.ErrUseLastResponse
 		}
 		if follow != nil {
 			return follow(r, via)
-		}
-		if len(via) >= 10 {
-			return http.ErrUseLastResponse
 		}
 		return nil
 	}
@@ -74,35 +79,28 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{
-		api: v1.NewAPI(checked{apiClient}), address: o.URL.String(), timeout: o.Timeout,
-		proxy: remote.ProxyAddress(o.HTTP.Proxy(), o.URL),
-	}, nil
+	return &Client{api: v1.NewAPI(checked{apiClient}), address: o.URL.String(), timeout: o.Timeout, proxy: proxy}, nil
 }
 
-// Query evaluates an instant query at the current time. Its error is an *Error.
+// Query evaluates an instant query at the current time. Its error is a *remote.Error.
 func (c *Client) Query(ctx context.Context, query string) (model.Vector, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	ctx, sent := withSecrets(ctx)
 	value, warnings, _, err := c.api.Query(ctx, query, time.Now(), v1.WithTimeout(c.timeout))
-	if err := c.failure(err, warnings, sent); err != nil {
-		return nil, err
-	}
 	vector, ok := value.(model.Vector)
-	if !ok {
-		return nil, c.malformed("it is no vector")
+	switch {
+	case err != nil:
+	case !ok:
+		err = remote.Malformed("it is no vector")
+	case slices.ContainsFunc(vector, func(s *model.Sample) bool { return s.Histogram != nil || s.Timestamp == 0 }):
+		err = remote.Malformed("a sample has no value")
 	}
-	for _, sample := range vector {
-		if sample.Histogram != nil || sample.Timestamp == 0 {
-			return nil, c.malformed("a sample has no value")
-		}
-	}
-	return vector, nil
+	return vector, c.failure(err, warnings, sent)
 }
 
 // LabelValues returns the values that a label has had since a time in series that match any of the selectors. They are
-// sorted and not empty. Its error is an *Error.
+// sorted and not empty. Its error is a *remote.Error.
 func (c *Client) LabelValues(ctx context.Context, label string, selectors []string, since time.Time) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -119,22 +117,6 @@ func (c *Client) LabelValues(ctx context.Context, label string, selectors []stri
 	}
 	slices.Sort(names)
 	return names, nil
-}
-
-// failure returns an *Error for a failed request, and also for an answer with warnings:
-// Thanos and others warn if a part is missing, and then the sums are too low.
-func (c *Client) failure(err error, warnings v1.Warnings, sent *secrets) error {
-	var failed *Error
-	switch {
-	case err != nil:
-		failed = c.error(err)
-	case len(warnings) > 0:
-		failed = &Error{Reason: Partial, URL: c.address, Problem: strings.Join(warnings, "; ")}
-	default:
-		return nil
-	}
-	failed.Problem = remote.Text(failed.Problem, sent.all()...)
-	return failed
 }
 
 // secrets collects the values of request headers, except for headers that never contain
@@ -168,10 +150,6 @@ func (s *secrets) all() []string {
 	return slices.Clone(s.values)
 }
 
-func (c *Client) malformed(problem string) *Error {
-	return &Error{Reason: Format, URL: c.address, Problem: problem}
-}
-
 // bounded limits responses to maxAnswer bytes.
 type bounded struct{ http.RoundTripper }
 
@@ -183,8 +161,8 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// checked turns partial answers, and statuses that Prometheus' API doesn't use, into an
-// *Error.
+// checked turns partial answers, and statuses that Prometheus' API doesn't use, into a
+// *remote.Error.
 type checked struct{ api.Client }
 
 func (c checked) Do(ctx context.Context, r *http.Request) (*http.Response, []byte, error) {
@@ -201,9 +179,9 @@ func (c checked) Do(ctx context.Context, r *http.Request) (*http.Response, []byt
 	case http.StatusOK:
 		switch {
 		case isPartial(body):
-			return response, body, &Error{Reason: Partial, Problem: "it says isPartial"}
+			return response, body, &remote.Error{Reason: remote.Partial, Problem: "it says isPartial"}
 		case withoutValue.Match(body): // the API client would read the value as 0
-			return response, body, &Error{Reason: Format, Problem: "a sample has no value"}
+			return response, body, remote.Malformed("a sample has no value")
 		}
 		return response, body, nil
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
@@ -213,7 +191,7 @@ func (c checked) Do(ctx context.Context, r *http.Request) (*http.Response, []byt
 			return response, body, nil // the body says what is wrong with the query
 		}
 	}
-	return response, body, &Error{Reason: Status, Status: response.StatusCode}
+	return response, body, &remote.Error{Reason: remote.Status, Status: response.StatusCode}
 }
 
 var withoutValue = regexp.MustCompile(`"value"\s*:\s*\[[^,\]]*\]`)
@@ -228,25 +206,28 @@ func isPartial(body []byte) bool {
 	return json.Unmarshal(body, &answer) == nil && answer.IsPartial
 }
 
-// error returns the *Error for an error of the API client.
-func (c *Client) error(err error) *Error {
-	if own, ok := errors.AsType[*Error](err); ok {
-		own.URL = c.address
-		return own
+// failure returns the *remote.Error for a failed request, and also for an answer with warnings:
+// Thanos and others warn if a part is missing, and then the sums are too low.
+func (c *Client) failure(err error, warnings v1.Warnings, sent *secrets) error {
+	if err == nil && len(warnings) == 0 {
+		return nil
 	}
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return &Error{Reason: TooLarge, URL: c.address, Problem: fmt.Sprintf("it is over %d MiB", maxAnswer>>20)}
-	}
-	apiErr, ok := errors.AsType[*v1.Error](err)
+	failed, ok := errors.AsType[*remote.Error](err)
+	apiErr, isAPI := errors.AsType[*v1.Error](err)
 	switch {
-	case ok && (apiErr.Type == v1.ErrBadData || apiErr.Type == v1.ErrExec):
-		return &Error{Reason: Query, URL: c.address, Problem: apiErr.Msg}
-	case ok:
-		return &Error{Reason: Format, URL: c.address, Problem: apiErr.Msg}
-	case remote.IsTimeout(err):
-		return &Error{Reason: Timeout, URL: c.address, Proxy: c.proxy}
+	case ok: // from this package
+	case err == nil:
+		failed = &remote.Error{Reason: remote.Partial, Problem: strings.Join(warnings, "; ")}
+	case errors.As(err, new(*http.MaxBytesError)):
+		failed = remote.Oversized("it is over %d MiB", maxAnswer>>20)
+	case isAPI && (apiErr.Type == v1.ErrBadData || apiErr.Type == v1.ErrExec):
+		failed = &remote.Error{Reason: remote.Query, Problem: apiErr.Msg}
+	case isAPI:
+		failed = remote.Malformed("%s", apiErr.Msg)
 	default:
-		cause := remote.Cause(err)
-		return &Error{Reason: Connect, URL: c.address, Proxy: c.proxy, Problem: cause.Error(), Err: cause}
+		failed = remote.NetworkError(err)
 	}
+	failed.Server, failed.URL, failed.Proxy = "Prometheus", c.address, c.proxy
+	failed.Problem = remote.Text(failed.Problem, sent.all()...)
+	return failed
 }

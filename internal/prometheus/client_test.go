@@ -22,6 +22,7 @@ import (
 
 	"github.com/groups-exporter/groups-exporter/internal/ports"
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
@@ -102,45 +103,45 @@ func TestReadFails(t *testing.T) {
 	for _, c := range []struct {
 		what   string
 		answer http.HandlerFunc
-		reason prometheus.Reason
+		reason remote.Reason
 		text   string
 	}{
-		{"no credentials", answers(401, "text/plain", "Unauthorized"), prometheus.Status, "answered 401 Unauthorized"},
-		{"a proxy's page", answers(502, "text/html", page), prometheus.Status, "answered 502 Bad Gateway"},
-		{"overloaded, in HTML", answers(503, "text/html", page), prometheus.Status, "answered 503 Service Unavailable"},
-		{"a redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) }, prometheus.Status, "answered 302 Found"},
-		{"a sign-in page", answers(200, "text/html", page), prometheus.Format, "is not a Prometheus': "},
-		{"a page that was not found", answers(404, "text/html", page), prometheus.Status, "answered 404 Not Found"},
-		{"no body", answers(200, "application/json", ""), prometheus.Format, "is not a Prometheus': "},
-		{"another shape", answers(200, "application/json", `{"status": "success", "data": {"resultType": "scalar", "result": [1, "2"]}}`), prometheus.Format, "it is no vector"},
-		{"no data", answers(200, "application/json", `{"status": "success"}`), prometheus.Format, "it is no vector"},
-		{"a value that is none", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "x"]}]}}`), prometheus.Format, "is not a Prometheus': "},
-		{"a query error", answers(422, "application/json", `{"status": "error", "errorType": "execution", "error": "many-to-many matching not allowed"}`), prometheus.Query, "can't answer the query: many-to-many matching not allowed"},
-		{"a proxy that refuses", answers(400, "text/html", page), prometheus.Status, "answered 400 Bad Request"},
-		{"no POST, and no GET", answers(405, "text/plain", "no"), prometheus.Format, "is not a Prometheus': client error: 405"},
-		{"a query that isn't understood", answers(400, "application/json", `{"status": "error", "errorType": "bad_data", "error": "parse error"}`), prometheus.Query, "can't answer the query: parse error"},
-		{"the server's own timeout", answers(503, "application/json", `{"status": "error", "errorType": "timeout", "error": "query timed out"}`), prometheus.Status, "answered 503 Service Unavailable"},
-		{"a part of it", answers(200, "application/json", `{"status": "success", "warnings": ["store-1: unavailable", "store-2: slow"], "data": {"resultType": "vector", "result": []}}`), prometheus.Partial, "may not be whole: store-1: unavailable; store-2: slow"},
-		{"a part of it, as VictoriaMetrics says", answers(200, "application/json", `{"status": "success", "isPartial": true, "data": {"resultType": "vector", "result": []}}`), prometheus.Partial, "may not be whole: it says isPartial"},
-		{"a sample without a value", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}}]}}`), prometheus.Format, "a sample has no value"},
-		{"a histogram", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "histogram": [1, {"count": "1", "sum": "2", "buckets": []}]}]}}`), prometheus.Format, "a sample has no value"},
-		{"a sample without half of its value", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1]}]}}`), prometheus.Format, "a sample has no value"},
+		{"no credentials", answers(401, "text/plain", "Unauthorized"), remote.Status, "answered 401 Unauthorized"},
+		{"a proxy's page", answers(502, "text/html", page), remote.Status, "answered 502 Bad Gateway"},
+		{"overloaded, in HTML", answers(503, "text/html", page), remote.Status, "answered 503 Service Unavailable"},
+		{"a redirect to nowhere", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) }, remote.Status, "answered 302 Found"},
+		{"a sign-in page", answers(200, "text/html", page), remote.Format, "doesn't answer like a Prometheus: "},
+		{"a page that was not found", answers(404, "text/html", page), remote.Status, "answered 404 Not Found"},
+		{"no body", answers(200, "application/json", ""), remote.Format, "doesn't answer like a Prometheus: "},
+		{"another shape", answers(200, "application/json", `{"status": "success", "data": {"resultType": "scalar", "result": [1, "2"]}}`), remote.Format, "it is no vector"},
+		{"no data", answers(200, "application/json", `{"status": "success"}`), remote.Format, "it is no vector"},
+		{"a value that is none", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1, "x"]}]}}`), remote.Format, "doesn't answer like a Prometheus: "},
+		{"a query error", answers(422, "application/json", `{"status": "error", "errorType": "execution", "error": "many-to-many matching not allowed"}`), remote.Query, "can't answer the query: many-to-many matching not allowed"},
+		{"a proxy that refuses", answers(400, "text/html", page), remote.Status, "answered 400 Bad Request"},
+		{"no POST, and no GET", answers(405, "text/plain", "no"), remote.Format, "doesn't answer like a Prometheus: client error: 405"},
+		{"a query that isn't understood", answers(400, "application/json", `{"status": "error", "errorType": "bad_data", "error": "parse error"}`), remote.Query, "can't answer the query: parse error"},
+		{"the server's own timeout", answers(503, "application/json", `{"status": "error", "errorType": "timeout", "error": "query timed out"}`), remote.Status, "answered 503 Service Unavailable"},
+		{"a part of it", answers(200, "application/json", `{"status": "success", "warnings": ["store-1: unavailable", "store-2: slow"], "data": {"resultType": "vector", "result": []}}`), remote.Partial, "may be incomplete: store-1: unavailable; store-2: slow"},
+		{"a part of it, as VictoriaMetrics says", answers(200, "application/json", `{"status": "success", "isPartial": true, "data": {"resultType": "vector", "result": []}}`), remote.Partial, "may be incomplete: it says isPartial"},
+		{"a sample without a value", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}}]}}`), remote.Format, "a sample has no value"},
+		{"a histogram", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "histogram": [1, {"count": "1", "sum": "2", "buckets": []}]}]}}`), remote.Format, "a sample has no value"},
+		{"a sample without half of its value", answers(200, "application/json", `{"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [1]}]}}`), remote.Format, "a sample has no value"},
 		{"cut off", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			fmt.Fprint(w, `{"status":`)
-		}, prometheus.Connect, "unexpected EOF"},
+		}, remote.Connect, "unexpected EOF"},
 		{"endless", func(w http.ResponseWriter, _ *http.Request) {
 			for {
 				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
 					return
 				}
 			}
-		}, prometheus.TooLarge, "too large: it is over 32 MiB"},
-		{"stalled", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, prometheus.Timeout, "doesn't answer in time"},
+		}, remote.TooLarge, "too large: it is over 32 MiB"},
+		{"stalled", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, remote.Timeout, "doesn't answer in time"},
 		{"stalled in the body", func(w http.ResponseWriter, r *http.Request) {
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
-		}, prometheus.Timeout, "doesn't answer in time"},
+		}, remote.Timeout, "doesn't answer in time"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			timeout := time.Hour
@@ -191,7 +192,7 @@ func TestRedirectToAnotherHost(t *testing.T) {
 		http.Redirect(w, r, elsewhere, http.StatusTemporaryRedirect)
 	})
 	_, err := reader(t, address, time.Minute).Read(t.Context(), usage.Memory)
-	if reasonOf(err) != prometheus.Status || !strings.Contains(err.Error(), "answered 307") {
+	if reasonOf(err) != remote.Status || !strings.Contains(err.Error(), "answered 307") {
 		t.Errorf("error %v", err)
 	}
 	here := start(t, func(w http.ResponseWriter, r *http.Request) {
@@ -213,14 +214,14 @@ func TestErrorLength(t *testing.T) {
 		fmt.Fprintf(w, `{"status": "error", "errorType": "execution", "error": %q}`, strings.Repeat("long é", 1<<20))
 	})
 	_, err := reader(t, address, time.Minute).Read(t.Context(), usage.Memory)
-	if reasonOf(err) != prometheus.Query || len(err.Error()) > 500 || !utf8.ValidString(err.Error()) {
+	if reasonOf(err) != remote.Query || len(err.Error()) > 500 || !utf8.ValidString(err.Error()) {
 		t.Errorf("error has %d bytes: %.600v", len(err.Error()), err)
 	}
 }
 
 // reasonOf returns the reason of an error.
-func reasonOf(err error) prometheus.Reason {
-	if e, ok := errors.AsType[*prometheus.Error](err); ok {
+func reasonOf(err error) remote.Reason {
+	if e, ok := errors.AsType[*remote.Error](err); ok {
 		return e.Reason
 	}
 	return ""

@@ -39,7 +39,7 @@ func (s *Sources) Missing() []Found {
 }
 
 // Sources looks up which series Prometheus has had in the last day. It only reads the index
-// and evaluates no query. Its error is an *Error.
+// and evaluates no query. Its error is a *remote.Error.
 func (u *UsageReader) Sources(ctx context.Context) (*Sources, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.Client.timeout) // for all lookups together
 	defer cancel()

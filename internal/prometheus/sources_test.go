@@ -3,17 +3,15 @@ package prometheus_test
 import (
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/common/config"
 
-	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/remote"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
@@ -45,17 +43,8 @@ func TestSources(t *testing.T) {
 		}
 		fmt.Fprintf(w, `{"status": "success", "data": %s}`, values)
 	})
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := prometheus.New(prometheus.Options{
-		URL: u, HTTP: config.DefaultHTTPClientConfig, Timeout: time.Minute,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	reader := prometheus.UsageReader{Client: c, Queries: promql.Queries{Hubs: []string{`cluster="east"`}}, Namespace: "prod"}
+	reader := reader(t, address, time.Minute)
+	reader.Queries, reader.Namespace = promql.Queries{Hubs: []string{`cluster="east"`}}, "prod"
 	sources, err := reader.Sources(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +83,7 @@ func TestSourcesFail(t *testing.T) {
 	address := start(t, func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"status": "success", "warnings": ["store-1: unavailable"], "data": []}`)
 	})
-	if sources, err := reader(t, address, time.Minute).Sources(t.Context()); sources != nil || reasonOf(err) != prometheus.Partial {
-		t.Errorf("sources %v, error %v, want one for %s", sources, err, prometheus.Partial)
+	if sources, err := reader(t, address, time.Minute).Sources(t.Context()); sources != nil || reasonOf(err) != remote.Partial {
+		t.Errorf("sources %v, error %v, want one for %s", sources, err, remote.Partial)
 	}
 }

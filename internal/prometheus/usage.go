@@ -21,7 +21,7 @@ type UsageReader struct {
 }
 
 // Read returns the current usage of a resource, by owner of pods or by directory. Prometheus doesn't need to scrape the
-// exporter for that. Its error is an *Error.
+// exporter for that. Its error is a *remote.Error.
 func (u *UsageReader) Read(ctx context.Context, resource usage.Resource) (*usage.Answer, error) {
 	queries := u.ofNamespace()
 	query, name := queries.ByOwner(resource), model.LabelName(promql.Owner)

@@ -2,20 +2,13 @@ package remote
 
 import (
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 )
-
-// TooLarge is an error that says which bound an answer exceeds.
-type TooLarge string
-
-func (e TooLarge) Error() string { return string(e) }
 
 // Decoder is a JSON decoder whose memory and time are limited, whatever it reads.
 type Decoder struct {
 	*json.Decoder
-	// ReadErr is the error of the last read: io.EOF at the end.
-	ReadErr error
 
 	from              io.Reader
 	maxBytes, maxText int64
@@ -30,30 +23,51 @@ func NewDecoder(from io.Reader, maxBytes, maxText int64) *Decoder {
 	return d
 }
 
-// reader is what the JSON decoder reads.
+// reader is what the JSON decoder reads. Its errors are io.EOF, and Errors.
 type reader struct{ *Decoder }
 
-// Read fills p as far as the bounds allow, because short reads would be slow: the JSON decoder scans white
+// Read fills p as far as the limits allow, because short reads would be slow: the JSON decoder scans white
 // space again after each read.
 func (r reader) Read(p []byte) (n int, err error) {
 	held := r.read - r.InputOffset()
 	switch {
 	case r.read == r.maxBytes:
-		err = TooLarge(fmt.Sprintf("it is over %d MiB", r.maxBytes>>20))
+		return 0, Oversized("it is over %d MiB", r.maxBytes>>20)
 	case held >= r.maxText:
-		err = TooLarge(fmt.Sprintf("a part of it is over %d MiB", r.maxText>>20))
-	default:
-		p = p[:min(int64(len(p)), r.maxBytes-r.read, r.maxText-held)]
+		return 0, Oversized("a part of it is over %d MiB", r.maxText>>20)
 	}
+	p = p[:min(int64(len(p)), r.maxBytes-r.read, r.maxText-held)]
 	for n < len(p) && err == nil {
 		var more int
 		more, err = r.from.Read(p[n:])
 		n += more
 	}
 	r.read += int64(n)
-	r.ReadErr = err
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = brokenOff(err)
+	}
 	return n, err
 }
 
-// Drain reads to the end of the answer within the bounds, so that its connection can be used again.
+// brokenOff returns the Error for an answer whose end is missing.
+func brokenOff(err error) *Error {
+	broken := NetworkError(err)
+	if broken.Reason == Connect {
+		broken.Problem = "the answer broke off: " + broken.Problem
+	}
+	return broken
+}
+
+// DecodeError returns the Error for an error of a Decoder.
+func DecodeError(err error) *Error {
+	if failed, ok := errors.AsType[*Error](err); ok {
+		return failed
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return brokenOff(err)
+	}
+	return Malformed("%v", err)
+}
+
+// Drain reads to the end of the answer within the limits, so that its connection can be used again.
 func (d *Decoder) Drain() { _, _ = io.Copy(io.Discard, reader{d}) }

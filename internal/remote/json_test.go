@@ -2,8 +2,6 @@ package remote_test
 
 import (
 	"encoding/json"
-	"errors"
-	"io"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -13,24 +11,26 @@ import (
 
 func TestDecoder(t *testing.T) {
 	x := func(n int) string { return strings.Repeat("x", n) }
-	for _, c := range []struct{ what, text, want string }{
-		{"a value", `["` + x(2<<20) + `"]`, ""},
-		{"values", strings.Repeat(`"`+x(1<<20)+`" `, 7), ""},
-		{"a value that is too large", `["` + x(3<<20) + `"]`, "a part of it is over 3 MiB"},
-		{"white space that is too large", `"x"` + strings.Repeat(" ", 3<<20) + `"x"`, "a part of it is over 3 MiB"},
-		{"values that are too large", strings.Repeat(`"`+x(1<<20)+`" `, 8), "it is over 8 MiB"},
-		{"an end that is missing", `["` + x(1<<20), "unexpected EOF"},
+	for _, c := range []struct {
+		what, text string
+		reason     remote.Reason
+		problem    string
+	}{
+		{"a value", `["` + x(2<<20) + `"]`, remote.Connect, "the answer broke off: EOF"},
+		{"values", strings.Repeat(`"`+x(1<<20)+`" `, 7), remote.Connect, "the answer broke off: EOF"},
+		{"a value that is too large", `["` + x(3<<20) + `"]`, remote.TooLarge, "a part of it is over 3 MiB"},
+		{"white space that is too large", `"x"` + strings.Repeat(" ", 3<<20) + `"x"`, remote.TooLarge, "a part of it is over 3 MiB"},
+		{"values that are too large", strings.Repeat(`"`+x(1<<20)+`" `, 8), remote.TooLarge, "it is over 8 MiB"},
+		{"an end that is missing", `["` + x(1<<20), remote.Connect, "the answer broke off: unexpected EOF"},
+		{"no JSON", `<`, remote.Format, "invalid character '<' looking for beginning of value"},
 	} {
 		d := remote.NewDecoder(strings.NewReader(c.text), 8<<20, 3<<20)
 		var err error
 		for err == nil {
 			err = d.Decode(new(json.RawMessage))
 		}
-		if c.want == "" && !errors.Is(err, io.EOF) || c.want != "" && err.Error() != c.want {
-			t.Errorf("%s: got %v, want %q", c.what, err, c.want)
-		}
-		if tooLarge := errors.As(d.ReadErr, new(remote.TooLarge)); tooLarge != strings.Contains(c.want, "over") {
-			t.Errorf("%s: the last read got %v", c.what, d.ReadErr)
+		if got := remote.DecodeError(err); got.Reason != c.reason || got.Problem != c.problem {
+			t.Errorf("%s: got %s: %s, want %s: %s", c.what, got.Reason, got.Problem, c.reason, c.problem)
 		}
 	}
 }

@@ -1,5 +1,5 @@
-// Package remote has what all clients of HTTP servers need: it parses addresses that operators write,
-// finds out why a server can't be reached, and makes text from a server safe to print.
+// Package remote has what the clients of the hub and of Prometheus need: it parses addresses that operators write, finds
+// out why a request failed, limits what is read of an answer, and makes text from a server safe to print.
 package remote
 
 import (
@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -70,12 +69,6 @@ func Short(text string) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-// IsTimeout reports whether an error is a network timeout.
-func IsTimeout(err error) bool {
-	netErr, ok := errors.AsType[net.Error](err)
-	return ok && netErr.Timeout()
-}
-
 // ProxyAddress returns the address of the proxy on the way to a server, without its user and
 // password, or "" if there is none. The function proxyOf is like the field Proxy of an
 // http.Transport, and may be nil.
@@ -88,22 +81,6 @@ func ProxyAddress(proxyOf func(*http.Request) (*url.URL, error), server *url.URL
 		return ""
 	}
 	return (&url.URL{Scheme: proxy.Scheme, Host: proxy.Host}).String()
-}
-
-// Cause returns what went wrong in the network, like "connection refused", without addresses and system
-// calls. Addresses include the client's own port, so the text of the same failure would change.
-func Cause(err error) error {
-	// These are nested if a token is fetched first, and each repeats its address.
-	for urlErr, ok := errors.AsType[*url.Error](err); ok; urlErr, ok = errors.AsType[*url.Error](err) {
-		err = urlErr.Err
-	}
-	if opErr, ok := errors.AsType[*net.OpError](err); ok {
-		err = opErr.Err
-		if sysErr, ok := errors.AsType[*os.SyscallError](err); ok {
-			err = sysErr.Err
-		}
-	}
-	return err
 }
 
 // RetryAfter returns the duration in the header Retry-After, which holds seconds or a date. It returns 0

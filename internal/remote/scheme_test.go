@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +56,6 @@ func newServer(t *testing.T, withTLS bool, h http.Handler) *httptest.Server {
 }
 
 // waiting starts a server that reads a whole request of HTTP, and waits for it as long as it takes: as a hub does.
-// It closes connections that don't begin with a request if it is given nothing to answer.
 func waiting(t *testing.T, answer string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -89,59 +87,48 @@ func waiting(t *testing.T, answer string) string {
 	return listener.Addr().String()
 }
 
+// wrongScheme reports whether an error says that a server speaks another scheme.
+func wrongScheme(err error, speaks string) bool {
+	wrong, ok := errors.AsType[*remote.WrongScheme](err)
+	return ok && wrong.Speaks == speaks
+}
+
 func TestSchemeTransport(t *testing.T) {
-	plain, secure := newServer(t, false, handler(200, "text/plain", "hi")), newServer(t, true, handler(200, "text/plain", "hi"))
-	other := func(server *httptest.Server) string {
-		u, err := url.Parse(server.URL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		u.Scheme = map[string]string{"http": "https", "https": "http"}[u.Scheme]
-		return u.String()
-	}
-	for what, server := range map[string]*httptest.Server{"http": plain, "https": secure} {
+	for speaks, other := range map[string]string{"http": "https", "https": "http"} {
+		server := newServer(t, speaks == "https", handler(200, "text/plain", "hi"))
 		if text, err := request(t, server.URL, server); err != nil || text != "hi" {
-			t.Errorf("the right scheme, %s: %q, %v", what, text, err)
+			t.Errorf("the right scheme, %s: got %q, %v", speaks, text, err)
 		}
-		_, err := request(t, other(server), server)
-		if wrong, ok := errors.AsType[*remote.WrongScheme](err); !ok || wrong.Speaks != what {
-			t.Errorf("the other scheme at a server with %s: %v", what, err)
+		if _, err := request(t, other+"://"+server.Listener.Addr().String(), server); !wrongScheme(err, speaks) {
+			t.Errorf("the other scheme at a server with %s: got %v", speaks, err)
 		}
+	}
+	// It asks for a client's certificate.
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	if _, err := request(t, "http://"+secure.Listener.Addr().String(), nil); !wrongScheme(err, "https") {
+		t.Errorf("http at a server that needs certificates: got %v", err)
 	}
 }
 
-// A server may say nothing to a request of the other scheme.
-func TestSchemeOfSilentServers(t *testing.T) {
-	_, err := request(t, "https://"+waiting(t, "HTTP/1.1 302 Found\r\nLocation: /hub/\r\nContent-Length: 0\r\n\r\n"), nil)
-	if wrong, ok := errors.AsType[*remote.WrongScheme](err); !ok || wrong.Speaks != "http" {
-		t.Errorf("https at a server that waits: %v", err)
-	}
-
-	// It closes the connection if it isn't TLS.
-	certificate := newServer(t, true, handler(200, "", "")).TLS.Certificates
-	for what, config := range map[string]*tls.Config{
-		"a certificate":         {Certificates: certificate},
-		"client certificates":   {Certificates: certificate, ClientAuth: tls.RequireAnyClientCert},
-		"no certificate at all": {},
+// A server with http may wait for the rest of a request when it gets a TLS handshake. A server with TLS may be slow; if
+// it answers a plain request, then with a redirect to https, or as bad.
+func TestSchemeOfServersThatWait(t *testing.T) {
+	for _, c := range []struct {
+		answer string
+		isHTTP bool
+	}{
+		{"HTTP/1.1 302 Found\r\nLocation: /hub/\r\nContent-Length: 0\r\n\r\n", true},
+		{"HTTP/1.1 301 Moved Permanently\r\nLocation: https://hub/\r\nContent-Length: 0\r\n\r\n", false},
+		{"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", false},
 	} {
-		listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: config.Certificates, ClientAuth: config.ClientAuth, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return config, nil }})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer listener.Close()
-		go func() {
-			for {
-				conn, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				_ = conn.(*tls.Conn).HandshakeContext(t.Context())
-				conn.(*tls.Conn).NetConn().Close()
-			}
-		}()
-		_, err = request(t, "http://"+listener.Addr().String(), nil)
-		if wrong, ok := errors.AsType[*remote.WrongScheme](err); !ok || wrong.Speaks != "https" {
-			t.Errorf("http at a server with %s: %v", what, err)
+		transport := &http.Transport{TLSHandshakeTimeout: 500 * time.Millisecond}
+		_, err := (&http.Client{Transport: remote.SchemeTransport(transport)}).Get("https://" + waiting(t, c.answer))
+		if err == nil || wrongScheme(err, "http") != c.isHTTP || !c.isHTTP && !strings.Contains(err.Error(), "TLS handshake timeout") {
+			t.Errorf("%.12s: got %v, want another scheme: %v", c.answer, err, c.isHTTP)
 		}
 	}
 }
@@ -159,25 +146,11 @@ func TestSchemeIsRight(t *testing.T) {
 	} {
 		server := newServer(t, false, h)
 		if _, err := request(t, server.URL, server); errors.As(err, new(*remote.WrongScheme)) {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: got %v", what, err)
 		}
 	}
 	secure := newServer(t, true, handler(200, "text/plain", "hi"))
 	if _, err := request(t, secure.URL, nil); err == nil || errors.As(err, new(*remote.WrongScheme)) {
-		t.Errorf("a certificate that nobody vouches for: %v", err)
-	}
-}
-
-// A server that answers plain requests with a redirect to https, or as bad, speaks https, and may be slow.
-func TestASlowHandshakeIsNoOtherScheme(t *testing.T) {
-	for _, answer := range []string{
-		"HTTP/1.1 301 Moved Permanently\r\nLocation: https://hub/\r\nContent-Length: 0\r\n\r\n",
-		"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
-	} {
-		transport := &http.Transport{TLSHandshakeTimeout: 3 * time.Second}
-		_, err := (&http.Client{Transport: remote.SchemeTransport(transport)}).Get("https://" + waiting(t, answer))
-		if err == nil || !strings.Contains(err.Error(), "TLS handshake timeout") {
-			t.Errorf("%.12s: %v", answer, err)
-		}
+		t.Errorf("a certificate that nobody vouches for: got %v", err)
 	}
 }
