@@ -9,17 +9,10 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-func TestParseURL(t *testing.T) {
-	for _, address := range []string{"http://hub", "https://hub:8081/base/", "http://[::1]:65535", "http://127.0.0.1:0"} {
-		if u, err := remote.ParseURL(address); err != nil || u.String() != address {
-			t.Errorf("%s is %v, error %v", address, u, err)
-		}
-	}
-}
-
 func TestServerURL(t *testing.T) {
 	for address, want := range map[string]string{
-		"http://hub:8081": "http://hub:8081", "https://hub": "https://hub",
+		"http://hub:8081": "http://hub:8081", "https://hub": "https://hub", "https://hub:8081/base/": "https://hub:8081/base/",
+		"http://[::1]:65535": "http://[::1]:65535", "http://127.0.0.1:0": "http://127.0.0.1:0",
 		"127.0.0.1:8081": "http://127.0.0.1:8081", "localhost:9090/prometheus": "http://localhost:9090/prometheus",
 		"[::1]:8081": "http://[::1]:8081", "localhost": "http://localhost",
 	} {
