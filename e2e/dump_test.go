@@ -108,7 +108,7 @@ func (c replaced) replace(t *testing.T, program string, env []string, folder, na
 	switch replaced := strings.Contains(string(text), `username="ada"`); {
 	case c.refused && (replaced || cmd.ProcessState.ExitCode() != 1 || string(text) != "old\n"):
 		t.Errorf("replaced by %q: %v", text, err)
-	case c.refused && !strings.Contains(stderr.String(), fmt.Sprintf("cannot write %s: it belongs to user %d and group %d, and a new file cannot: operation not permitted", name, c.uid, c.gid)):
+	case c.refused && !strings.Contains(stderr.String(), fmt.Sprintf("cannot write %s: a new file can't have its owner, which is user %d of group %d (operation not permitted): ", name, c.uid, c.gid)):
 		t.Errorf("unexpected standard error: %s", &stderr)
 	case !c.refused && (!replaced || err != nil):
 		t.Errorf("not replaced: %v\n%s", err, &stderr)

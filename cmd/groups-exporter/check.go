@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,34 +12,30 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 )
 
-// outputText is for eyes, and for a terminal of any width.
+// outputText is a report on lines, for people.
 const outputText output = "text"
 
 type checkOptions struct {
 	hub        hubOptions
-	prometheus prometheusOptions
+	prometheus readerOptions
 	with       []extra
 	output     output
 
-	// What complete makes of the environment.
-	service   string                  // our name as a service of the hub, if we are one
+	// Set by complete.
+	service   string                  // the exporter's name as a service of the hub, or ""
 	onlyUsage bool                    // there is a Prometheus to check, and no hub
-	namespace string                  // of the hub's pods, or empty for all
-	usage     *prometheus.UsageReader // of the Prometheus, or nil
+	usage     *prometheus.UsageReader // nil if there is no Prometheus to check
 }
 
 func (o *checkOptions) addFlags(cmd *cobra.Command) {
 	o.output = outputText
 	addChoices(cmd, &o.with, "with", "also check the scopes for serve --with", extras()...)
-	outputs := []output{outputText, outputJSON}
-	cmd.Flags().VarP(choice[output]{&o.output, outputs}, "output", "o", "format of the output")
-	completeWords(cmd, "output", words(outputs))
+	addOutput(cmd, &o.output, outputText, outputJSON)
 	setHeading(cmd, mainHeading)
 	o.prometheus.addFlags(cmd)
 	setHeading(cmd, "Usage")
 	o.hub.addFlags(cmd)
-	// Taken, so that serve's arguments work here, but they only choose the groups whose long
-	// names are reported.
+	// These have no effect, but the arguments of serve should work here.
 	for _, name := range []string{"require-whole-hub", "multi-group", "allow-group", "deny-group", "none-name", "multiple-name"} {
 		if err := cmd.Flags().MarkHidden(name); err != nil {
 			panic(err) // it was just added
@@ -50,9 +45,9 @@ func (o *checkOptions) addFlags(cmd *cobra.Command) {
 
 func (o *checkOptions) complete(getenv func(string) string) error {
 	o.service = getenv("JUPYTERHUB_SERVICE_NAME")
-	o.namespace = o.hub.knownNamespace(getenv)
+	o.hub.completeNamespace(getenv)
 	var err error
-	if o.usage, err = o.prometheus.reader(o.namespace); err != nil {
+	if o.usage, err = o.prometheus.reader(o.hub.namespace); err != nil {
 		return err
 	}
 	if o.onlyUsage = o.usage != nil && !o.hub.isKnown(getenv); o.onlyUsage {
@@ -70,7 +65,8 @@ func newCheckCommand(getenv func(string) string) *cobra.Command {
 If a scope is missing, print what to add to the hub's configuration.
 
 With --prometheus-url, also check that this Prometheus has the series that usage
-is computed from. This works without a hub.
+is computed from, for the namespace that serve would publish. This works without
+a hub.
 
 The exit code is 1 if something is missing that serve would need. A scope with a
 filter, like list:users!group=bio, counts as missing: it shows only part of the
@@ -86,9 +82,7 @@ hub.
 			if err := o.complete(getenv); err != nil {
 				return err
 			}
-			return interruptible(cmd.Context(), func() error {
-				return runCheck(cmd.Context(), cmd.OutOrStdout(), o)
-			})
+			return runCheck(cmd.Context(), cmd.OutOrStdout(), o)
 		},
 	}
 	o.addFlags(cmd)
@@ -106,7 +100,7 @@ func runCheck(ctx context.Context, out io.Writer, o checkOptions) error {
 	}
 	if o.usage != nil {
 		var err error
-		if r.Prometheus, err = checkPrometheus(ctx, o.usage, &o.prometheus, o.namespace); err != nil {
+		if r.Prometheus, err = checkPrometheus(ctx, o.usage, o.prometheus.address); err != nil {
 			return err
 		}
 	}
@@ -114,40 +108,20 @@ func runCheck(ctx context.Context, out io.Writer, o checkOptions) error {
 	if o.output == outputJSON {
 		write = func(out io.Writer) error { return writeJSON(out, r) }
 	}
-	if err := write(out); err != nil {
-		return err
-	}
-	return r.verdict()
+	return cmp.Or(write(out), r.verdict())
 }
 
-// checkReport is what is known of a hub and of a Prometheus. One of them may be nil.
+// checkReport is the report about a hub and a Prometheus. One of them may be nil.
 type checkReport struct {
 	*hubReport
 	Prometheus *prometheusReport `json:"prometheus,omitempty"`
 }
 
+// verdict returns an error if something required is missing.
 func (r *checkReport) verdict() error {
-	var ofHub, ofPrometheus error
-	if r.hubReport != nil {
-		ofHub = r.hubReport.verdict()
-	}
-	if r.Prometheus != nil {
-		ofPrometheus = r.Prometheus.verdict()
-	}
+	ofHub, ofPrometheus := r.hubReport.verdict(), r.Prometheus.verdict()
 	if ofHub != nil && ofPrometheus != nil {
 		return fmt.Errorf("%w; %w", ofHub, ofPrometheus)
 	}
 	return cmp.Or(ofHub, ofPrometheus)
-}
-
-// success returns the last line of a report in which nothing required is missing.
-func (r *checkReport) success() string {
-	var has []string
-	if r.hubReport != nil {
-		has = append(has, "the hub token has every scope that serve needs")
-	}
-	if r.Prometheus != nil {
-		has = append(has, "Prometheus has every series that usage needs")
-	}
-	return "ok: " + strings.Join(has, ", and ")
 }

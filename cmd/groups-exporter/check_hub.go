@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,34 +13,30 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
 
-// fullPage is how many items a hub puts on a page unless it is configured otherwise. The exporter requests no
-// more.
+// fullPage is the number of items on a page of a hub by default. The exporter requests no more.
 const fullPage = 200
 
-// hubReport is what check reports about a hub.
+// hubReport is the report about a hub.
 type hubReport struct {
 	Hub       string       `json:"hub"`
 	Version   string       `json:"version"`
 	Token     checkToken   `json:"token"`
-	PageLimit *int         `json:"page_limit"` // nil if it is unknown, or there is none
+	PageLimit *int         `json:"page_limit"` // nil if unknown, or if there is no limit
 	Users     *int         `json:"users"`
 	Groups    *int         `json:"groups"`
 	Can       []capability `json:"can"`
 	Warnings  []string     `json:"warnings"`
-	Role      checkRole    `json:"role"`
+	Role      struct {
+		Scopes []string `json:"scopes"`
+	} `json:"role"` // the smallest sufficient role
 
 	found   *hub.Inspection
-	service string // that the role is for, "" if it isn't known
+	service string // the role's service, "" if unknown
 }
 
 type checkToken struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"`
-}
-
-// checkRole is the smallest role that suffices.
-type checkRole struct {
-	Scopes []string `json:"scopes"`
 }
 
 // capability is a feature, and whether the token has the scopes for it.
@@ -53,7 +50,7 @@ type capability struct {
 	lack     scopes.Lack
 }
 
-// report returns what is known of a hub.
+// report returns the report about a hub.
 func (o *checkOptions) report(found *hub.Inspection) *hubReport {
 	activity := slices.Contains(o.with, withActivity)
 	r := &hubReport{
@@ -76,11 +73,8 @@ func (o *checkOptions) report(found *hub.Inspection) *hubReport {
 		{scopes.RunningServers(), activity},
 	} {
 		lack := feature.Check(found.Scopes)
-		missing := slices.DeleteFunc(slices.Clone(feature.Scopes), func(scope string) bool {
-			return !slices.Contains(lack.Missing, scope) && !slices.Contains(lack.Partly, scope)
-		})
 		r.Can = append(r.Can, capability{
-			What: feature.Name, OK: lack.None(), Needs: feature.Scopes, Missing: missing,
+			What: feature.Name, OK: lack.None(), Needs: feature.Scopes, Missing: append(append([]string{}, lack.Missing...), lack.Partly...),
 			required: feature.required, lack: lack,
 		})
 		if feature.required {
@@ -91,10 +85,9 @@ func (o *checkOptions) report(found *hub.Inspection) *hubReport {
 	return r
 }
 
-// lengthWarnings name users and groups with label values that some Prometheus refuse, as far as the first
-// page shows them.
+// lengthWarnings returns warnings about users and groups of the first page whose label values some Prometheus refuse.
 func (o *checkOptions) lengthWarnings(found *hub.Inspection) []string {
-	return new(publishOptions).lengthNotices(membership.New(o.namespace, found.First, o.hub.rules))
+	return new(publishOptions).lengthNotices(membership.New(o.hub.namespace, found.First, o.hub.rules))
 }
 
 // missing returns the scopes that the token needs and doesn't have for the whole hub.
@@ -108,14 +101,14 @@ func (r *hubReport) missing() []string {
 	return missing
 }
 
-// warn returns what an operator should know although it may work.
+// warn returns warnings about a hub with which the exporter may work all the same.
 func (r *hubReport) warn() []string {
 	warnings := []string{}
 	if !r.found.HasPages() {
 		return append(warnings, r.tooOld())
 	}
 	if r.found.Before(4, 1, 6) {
-		warnings = append(warnings, fmt.Sprintf("JupyterHub %s is older than 4.1.6, the oldest that groups-exporter is tested with", r.Version))
+		warnings = append(warnings, fmt.Sprintf("JupyterHub %s is older than 4.1.6, the oldest version that groups-exporter is tested with", r.Version))
 	}
 	var parts []string
 	for _, can := range r.Can {
@@ -123,32 +116,31 @@ func (r *hubReport) warn() []string {
 			parts = append(parts, can.lack.Parts...)
 		}
 	}
-	switch len(parts) {
-	case 0:
-	case 1:
-		warnings = append(warnings, parts[0]+" shows a part of the hub only")
-	default:
-		warnings = append(warnings, some(parts)+" show parts of the hub only")
+	if len(parts) > 0 {
+		warnings = append(warnings, "the token sees only part of the hub, because of the "+noun(len(parts), "scope")+" "+some(parts))
 	}
 	if writes := scopes.Writes(r.found.Scopes); len(writes) > 0 {
-		warnings = append(warnings, "the token can do more than read, which is never needed: "+some(writes))
+		warnings = append(warnings, "the token can write, which groups-exporter never needs: "+some(writes))
 	}
 	if alone := r.found.Alone; alone > 0 {
 		among := ""
 		if *r.Users > alone {
 			among = fmt.Sprintf(" among the first %d users", alone)
 		}
-		warnings = append(warnings, "nobody"+among+" is in a group: an authenticator tells the hub of groups with manage_groups only, and only when somebody logs in")
+		warnings = append(warnings, "nobody"+among+" is in a group: authenticators set groups only with manage_groups, and only when a user logs in")
 	}
 	return warnings
 }
 
 func (r *hubReport) tooOld() string {
-	return fmt.Sprintf("JupyterHub %s has neither pages nor scopes: groups-exporter needs 2.0 or later", r.Version)
+	return fmt.Sprintf("JupyterHub %s is too old: groups-exporter needs 2.0 or later", r.Version)
 }
 
 // verdict returns an error if something required is missing.
 func (r *hubReport) verdict() error {
+	if r == nil {
+		return nil
+	}
 	if !r.found.HasPages() {
 		return errors.New(r.tooOld())
 	}
@@ -167,16 +159,12 @@ func (r *hubReport) verdict() error {
 	return &remote.Error{Reason: remote.Scope, Server: "hub", URL: r.Hub, Problem: missingText(lack)}
 }
 
-// missingText says which scopes the token is missing.
+// missingText returns a sentence about missing scopes.
 func missingText(lack scopes.Lack) string {
-	word := "scope"
-	if len(lack.Missing) > 1 || len(lack.Missing) == 0 && len(lack.Partly) > 1 {
-		word = "scopes"
-	}
-	return "the hub token is missing the " + word + " " + lackText(lack)
+	return "the hub token is missing the " + noun(cmp.Or(len(lack.Missing), len(lack.Partly)), "scope") + " " + lackText(lack)
 }
 
-// lackText returns the scopes that are lacking.
+// lackText lists the missing scopes.
 func lackText(lack scopes.Lack) string {
 	var text []string
 	if len(lack.Missing) > 0 {
@@ -186,16 +174,4 @@ func lackText(lack scopes.Lack) string {
 		text = append(text, some(lack.Partly)+" for the whole hub")
 	}
 	return strings.Join(text, ", and ")
-}
-
-// some joins words, as many as anybody reads.
-func some(words []string) string {
-	const most = 8
-	if len(words) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
-	}
-	if last := len(words) - 1; last > 0 {
-		return strings.Join(words[:last], ", ") + " and " + words[last]
-	}
-	return strings.Join(words, "")
 }

@@ -9,16 +9,16 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 )
 
-// prometheusReport is what check reports about a Prometheus.
+// prometheusReport is the report about a Prometheus.
 type prometheusReport struct {
 	URL       string         `json:"url"`
-	Namespace string         `json:"namespace"` // empty for all
+	Namespace string         `json:"namespace"`
 	Series    []seriesReport `json:"series"`
 	Clusters  []string       `json:"clusters"`
 	Warnings  []string       `json:"warnings"`
 }
 
-// seriesReport is what check reports about a kind of series that usage is computed from.
+// seriesReport is the report about a kind of series that usage is computed from.
 type seriesReport struct {
 	Metric   string   `json:"metric"`
 	Needed   []string `json:"needed_for"`
@@ -29,17 +29,16 @@ type seriesReport struct {
 	purpose string
 }
 
-// checkPrometheus looks up which series a Prometheus has for the hub in a namespace, or for
-// all hubs if the namespace is empty.
-func checkPrometheus(ctx context.Context, reader *prometheus.UsageReader, o *prometheusOptions, namespace string) (*prometheusReport, error) {
+// checkPrometheus looks up which series the Prometheus at an address has for the reader's namespace.
+func checkPrometheus(ctx context.Context, reader *prometheus.UsageReader, address string) (*prometheusReport, error) {
 	sources, err := reader.Sources(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r := &prometheusReport{
-		URL: o.address, Namespace: namespace,
+		URL: address, Namespace: reader.Namespace,
 		Clusters: append([]string{}, sources.Clusters...),
-		Warnings: append([]string{}, sourceWarnings(sources, namespace)...),
+		Warnings: append([]string{}, sourceWarnings(sources, reader.Namespace)...),
 	}
 	for _, found := range sources.Found {
 		series := seriesReport{Metric: found.Metric, Optional: found.Optional, OK: found.OK}
@@ -48,7 +47,7 @@ func checkPrometheus(ctx context.Context, reader *prometheus.UsageReader, o *pro
 		}
 		series.purpose, _ = sourceWords(found.Source)
 		if !found.OK {
-			series.Remedy = remedy(found, sources, namespace)
+			series.Remedy = remedy(found, sources, reader.Namespace)
 		}
 		r.Series = append(r.Series, series)
 	}
@@ -59,9 +58,7 @@ func checkPrometheus(ctx context.Context, reader *prometheus.UsageReader, o *pro
 func (r *prometheusReport) writeText(out io.Writer, width int, sign marks) {
 	line := func(mark, what, note string) { writeLine(out, width, mark, what, note) }
 	line("prometheus  ", printable(r.URL), "")
-	if r.Namespace != "" {
-		line("namespace   ", printable(r.Namespace), "")
-	}
+	line("namespace   ", printable(r.Namespace), "")
 	line("", "", "")
 	for _, series := range r.Series {
 		mark, note := sign.missing, series.Metric+": "+oneLine(series.Remedy)
@@ -81,8 +78,11 @@ func (r *prometheusReport) writeText(out io.Writer, width int, sign marks) {
 	}
 }
 
-// verdict returns an error if usage would be incomplete or mixed up.
+// verdict returns an error if usage would be incomplete, or that of several clusters.
 func (r *prometheusReport) verdict() error {
+	if r == nil {
+		return nil
+	}
 	var missing []string
 	for _, series := range r.Series {
 		if !series.OK && !series.Optional && !slices.Contains(missing, series.Metric) {
@@ -91,9 +91,9 @@ func (r *prometheusReport) verdict() error {
 	}
 	switch {
 	case len(missing) > 0:
-		return errors.New("usage can't be counted: Prometheus has had no " + some(missing) + " in the last day")
+		return errors.New("usage can't be computed: in the last day, Prometheus had no " + some(missing))
 	case len(r.Clusters) > 0:
-		return errors.New("usage can't be counted: Prometheus has pods of several clusters in one namespace")
+		return errors.New("usage can't be computed: Prometheus has pods of several clusters in one namespace")
 	}
 	return nil
 }

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-
-	"go.yaml.in/yaml/v3"
 )
 
-// roleName is the name of the role in the documentation. A hub with two roles of one name doesn't start.
+// roleName is the name of the role in the documentation.
 const roleName = "groups-exporter"
 
 // writeRemedy writes what to change in the hub's configuration.
@@ -19,8 +17,8 @@ func (r *hubReport) writeRemedy(text *bytes.Buffer) error {
 	return r.writeRole(text)
 }
 
-// writeAddition writes the scopes to add to a role that the token's service has already. Another role of the
-// same name would stop the hub.
+// writeAddition writes the scopes to add to the role that the token's service has. A hub with two roles of the same name
+// doesn't start.
 func (r *hubReport) writeAddition(text *bytes.Buffer) error {
 	fmt.Fprintf(text, "\n# Add these scopes to the role of the service %s.\n# In jupyterhub_config.py, to its \"scopes\" in c.JupyterHub.load_roles:\n", printable(r.service))
 	for _, scope := range r.missing() {
@@ -30,11 +28,11 @@ func (r *hubReport) writeAddition(text *bytes.Buffer) error {
 	return writeYAML(text, r.missing())
 }
 
-// writeRole writes a whole role for a token that has none.
+// writeRole writes a role for a token without one.
 func (r *hubReport) writeRole(text *bytes.Buffer) error {
 	service, comment := cmp.Or(r.service, roleName), ""
 	if r.service == "" {
-		comment = "  # one of c.JupyterHub.services, or the hub doesn't start"
+		comment = "  # must be in c.JupyterHub.services, or the hub doesn't start"
 	}
 	fmt.Fprintf(text, `
 # Add this role to jupyterhub_config.py. If a role of this name exists, change that one instead:
@@ -50,20 +48,16 @@ c.JupyterHub.load_roles.append({
 	return writeYAML(text, r.values(service))
 }
 
-// values returns the role in the values of Zero to JupyterHub, with the service if it may not exist yet.
+// values returns the values of Zero to JupyterHub with the role, and with the service if it may not exist yet.
 func (r *hubReport) values(service string) any {
-	type role struct {
-		Services []*yaml.Node `yaml:"services"`
-		Scopes   []string     `yaml:"scopes"`
-	}
+	type role struct{ Services, Scopes []string }
 	type values struct {
-		Services  *yaml.Node      `yaml:"services,omitempty"`
-		LoadRoles map[string]role `yaml:"loadRoles"`
+		Services  map[string]struct{} `yaml:",omitempty"`
+		LoadRoles map[string]role     `yaml:"loadRoles"`
 	}
-	hub := values{LoadRoles: map[string]role{roleName: {yamlTexts([]string{service}), r.Role.Scopes}}}
+	hub := values{LoadRoles: map[string]role{roleName: {[]string{service}, r.Role.Scopes}}}
 	if r.service == "" {
-		empty := &yaml.Node{Kind: yaml.MappingNode, Style: yaml.FlowStyle}
-		hub.Services = &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{yamlText(service), empty}}
+		hub.Services = map[string]struct{}{service: {}}
 	}
 	return map[string]values{"hub": hub}
 }

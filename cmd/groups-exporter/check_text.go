@@ -10,10 +10,10 @@ import (
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
 )
 
-// marks are how lines begin: with words in a pipe, and with signs on a terminal.
+// marks are the beginnings of lines: words in a pipe, and signs on a terminal.
 type marks struct{ ok, missing, optional, warning string }
 
-// writeText writes the report for people. If nothing required is missing, its last line says so.
+// writeText writes the report for people. If nothing required is missing, the last line says so.
 func (r *checkReport) writeText(out io.Writer) error {
 	width := terminalWidth(out)
 	sign := marks{"ok        ", "missing   ", "optional  ", "warning   "}
@@ -33,8 +33,7 @@ func (r *checkReport) writeText(out io.Writer) error {
 		r.Prometheus.writeText(&text, width, sign)
 	}
 	if r.verdict() == nil {
-		text.WriteString("\n")
-		writeLine(&text, width, "", r.success(), "")
+		text.WriteString("\nok: nothing that serve needs is missing\n")
 	}
 	_, err := text.WriteTo(out)
 	return err
@@ -53,14 +52,14 @@ func (r *hubReport) writeText(text *bytes.Buffer, width int, sign marks) error {
 		}
 		text.WriteString("\n")
 		for _, can := range r.Can {
+			mark, note := sign.optional, "needs "+lackText(can.lack)
 			switch {
 			case can.OK:
-				line(sign.ok, can.What, "")
+				mark, note = sign.ok, ""
 			case can.required:
-				line(sign.missing, can.What, "needs "+lackText(can.lack))
-			default:
-				line(sign.optional, can.What, "needs "+lackText(can.lack))
+				mark = sign.missing
 			}
+			line(mark, can.What, note)
 		}
 	}
 	if len(r.Warnings) > 0 {
@@ -82,17 +81,13 @@ func count(n *int) string {
 	return strconv.Itoa(*n)
 }
 
-// cost describes what a refresh takes. It returns "" if the token can't read users, or the
-// number of requests is unknown.
+// cost describes the requests of a refresh. It returns "" if their number is unknown, as when the token can't read users.
 func (r *hubReport) cost() string {
 	requests := r.found.Requests()
 	if requests <= 0 {
 		return ""
 	}
-	text := fmt.Sprintf("%d requests", requests)
-	if requests == 1 {
-		text = "1 request"
-	}
+	text := plural(requests, "request")
 	switch {
 	case r.PageLimit == nil:
 		return text + ", no limit for a page"
@@ -103,8 +98,8 @@ func (r *hubReport) cost() string {
 	}
 }
 
-// writeLine writes a mark, what it is about and a note in a column of their own. On a
-// terminal, width is more than 0, and what doesn't fit goes on below the text.
+// writeLine writes a line with a mark, a text and a note. If they don't fit the width of a terminal, the note begins on
+// the next line. In a pipe, width is 0.
 func writeLine(w io.Writer, width int, mark, what, note string) {
 	line := what
 	if note != "" {
@@ -116,17 +111,17 @@ func writeLine(w io.Writer, width int, mark, what, note string) {
 		return
 	}
 	indent := strings.Repeat(" ", twwidth.Width(mark))
-	lines := wrap(what, room)
+	lines := wrap(strings.Split(what, " "), room)
 	if note != "" {
-		lines = append(lines, wrap(note, room)...)
+		lines = append(lines, wrap(strings.Split(note, " "), room)...)
 	}
 	fmt.Fprintln(w, mark+strings.Join(lines, "\n"+indent))
 }
 
-// wrap breaks text at spaces into lines of a width, where its words allow it.
-func wrap(text string, width int) []string {
+// wrap joins words to lines. A line is wider than width only if it is a single word.
+func wrap(words []string, width int) []string {
 	var lines []string
-	for word := range strings.SplitSeq(text, " ") {
+	for _, word := range words {
 		if last := len(lines) - 1; last >= 0 && twwidth.Width(lines[last]+" "+word) <= width {
 			lines[last] += " " + word
 		} else {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -17,8 +16,8 @@ import (
 // completionTime is how long a shell waits for a hub.
 const completionTime = time.Second
 
-// prepareCompletion changes the commands if a shell asks for completions: cobra shows the
-// descriptions of flags as they are, with the quotes around the names of values.
+// prepareCompletion removes the backquotes around the names of values from the descriptions of flags if a shell asks for
+// completions, because cobra shows them.
 func prepareCompletion(root *cobra.Command, args []string) {
 	if len(args) == 0 || args[0] != cobra.ShellCompRequestCmd && args[0] != cobra.ShellCompNoDescRequestCmd {
 		return
@@ -35,11 +34,11 @@ func completeFlag(cmd *cobra.Command, flag string, complete cobra.CompletionFunc
 	}
 }
 
-// completeRules makes shells complete the groups that are exported, or not, with groups of the hub.
+// completeRules makes shells complete --allow-group and --deny-group with groups of the hub.
 func completeRules(cmd *cobra.Command, getenv func(string) string, o *hubOptions) {
 	complete := hubNames(getenv, o, groupNames)
 	withoutRules := func(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		// Patterns that were already typed would hide the other groups.
+		// Patterns on the command line would hide the other groups.
 		pseudo := o.rules.PseudoNames()
 		o.rules.Allow, o.rules.Deny = nil, nil
 		found, directive := complete(cmd, args, typed)
@@ -49,36 +48,37 @@ func completeRules(cmd *cobra.Command, getenv func(string) string, o *hubOptions
 	completeFlag(cmd, "deny-group", withoutRules)
 }
 
-// groupNames yields the names of a snapshot's groups.
-func groupNames(s *membership.Snapshot) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, g := range s.Groups() {
-			if !yield(g.Name) {
-				return
-			}
-		}
+// groupNames returns the names of the groups of a snapshot.
+func groupNames(s *membership.Snapshot) []string {
+	var names []string
+	for _, g := range s.Groups() {
+		names = append(names, g.Name)
 	}
+	return names
 }
 
-// hubNames completes harmless names from the hub, except those that are already arguments, if a
-// hub is configured and answers soon. Errors are silent, because somebody is typing.
-func hubNames(getenv func(string) string, o *hubOptions, names func(*membership.Snapshot) iter.Seq[string]) cobra.CompletionFunc {
+// userNames returns the names of the users of a snapshot.
+func userNames(s *membership.Snapshot) []string { return slices.Collect(s.Users()) }
+
+// hubNames returns a function that completes names from the hub that are safe in shells and not yet arguments. If there is
+// no hub or no answer within a second, there are no names, and no error either, because somebody is typing.
+func hubNames(getenv func(string) string, o *hubOptions, names func(*membership.Snapshot) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
 		defer cancel()
+		var snapshot *membership.Snapshot
 		err := setFlags(cmd.Flags(), flagsOfServe(cmd), getenv)
 		if err == nil {
 			err = o.complete(getenv)
 		}
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
+		if err == nil {
+			snapshot, _, err = o.snapshot(ctx)
 		}
-		snapshot, _, err := o.snapshot(ctx)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var found []cobra.Completion
-		for name := range names(snapshot) {
+		for _, name := range names(snapshot) {
 			if strings.HasPrefix(name, typed) && isHarmless(name) && !slices.Contains(args, name) {
 				found = append(found, name)
 			}
@@ -87,10 +87,8 @@ func hubNames(getenv func(string) string, o *hubOptions, names func(*membership.
 	}
 }
 
-// isHarmless reports whether every shell takes an unquoted name literally. The generated
-// completions insert names as they are, and evaluate the line at the next Tab. So a name
-// may have only letters, digits, and a few signs that mean nothing within a word. The signs
-// @ . + : and - may not come first.
+// isHarmless reports whether every shell takes an unquoted name literally, because the generated completions insert names
+// as they are, and evaluate the line at the next Tab. A name may have letters, digits, _ and /, and not first @ . + : and -.
 func isHarmless(name string) bool {
 	for i, r := range name {
 		isSign := strings.ContainsRune("_/", r) || i > 0 && strings.ContainsRune("@.+:-", r)

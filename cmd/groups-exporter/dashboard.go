@@ -1,8 +1,6 @@
 package main
 
 import (
-	"io"
-
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/dashboard"
@@ -18,35 +16,23 @@ const (
 )
 
 type dashboardOptions struct {
-	prefix       prefixOption
-	multipleName string
-	queries      usageQueries
-	attribution  usage.Attribution
-	pods         podsOption
-	clusters     clusterOption
+	queries     queryOptions
+	usage       usageQueries
+	attribution usage.Attribution
 }
 
 func (o *dashboardOptions) addFlags(cmd *cobra.Command) {
-	o.queries, o.attribution = recordedQueries, usage.Full
-	addChoice(cmd, &o.queries, "queries", "usage from recording rules, or without them", recordedQueries, plainQueries)
+	o.usage, o.attribution = recordedQueries, usage.Full
+	addChoice(cmd, &o.usage, "queries", "usage from recording rules, or without them", recordedQueries, plainQueries)
 	addChoice(cmd, &o.attribution, "usage-attribution", "how a user in several groups counts", usage.Full, usage.Share)
-	o.pods.addFlag(cmd)
-	o.clusters.addFlag(cmd)
-	addMultipleName(cmd, &o.multipleName)
-	o.prefix.addFlag(cmd)
+	o.queries.addFlags(cmd)
 }
 
 func (o *dashboardOptions) complete(getenv func(string) string) error {
-	if err := o.pods.check(); err != nil {
-		return err
+	if o.queries.pods.value != "" && o.usage != plainQueries {
+		return usagef("--pods needs --queries plain: for recorded usage, use the --pods of 'rules'")
 	}
-	if o.pods.value != "" && o.queries != plainQueries {
-		return usagef("--pods needs --queries plain: recorded usage is narrowed by the --pods of 'rules'")
-	}
-	if err := o.clusters.check(); err != nil {
-		return err
-	}
-	return o.prefix.complete(getenv)
+	return o.queries.complete(getenv)
 }
 
 func newDashboardCommand(getenv func(string) string) *cobra.Command {
@@ -66,16 +52,12 @@ variables. The command doesn't connect to anything.
 			if err := o.complete(getenv); err != nil {
 				return err
 			}
-			return interruptible(cmd.Context(), func() error { return runDashboard(cmd.OutOrStdout(), o) })
+			return dashboard.Write(cmd.OutOrStdout(), dashboard.Options{
+				Prefix: o.queries.prefix.value, MultipleName: o.queries.multipleName, Pods: o.queries.pods.value, Clusters: o.queries.clusters,
+				Plain: o.usage == plainQueries, Share: o.attribution == usage.Share,
+			})
 		},
 	}
 	o.addFlags(cmd)
 	return cmd
-}
-
-func runDashboard(out io.Writer, o dashboardOptions) error {
-	return dashboard.Write(out, dashboard.Options{
-		Prefix: o.prefix.value, MultipleName: o.multipleName, Pods: o.pods.value, Clusters: o.clusters.labels,
-		Plain: o.queries == plainQueries, Share: o.attribution == usage.Share,
-	})
 }

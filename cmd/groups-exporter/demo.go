@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/url"
 	"time"
@@ -15,14 +14,14 @@ const (
 	demoUsers  = 300
 	demoSeed   = 2026
 	demoToken  = "demo"
-	demoChange = time.Minute // how often the memberships of the sample hub change
+	demoChange = time.Minute // interval between changes of memberships
 )
 
-// completeDemo configures the sample hub, which is in memory.
+// completeDemo sets the options for the sample hub, which is in memory.
 func (o *hubOptions) completeDemo() error {
 	for _, given := range []string{o.address, o.tokenFile, o.caFile, o.certFile, o.keyFile, o.token.Reveal()} {
 		if given != "" {
-			return usagef("--demo has a hub of its own: it goes without --hub-url, a token and certificates")
+			return usagef("--demo has its own hub: remove --hub-url, the token and certificates")
 		}
 	}
 	o.api = &url.URL{Scheme: "http", Host: "demo.invalid", Path: "/hub/api"}
@@ -31,7 +30,7 @@ func (o *hubOptions) completeDemo() error {
 	return nil
 }
 
-// changeDemo changes the sample hub from time to time, until ctx ends.
+// changeDemo changes the sample hub every minute, until ctx ends.
 func changeDemo(ctx context.Context, sample *fakehub.Demo, log *slog.Logger) {
 	change := time.NewTicker(demoChange)
 	defer change.Stop()
@@ -43,13 +42,4 @@ func changeDemo(ctx context.Context, sample *fakehub.Demo, log *slog.Logger) {
 			return
 		}
 	}
-}
-
-// invite writes where to look at the demo. With JSON logs, it is a line of the log.
-func invite(errOut io.Writer, log *slog.Logger, format logFormat, address string) {
-	if format == jsonFormat {
-		log.Info("open this page in a browser", "url", address)
-		return
-	}
-	say(errOut, "open "+address+" in a browser, press Ctrl-C to stop", "")
 }

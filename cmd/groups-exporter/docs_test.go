@@ -155,21 +155,6 @@ func TestPagesTellTheTruth(t *testing.T) {
 	}
 }
 
-// Both tell of the same exit codes.
-func TestExitCodesAreInTheReference(t *testing.T) {
-	got := map[string]bool{}
-	for _, row := range regexp.MustCompile(`(?m)^\| (\d+) \|`).FindAllStringSubmatch(readPage(t, "docs/reference/exit-codes.md"), -1) {
-		got[row[1]] = true
-	}
-	want := map[string]bool{}
-	for _, code := range []int{exitOK, exitWorld, exitUsage} {
-		want[strconv.Itoa(code)] = true
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("-program +page:\n%s", diff)
-	}
-}
-
 func readPage(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../" + name)

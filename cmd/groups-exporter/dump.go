@@ -42,13 +42,10 @@ func (o *dumpOptions) complete(getenv func(string) string) error {
 	if o.output == "-" {
 		o.output = ""
 	}
-	if err := o.publish.complete(getenv); err != nil {
-		return err
-	}
 	if err := o.hub.complete(getenv); err != nil {
 		return err
 	}
-	if err := o.publish.checkNamespace(o.hub.namespace); err != nil {
+	if err := o.publish.complete(getenv, o.hub.namespace); err != nil {
 		return err
 	}
 	return o.usage.complete(o.hub.namespace)
@@ -79,18 +76,16 @@ file keeps its owner, group and permissions, or isn't replaced.
 			if err := o.complete(getenv); err != nil {
 				return err
 			}
-			var page io.WriterTo
-			err := interruptible(cmd.Context(), func() (err error) {
-				page, err = o.page(cmd.Context(), cmd.ErrOrStderr())
-				if err == nil && o.output == "" {
-					_, err = page.WriteTo(cmd.OutOrStdout())
-				}
+			page, err := o.page(cmd.Context(), cmd.ErrOrStderr())
+			switch {
+			case err != nil:
 				return err
-			})
-			if err != nil || o.output == "" {
+			case o.output == "":
+				_, err = page.WriteTo(cmd.OutOrStdout())
 				return err
+			default:
+				return writeFile(cmd.Context(), o.output, page)
 			}
-			return writeFile(cmd.Context(), o.output, page)
 		},
 	}
 	o.addFlags(cmd)
@@ -116,22 +111,17 @@ func (o *dumpOptions) page(ctx context.Context, errOut io.Writer) (io.WriterTo, 
 		return nil, err
 	}
 	o.usage.sayWhatIsMissing(ctx, errOut, snapshot.Namespace())
-	families := []iter.Seq[*dto.MetricFamily]{metrics.Families(o.publish.metrics(), snapshot)}
+	parts := []iter.Seq[*dto.MetricFamily]{metrics.Families(o.publish.metrics(), snapshot)}
 	for _, u := range used {
-		families = append(families, metrics.UsageFamily(o.publish.metrics(), u, o.usage.attribution))
+		parts = append(parts, metrics.UsageFamily(o.publish.metrics(), u, o.usage.attribution))
 	}
-	return exposition.Encode(chain(families...), format, o.publish.maxSeries)
-}
-
-// chain yields all of one sequence, and then all of the next.
-func chain[T any](all ...iter.Seq[T]) iter.Seq[T] {
-	return func(yield func(T) bool) {
-		for _, one := range all {
-			for value := range one {
-				if !yield(value) {
+	return exposition.Encode(func(yield func(*dto.MetricFamily) bool) {
+		for _, part := range parts {
+			for family := range part {
+				if !yield(family) {
 					return
 				}
 			}
 		}
-	}
+	}, format, o.publish.maxSeries)
 }

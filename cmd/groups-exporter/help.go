@@ -117,7 +117,7 @@ func writeFlag(text *strings.Builder, flag *pflag.Flag, width int) {
 		description += " (default " + flag.DefValue + ")"
 	}
 	indent := strings.Repeat(" ", helpColumn)
-	lines := wrap(description, width-helpColumn)
+	lines := wrap(strings.Split(description, " "), width-helpColumn)
 	if gap := helpColumn - twwidth.Width(name); gap >= 1 {
 		name += strings.Repeat(" ", gap)
 	} else {

@@ -21,11 +21,10 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 )
 
-// podNamespaceFile is where Kubernetes tells a pod its own namespace.
+// podNamespaceFile holds the namespace of this pod in Kubernetes.
 const podNamespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
-// hubOptions are the flags of whatever asks a hub: which one, as whom, and the
-// rules for what it says.
+// hubOptions are the flags of all commands that query a hub: the address, the token, and the rules for groups.
 type hubOptions struct {
 	demo      bool
 	address   string
@@ -36,13 +35,13 @@ type hubOptions struct {
 	timeout   time.Duration
 	namespace string
 	rules     membership.Rules
-	whole     bool // an error if the token's scopes cover a part of the hub only
+	whole     bool // fail if the token sees only part of the hub
 
-	// What complete makes of them.
-	sample *fakehub.Demo // the hub of --demo, otherwise nil
+	// Set by complete.
+	sample *fakehub.Demo // the hub of --demo, or nil
 	api    *url.URL
-	token  hub.Token // of the environment, or of the command line
-	tls    *hubTLS   // nil trusts the system's authorities, and shows no certificate
+	token  hub.Token // unless it is in tokenFile
+	tls    *tlsFiles // nil for the system's authorities and no client certificate
 
 	secrets *secrets // gets each token that is read
 }
@@ -71,17 +70,15 @@ func (o *hubOptions) addFlags(cmd *cobra.Command) {
 	setHeading(cmd, "Groups")
 }
 
-// complete fills in from the environment what the flags leave open, and reads
-// the files that they name.
+// complete sets what no flag sets from the environment, and reads the files.
 func (o *hubOptions) complete(getenv func(string) string) error {
+	o.completeNamespace(getenv)
 	if o.demo {
-		o.namespace = cmp.Or(o.namespace, "demo")
 		return cmp.Or(o.completeDemo(), o.checkRules())
 	}
 	if err := o.completeAddress(getenv); err != nil {
 		return err
 	}
-	o.namespace = cmp.Or(o.knownNamespace(getenv), "default")
 	if err := o.checkRules(); err != nil {
 		return err
 	}
@@ -91,11 +88,13 @@ func (o *hubOptions) complete(getenv func(string) string) error {
 	return o.completeTLS(getenv)
 }
 
-// knownNamespace returns the namespace that a flag, the environment or Kubernetes names,
-// or "".
-func (o *hubOptions) knownNamespace(getenv func(string) string) string {
-	pod, _ := os.ReadFile(podNamespaceFile)
-	return cmp.Or(o.namespace, getenv("NAMESPACE"), strings.TrimSpace(string(pod)))
+// completeNamespace sets the namespace to that of the flag, of the environment or of this pod.
+func (o *hubOptions) completeNamespace(getenv func(string) string) {
+	if o.demo {
+		o.namespace = cmp.Or(o.namespace, "demo")
+	}
+	pod, _ := os.ReadFile(podNamespaceFile) // there is none outside of Kubernetes
+	o.namespace = cmp.Or(o.namespace, getenv("NAMESPACE"), strings.TrimSpace(string(pod)), "default")
 }
 
 // isKnown reports whether a flag or the environment names a hub.
@@ -103,47 +102,44 @@ func (o *hubOptions) isKnown(getenv func(string) string) bool {
 	return o.demo || cmp.Or(o.address, getenv("JUPYTERHUB_API_URL"), getenv("HUB_SERVICE_HOST")) != ""
 }
 
-// checkRules says what can't be published.
+// checkRules returns an error if the rules can't be applied.
 func (o *hubOptions) checkRules() error {
 	for _, label := range []string{o.namespace, o.rules.NoneName, o.rules.MultipleName} {
 		if !utf8.ValidString(label) {
-			return usagef("a label can't be %q, which is not UTF-8", label)
+			return usagef("%q can't be the value of a label, because it is not UTF-8", label)
 		}
 	}
 	if err := checkPatterns(slices.Concat(o.rules.Allow, o.rules.Deny)); err != nil {
 		return err
 	}
 	if o.rules.NoneName == "" || o.rules.MultipleName == "" {
-		return usagef("--none-name and --multiple-name need a name")
+		return usagef("--none-name and --multiple-name must not be empty")
 	}
 	if err := o.rules.Validate(); err != nil {
 		return &usageError{err}
 	}
-	return o.checkDenied()
-}
-
-// checkDenied returns an error if a pseudo-group is denied. Patterns only choose among the
-// hub's groups, and users in none of the remaining groups are still published.
-func (o *hubOptions) checkDenied() error {
 	for _, name := range o.rules.PseudoNames() {
-		if !slices.Contains(o.rules.Deny, name) {
-			continue
+		if slices.Contains(o.rules.Deny, name) {
+			who, flag := o.pseudoGroup(name)
+			return usagef("--deny-group %s has no effect on users in %s: to deny a group of the hub with this name, set another %s", quote(name), who, flag)
 		}
-		who, flag, way := "no group", "--none-name", "to drop their series, use metric_relabel_configs in Prometheus"
-		if name == o.rules.MultipleName {
-			who, flag, way = "several groups", "--multiple-name", "--multi-group each publishes them in their groups alone"
-		}
-		return usagef("--deny-group %s has no effect on users in %s: %s; to deny a group of the hub named %[1]s, rename ours with %[4]s", quote(name), who, way, flag)
 	}
 	return nil
 }
 
-// checkPatterns returns an error for a pattern that can match nothing, such as a ü in another
-// encoding.
+// pseudoGroup returns which users a pseudo-group stands for, and the flag that names it.
+func (o *hubOptions) pseudoGroup(name string) (who, flag string) {
+	if name == o.rules.MultipleName {
+		return "several groups", "--multiple-name"
+	}
+	return "no group", "--none-name"
+}
+
+// checkPatterns returns an error for a pattern that no name can match, such as one in another encoding.
 func checkPatterns(patterns []string) error {
 	for _, pattern := range patterns {
 		if !utf8.ValidString(pattern) {
-			return usagef("a pattern for names can't be %q, which is not UTF-8", pattern)
+			return usagef("the pattern %q matches no name, because it is not UTF-8", pattern)
 		}
 	}
 	return nil
@@ -156,7 +152,7 @@ func (o *hubOptions) completeAddress(getenv func(string) string) error {
 		from, address = "JUPYTERHUB_API_URL", strings.TrimSpace(getenv("JUPYTERHUB_API_URL"))
 	}
 	if host := getenv("HUB_SERVICE_HOST"); address == "" && host != "" {
-		// Kubernetes sets both for a service named "hub" in the same namespace.
+		// Kubernetes sets both for a Service named "hub" in the same namespace.
 		from, address = "HUB_SERVICE_HOST with HUB_SERVICE_PORT", "http://"+net.JoinHostPort(host, cmp.Or(getenv("HUB_SERVICE_PORT"), "8081"))
 	}
 	if address == "" {
@@ -164,7 +160,7 @@ func (o *hubOptions) completeAddress(getenv func(string) string) error {
 	}
 	api, err := hub.APIURL(address)
 	if err != nil {
-		return usagef("%s is no hub's address: %w", from, err)
+		return usagef("%s is not the address of a hub: %w", from, err)
 	}
 	o.api = api
 	return checkProxy(api)
@@ -190,36 +186,19 @@ func (o *hubOptions) completeToken(getenv func(string) string) error {
 	return err
 }
 
-// readToken gives the token, from its file where there is one: it may be replaced.
+// readToken returns the token. It reads the token file on every call, because the file may have been rotated.
 func (o *hubOptions) readToken() (hub.Token, error) {
 	if o.tokenFile == "" {
 		return o.token, nil
 	}
 	data, err := os.ReadFile(o.tokenFile)
 	if err != nil {
-		return hub.Token{}, newTokenFileError(o.tokenFile, err)
+		if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+			err = pathErr.Err // without the path, which may be the token itself
+		}
+		return hub.Token{}, fmt.Errorf("--hub-token-file has to be the path of a file with the token: %w", err)
 	}
 	return parseToken(o.tokenFile, string(data))
-}
-
-// tokenFileError is the error for a --hub-token-file that doesn't exist. It doesn't repeat
-// the path, which may be the token itself.
-type tokenFileError struct{ cause error }
-
-func (e *tokenFileError) Error() string {
-	return "the file of --hub-token-file can't be read: " + e.cause.Error()
-}
-
-// newTokenFileError returns the error for a token that can't be read. It names the path only
-// if that exists.
-func newTokenFileError(path string, err error) error {
-	if _, statErr := os.Lstat(path); statErr == nil || errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("the token can't be read: %w", err)
-	}
-	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
-		err = pathErr.Err
-	}
-	return &tokenFileError{err}
 }
 
 func parseToken(from, text string) (hub.Token, error) {
@@ -228,26 +207,28 @@ func parseToken(from, text string) (hub.Token, error) {
 	case text == "":
 		return hub.Token{}, fmt.Errorf("there is no token in %s", from)
 	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return hub.Token{}, fmt.Errorf("what is in %s is no token: it has spaces, several lines or characters outside ASCII", from)
+		return hub.Token{}, fmt.Errorf("%s holds no valid token: it has spaces, several lines or characters outside ASCII", from)
 	}
 	return hub.NewToken(text), nil
 }
 
 func (o *hubOptions) completeTLS(getenv func(string) string) error {
-	// A hub with internal_ssl gives its services these.
+	// A hub with internal_ssl sets these for its services.
 	o.caFile = cmp.Or(o.caFile, getenv("JUPYTERHUB_SSL_CLIENT_CA"))
 	if o.certFile == "" && o.keyFile == "" {
 		o.certFile, o.keyFile = getenv("JUPYTERHUB_SSL_CERTFILE"), getenv("JUPYTERHUB_SSL_KEYFILE")
 	}
 	if (o.certFile == "") != (o.keyFile == "") {
-		return usagef("--hub-cert-file and --hub-key-file go together")
+		return usagef("--hub-cert-file and --hub-key-file need each other")
 	}
 	if o.caFile == "" && o.certFile == "" {
 		return nil
 	}
-	var err error
-	o.tls, err = newHubTLS(o.caFile, o.certFile, o.keyFile)
-	return err
+	o.tls = &tlsFiles{caFile: o.caFile, certFile: o.certFile, keyFile: o.keyFile}
+	if err := o.tls.read(); err != nil {
+		return fmt.Errorf("the certificates for the hub can't be used: %w", err)
+	}
+	return nil
 }
 
 // client returns the options of a client for the hub.
@@ -276,20 +257,20 @@ func (o *hubOptions) snapshot(ctx context.Context) (*membership.Snapshot, hub.Re
 	return membership.New(o.namespace, result.Listing, o.rules), result, nil
 }
 
-// notices returns what an operator has to know about a good answer of the hub.
+// notices returns what an operator should know although the hub was read.
 func (o *hubOptions) notices(snapshot *membership.Snapshot, result hub.Result) []string {
 	var notices []string
 	if result.Inconsistent {
-		notices = append(notices, "the hub's list of users changed each time it was read, so somebody may be missing")
+		notices = append(notices, "the hub's list of users changed whenever it was read, so users may be missing")
 	}
 	if result.ScopesError != nil {
-		notices = append(notices, "the token's scopes can't be read, so this may be a part of the hub only: "+result.ScopesError.Error())
+		notices = append(notices, "the token's scopes can't be read, so users and memberships may be missing: "+result.ScopesError.Error())
 	}
 	if len(result.Filtered) > 0 {
-		notices = append(notices, fmt.Sprintf("the token's scopes cover a part of the hub only, so users and memberships may be missing: %s (--require-whole-hub makes this an error)", some(result.Filtered)))
+		notices = append(notices, fmt.Sprintf("the token sees only part of the hub, so users and memberships may be missing: %s (--require-whole-hub makes this an error)", some(result.Filtered)))
 	}
 	if result.GroupsError != nil {
-		notices = append(notices, "the hub's groups can't be read, so those without members may be missing: "+result.GroupsError.Error())
+		notices = append(notices, "the hub's list of groups can't be read, so groups without members may be missing: "+result.GroupsError.Error())
 	}
 	for _, filter := range []struct {
 		flag     string
@@ -300,20 +281,17 @@ func (o *hubOptions) notices(snapshot *membership.Snapshot, result hub.Result) [
 		}
 	}
 	if len(o.rules.Allow) > 0 && !snapshot.HasGroups() {
-		notices = append(notices, "--allow-group and --deny-group leave no group of the hub: all users are in "+quote(o.rules.NoneName))
+		notices = append(notices, "--allow-group and --deny-group exclude all groups of the hub, so all users are in "+quote(o.rules.NoneName))
 	}
 	if snapshot.HasUnnamed() {
 		notices = append(notices, fmt.Sprintf("the hub has a group without a name: it is published as %q", membership.EmptyName))
 	}
 	for _, name := range snapshot.Ambiguous() {
-		what, flag := "no group", "--none-name"
-		if name == o.rules.MultipleName {
-			what, flag = "several groups", "--multiple-name"
-		}
-		notices = append(notices, fmt.Sprintf("the hub has a group named %q, which can't be told apart from users in %s: %s renames ours", name, what, flag))
+		who, flag := o.pseudoGroup(name)
+		notices = append(notices, fmt.Sprintf("the hub has a group named %q, which is also the name for users in %s: set another %s", name, who, flag))
 	}
 	if name := o.rules.MultipleName; o.rules.MultiGroup == membership.Each && snapshot.IsMultipleReal() {
-		notices = append(notices, fmt.Sprintf("the hub has a group named %q, which the recording rules and the dashboard take for users in several groups: give serve, 'rules' and 'dashboard' another --multiple-name", name))
+		notices = append(notices, fmt.Sprintf("the hub has a group named %q, which is the name for users in several groups in the recording rules and the dashboard: set another --multiple-name for serve, 'rules' and 'dashboard'", name))
 	}
 	return notices
 }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/coreos/go-systemd/v22/activation"
 
@@ -19,7 +17,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/webconfig"
 )
 
-// listenAddress is where to listen: a host and a port, or the path of a Unix socket.
+// listenAddress is the host and port, or the path of the Unix socket, where the exporter listens.
 type listenAddress struct {
 	network string // "tcp" or "unix"
 	address string
@@ -36,7 +34,7 @@ func (a listenAddress) String() string {
 func parseListenAddress(text string) (listenAddress, error) {
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
 		if err := remote.CheckSocketPath(path); err != nil {
-			return listenAddress{}, usagef("%q is no address to listen on: %w", text, err)
+			return listenAddress{}, usagef("%q is not a valid address to listen on: %w", text, err)
 		}
 		return listenAddress{"unix", filepath.Clean(path)}, nil
 	}
@@ -45,7 +43,7 @@ func parseListenAddress(text string) (listenAddress, error) {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		return listenAddress{}, usagef("%q is no address to listen on, like :8100, 127.0.0.1:8100 or unix:/run/groups-exporter.sock", text)
+		return listenAddress{}, usagef("%q is not a valid address to listen on: use one like :8100, 127.0.0.1:8100 or unix:/run/groups-exporter.sock", text)
 	}
 	return listenAddress{"tcp", text}, nil
 }
@@ -60,44 +58,18 @@ func (a listenAddress) listen() (net.Listener, error) {
 		listener, err = net.Listen("tcp", a.address)
 	}
 	if err != nil {
-		return nil, &listenError{a, err}
+		return nil, fmt.Errorf("can't listen on %s: %w", a, remote.Cause(err))
 	}
 	return listener, nil
-}
-
-// listenError is the error for an address that can't be listened on.
-type listenError struct {
-	address listenAddress
-	err     error
-}
-
-func (e *listenError) Error() string {
-	return fmt.Sprintf("can't listen on %s: %v", e.address, remote.Cause(e.err))
-}
-
-// Unwrap returns the network's error.
-func (e *listenError) Unwrap() error { return e.err }
-
-func listenHint(err *listenError) string {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return "something else listens there already; --web.listen-address chooses another"
-	case err.address.network != "unix":
-		return ""
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return "the socket needs a directory that exists and that the exporter may write to"
-	default:
-		return ""
-	}
 }
 
 // listen opens the listeners.
 func (o *webOptions) listen(ctx context.Context, log *slog.Logger) ([]net.Listener, error) {
 	if o.systemdSocket {
 		listeners, err := activation.Listeners()
-		listeners = slices.DeleteFunc(listeners, func(l net.Listener) bool { return l == nil }) // of datagrams
+		listeners = slices.DeleteFunc(listeners, func(l net.Listener) bool { return l == nil }) // datagram sockets
 		if err == nil && len(listeners) == 0 {
-			err = errors.New("it passed none")
+			err = errors.New("there are none")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("the sockets of systemd can't be used: %w", err)
@@ -122,12 +94,9 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-// whereToListen returns the addresses to listen on. Whatever is in JUPYTERHUB_SERVICE_URL, there
-// is one: a hub that starts the exporter ends if the exporter exits.
+// whereToListen returns the addresses to listen on. There is always one, whatever is in JUPYTERHUB_SERVICE_URL: if the
+// exporter exited, so would the hub that started it.
 func (o *webOptions) whereToListen(ctx context.Context, log *slog.Logger) []listenAddress {
-	if o.noPort {
-		log.Warn("JUPYTERHUB_SERVICE_URL names no port to listen on, so the exporter listens on the default one", "address", o.addresses[0].String())
-	}
 	if !o.byURL {
 		return o.addresses
 	}
@@ -143,8 +112,8 @@ func (o *webOptions) whereToListen(ctx context.Context, log *slog.Logger) []list
 	return addresses
 }
 
-// logListening logs where and how the exporter listens, and warns if that is open to anyone. Only
-// the owner of a Unix socket and its group can connect to it, and the users of the demo are made up.
+// logListening logs where the exporter listens. It warns if anyone can read, except on Unix sockets, to which only their
+// owner and group can connect, and in the demo.
 func (o *webOptions) logListening(listeners []net.Listener, demo bool, log *slog.Logger) {
 	secure := o.tls != nil || o.demands(webconfig.TLS)
 	var public []string
@@ -160,8 +129,7 @@ func (o *webOptions) logListening(listeners []net.Listener, demo bool, log *slog
 	}
 }
 
-// browserAddress returns what to open in a browser on this machine, or "" if the exporter listens
-// on Unix sockets only.
+// browserAddress returns the URL for a browser on this machine, or "" if the exporter listens on Unix sockets only.
 func browserAddress(listeners []net.Listener) string {
 	for _, l := range listeners {
 		host, port, err := net.SplitHostPort(l.Addr().String())

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -56,30 +55,14 @@ func TestLogOfListening(t *testing.T) {
 	}
 }
 
-// The hint is about what is wrong with the socket.
+// The hint for a hub's socket depends on why it can't be reached.
 func TestHintsAboutSockets(t *testing.T) {
-	refused := func(errno syscall.Errno) error {
-		return &remote.Error{Reason: remote.Connect, Server: "hub", URL: "http+unix://%2Frun%2Fhub.sock/hub/api/users", Err: errno}
-	}
-	failed := func(network string, errno syscall.Errno) error {
-		return &listenError{listenAddress{network, "/run/x.sock"}, &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", errno)}}
-	}
-	for _, c := range []struct {
-		err  error
-		want string
-	}{
-		{refused(syscall.EACCES), "c.JupyterHub.hub_socket_mode"},
-		{refused(syscall.ENOENT), "c.JupyterHub.hub_bind_url"},
-		{refused(syscall.ECONNREFUSED), "c.JupyterHub.hub_bind_url"},
-		{failed("unix", syscall.EADDRINUSE), "something else listens there already"},
-		{failed("tcp", syscall.EADDRINUSE), "something else listens there already"},
-		{failed("unix", syscall.EACCES), "the socket needs a directory"},
-		{failed("unix", syscall.ENOENT), "the socket needs a directory"},
-		{failed("unix", syscall.EROFS), "the socket needs a directory"},
-		{failed("tcp", syscall.EACCES), ""},
+	for errno, want := range map[syscall.Errno]string{
+		syscall.EACCES: "c.JupyterHub.hub_socket_mode", syscall.ENOENT: "c.JupyterHub.hub_bind_url", syscall.ECONNREFUSED: "c.JupyterHub.hub_bind_url",
 	} {
-		if got := hint(fmt.Errorf("wrapped: %w", c.err)); !strings.Contains(got, c.want) || c.want == "" && got != "" {
-			t.Errorf("%v: %q, want %q", c.err, got, c.want)
+		err := &remote.Error{Reason: remote.Connect, Server: "hub", URL: "http+unix://%2Frun%2Fhub.sock/hub/api/users", Err: errno}
+		if got := hint(fmt.Errorf("wrapped: %w", err)); !strings.Contains(got, want) {
+			t.Errorf("%v: got %q, want %q", errno, got, want)
 		}
 	}
 }

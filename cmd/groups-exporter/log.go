@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -11,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// logFormat is how lines are written.
+// logFormat is the format of the log.
 type logFormat string
 
 const (
@@ -46,56 +45,35 @@ func (o *logOptions) logger(w io.Writer, redact func(string) string) *slog.Logge
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// toolkitHandler handles the log of exporter-toolkit. It drops messages below warnings, since the
-// exporter logs the same itself. It hides what errors quote, because the toolkit rereads its
-// configuration file, which may contain passwords, and errors of YAML quote it.
-type toolkitHandler struct{ slog.Handler }
-
-// Enabled reports whether messages of a level are logged.
-func (h toolkitHandler) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
+// toolkitLogger returns a logger for exporter-toolkit. It drops messages below warnings, because the exporter logs the same
+// itself. It hides quoted values, because YAML's errors quote the configuration file, which may contain passwords.
+func (o *logOptions) toolkitLogger(w io.Writer, redact func(string) string) *slog.Logger {
+	warnings := logOptions{logLevel{max(o.level.level, slog.LevelWarn)}, o.format}
+	return warnings.logger(w, func(text string) string { return redact(hideValues(text)) })
 }
 
-// Handle logs a message.
-func (h toolkitHandler) Handle(ctx context.Context, r slog.Record) error {
-	safe := slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
-	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "err" {
-			a = slog.String(a.Key, hideValues(a.Value.String()))
-		}
-		safe.AddAttrs(a)
-		return true
-	})
-	return h.Handler.Handle(ctx, safe)
-}
-
-// logLevel is a flag. It takes the Python exporter's words too, in any case.
+// logLevel is the value of a flag that takes the name of a level in any case.
 type logLevel struct{ level slog.Level }
 
 func (l *logLevel) String() string { return strings.ToLower(l.level.String()) }
 
-// Set takes a level's name.
+// Set sets the level.
 func (l *logLevel) Set(text string) error {
-	switch strings.ToLower(text) {
-	case "debug":
-		l.level = slog.LevelDebug
-	case "info":
-		l.level = slog.LevelInfo
-	case "warn", "warning":
-		l.level = slog.LevelWarn
-	case "error", "critical":
-		l.level = slog.LevelError
-	default:
+	level, ok := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+		"warning": slog.LevelWarn, "critical": slog.LevelError, // in the Python exporter
+	}[strings.ToLower(text)]
+	if !ok {
 		return errors.New("it must be one of: debug, info, warn, error")
 	}
+	l.level = level
 	return nil
 }
 
-// Type is what the help shows in the value's place.
+// Type returns what the help shows as the value.
 func (l *logLevel) Type() string { return "debug|info|warn|error" }
 
-// changes logs when something fails, fails for another reason, or works again. Repeated
-// failures are logged at debug level only.
+// changes logs when something fails, fails for another reason, or works again. It logs repeated failures at debug level.
 type changes struct {
 	log            *slog.Logger
 	failed, mended string // messages

@@ -1,6 +1,5 @@
-// Command groups-exporter publishes who is in which group of a JupyterHub as
-// Prometheus metrics. This package holds the flags, the environment, the wiring
-// of the rooms in internal, the words and the exit codes; one file a command.
+// Command groups-exporter exposes the group memberships of a JupyterHub as Prometheus metrics. This package has the flags,
+// the environment, the messages and the exit codes, with one file for each command. It connects the packages in internal.
 package main
 
 import (
@@ -24,9 +23,9 @@ import (
 
 // The exit codes.
 const (
-	exitOK    = 0
-	exitWorld = 1 // no hub, no permission, no disk
-	exitUsage = 2
+	exitOK      = 0
+	exitFailure = 1 // such as a hub that is down
+	exitUsage   = 2 // invalid command line
 )
 
 const exitCodes = `Exit codes: 0 success, 1 failure (such as a hub that is down), 2 invalid command
@@ -34,36 +33,33 @@ line.`
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		// A refresh makes much garbage that doesn't last: at 100,000 users this
-		// takes 4 MiB off the peak of memory and adds nothing to CPU that shows.
+		// A refresh produces much short-lived garbage. With 100,000 users, this saves 4 MiB at the peak, for no measurable CPU.
 		debug.SetGCPercent(50)
 	}
-	// Near the limit of its container it collects garbage rather than be killed. Where
-	// there is no limit, or GOMEMLIMIT is set, this does nothing.
+	// Collect garbage before the memory limit of a container is reached. Without a limit, or with GOMEMLIMIT, this does
+	// nothing.
 	_, _ = memlimit.Set(memlimit.WithProvider(memlimit.FromCgroup))
-	// net/http logs what a server sends unasked, which may hold a token.
+	// net/http logs unsolicited responses, which may hold a token.
 	log.SetOutput(io.Discard)
-	// A closed pipe is then an error of the write, which ends us quietly.
+	// Without this, a write to a closed pipe would kill the process.
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends us at once
+	context.AfterFunc(ctx, stop) // a second signal kills the process
 	code := run(ctx, os.Args[1:], os.Getenv, os.Environ(), os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-// run is the program: what it is given is all that it sees of the world, but for
-// files and the network. It returns the exit code.
+// run is the program. Apart from its arguments, it uses only files and the network. It returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, environ []string, in io.Reader, out, errOut io.Writer) int {
 	root := newRootCommand(getenv)
-	// Once a command runs, what is wrong is no longer the command line.
-	started := false
-	stopHearing := func() {}
-	defer func() { stopHearing() }()
+	started := false // errors before that are about the command line
+	stop := func() {}
+	defer func() { stop() }()
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		started = true
-		if cmd.Name() != serveName { // which reloads on SIGHUP; others end, as their terminal does
-			ctx, stopHearing = signal.NotifyContext(ctx, syscall.SIGHUP)
+		if cmd.Name() != serveName { // serve reloads on SIGHUP
+			ctx, stop = signal.NotifyContext(ctx, syscall.SIGHUP)
 			cmd.SetContext(ctx)
 		}
 		return useEnvironment(cmd, getenv, environ)
@@ -74,16 +70,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, environ
 	root.SetOut(stdout)
 	root.SetErr(&standardError{errOut, stdout})
 	prepareCompletion(root, args)
-	addCobraCommands(root) // which keep the output that is set
+	addCobraCommands(root) // after SetOut, because they keep the output that is set
 	command, err := root.ExecuteContextC(ctx)
 
 	var usage *usageError
 	switch failure := stdout.Err(); {
 	case errors.Is(failure, syscall.EPIPE):
-		return exitOK // the reader of our output has seen enough
+		return exitOK // the reader of the output has closed it
 	case failure != nil:
 		say(errOut, failure.Error(), "")
-		return exitWorld
+		return exitFailure
 	case err == nil:
 		return exitOK
 	case !started || errors.As(err, &usage):
@@ -91,13 +87,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, environ
 		return exitUsage
 	default:
 		say(errOut, err.Error(), hint(err))
-		return exitWorld
+		return exitFailure
 	}
 }
 
-// interruptible does what may block on a hub, on standard input or on a pipe that
-// nobody reads, until it is done or ctx ends. What doesn't block has a moment to
-// leave nothing half-done.
+// interruptible calls do, which may block on a hub, on standard input or on a pipe that nobody reads. It returns when do
+// returns or, if that takes longer than a moment, when ctx ends.
 func interruptible(ctx context.Context, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
@@ -111,25 +106,20 @@ func interruptible(ctx context.Context, do func() error) error {
 			err = ctx.Err()
 		}
 	}
-	return interrupted(ctx, err)
-}
-
-// interrupted returns why something failed: if ctx has ended, that is the reason.
-func interrupted(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
 	return err
 }
 
-// usageError is a command line that can't be right, found after it was parsed.
+// usageError is an error in the command line that was found after parsing it.
 type usageError struct{ err error }
 
 func (e *usageError) Error() string { return e.err.Error() }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
-// otherCommands is the group of commands that aren't about hubs.
+// otherCommands is the group of the last commands in the help.
 const otherCommands = "Other"
 
 func newRootCommand(getenv func(string) string) *cobra.Command {
@@ -148,10 +138,9 @@ GPUs and storage can be attributed to groups.
   export JUPYTERHUB_API_URL=http://127.0.0.1:8081 JUPYTERHUB_API_TOKEN=...
   groups-exporter check
   groups-exporter serve`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		// The hint names what is close, in our words.
-		DisableSuggestions: true,
+		SilenceErrors:      true,
+		SilenceUsage:       true,
+		DisableSuggestions: true, // usageHint has them
 		Version:            versionText(),
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
@@ -175,16 +164,21 @@ GPUs and storage can be attributed to groups.
 	root.SetHelpCommandGroupID(otherCommands)
 	root.SetCompletionCommandGroupID(otherCommands)
 	for _, command := range root.Commands() {
-		command.Flags().SortFlags = false // a command's own come first
+		command.Flags().SortFlags = false // the most specific come first
 		if command.ValidArgsFunction == nil {
 			command.ValidArgsFunction = cobra.NoFileCompletions
+		}
+		if run := command.RunE; command.Name() != serveName { // serve ends by itself when its context ends
+			command.RunE = func(cmd *cobra.Command, args []string) error {
+				return interruptible(cmd.Context(), func() error { return run(cmd, args) })
+			}
 		}
 	}
 	return root
 }
 
-// addCobraCommands adds cobra's own commands, help and completion, and makes them fail if
-// they are given the name of no command. By default they print help and succeed.
+// addCobraCommands adds cobra's own commands, help and completion, and makes them fail for an unknown command. By default,
+// they print help and succeed.
 func addCobraCommands(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -217,8 +211,8 @@ func addCobraCommands(root *cobra.Command) {
 	}
 }
 
-// writeFishCompletion writes cobra's completion script for fish. The script evaluates the words before
-// the cursor, so they have to be quoted again: fish has taken their quotes off.
+// writeFishCompletion writes cobra's completion script for fish. It adds quotes to the words before the cursor, because fish
+// has removed them and the script evaluates the words.
 func writeFishCompletion(root *cobra.Command, out io.Writer, descriptions bool) error {
 	var script bytes.Buffer
 	if err := root.GenFishCompletion(&script, descriptions); err != nil {

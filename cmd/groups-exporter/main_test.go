@@ -72,13 +72,11 @@ func TestScripts(t *testing.T) {
 			"fetch":      fetch,
 			"reach":      reach,
 			"prints":     prints,
-			"many":       many,
 		},
 	})
 }
 
-// startHub starts a hub with the users of a file: hub FILE [SCOPE...]. $HUB is its
-// address.
+// startHub starts a hub with the users of a file: hub FILE [SCOPE...]. $HUB is its address.
 func startHub(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) == 0 {
 		ts.Fatalf("usage: hub FILE [SCOPE...]")
@@ -175,9 +173,8 @@ func startAnswer(ts *testscript.TestScript, _ bool, args []string) {
 	}))
 }
 
-// startPrometheus starts a Prometheus that knows values by metric, and by user or
-// directory: prometheus FILE. The file is read for each query. A metric with null is
-// a query that fails. $PROMETHEUS is its address.
+// startPrometheus starts a Prometheus that knows values by metric, and by user or directory: prometheus FILE. The file
+// is read for each query. A metric with null is a query that fails. $PROMETHEUS is its address.
 func startPrometheus(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: prometheus FILE")
@@ -286,22 +283,8 @@ func asked(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// many writes a file of so many users: many N FILE.
-func many(ts *testscript.TestScript, _ bool, args []string) {
-	n, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	var users []fakehub.User
-	for i := range n {
-		users = append(users, fakehub.User{Name: fmt.Sprintf("user%d", i), Groups: []string{"g"}})
-	}
-	data, err := json.Marshal(map[string]any{"users": users})
-	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
-}
-
-// fetch asks until an answer has the status, and keeps its body: fetch
-// [METHOD:]STATUS URL FILE [TEXT]. With TEXT it goes on until that is in it, with
-// !TEXT until it isn't. $AUTHORIZATION is sent along.
+// fetch asks until an answer has the status, and keeps its body: fetch [METHOD:]STATUS URL FILE [TEXT]. With TEXT it
+// goes on until that is in it, with !TEXT until it isn't. $AUTHORIZATION is sent along.
 func fetch(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 3 {
 		ts.Fatalf("usage: fetch STATUS URL FILE [TEXT]")
@@ -318,8 +301,7 @@ func fetch(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// reach asks until a counter has reached a value, and keeps the page of metrics:
-// reach VALUE URL FILE SERIES.
+// reach asks until a counter has reached a value, and keeps the page of metrics: reach VALUE URL FILE SERIES.
 func reach(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 4 {
 		ts.Fatalf("usage: reach VALUE URL FILE SERIES")
@@ -339,8 +321,7 @@ func reach(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// prints runs a command until it prints what is in a file, for a minute: prints FILE
-// COMMAND [ARGUMENT...].
+// prints runs a command until it prints what is in a file, for a minute: prints FILE COMMAND [ARGUMENT...].
 func prints(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: prints FILE COMMAND [ARGUMENT...]")

@@ -3,7 +3,7 @@
 package main
 
 import (
-	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -20,19 +20,15 @@ func keepOwner(file *os.File, name string, old fs.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	has, ok1 := info.Sys().(*syscall.Stat_t)
-	needs, ok2 := old.Sys().(*syscall.Stat_t)
-	if !ok1 || !ok2 {
-		return errors.ErrUnsupported
-	}
+	has, needs := info.Sys().(*syscall.Stat_t), old.Sys().(*syscall.Stat_t)
 	if has.Uid != needs.Uid || has.Gid != needs.Gid {
 		if err := unix.Fchown(int(file.Fd()), int(needs.Uid), int(needs.Gid)); err != nil {
-			return &ownerError{needs.Uid, needs.Gid, err}
+			return fmt.Errorf("a new file can't have its owner, which is user %d of group %d (%w): run this command as the owner, or remove the file", needs.Uid, needs.Gid, err)
 		}
 	}
 	size, _ := unix.Getxattr(name, accessACL, nil)
-	if size <= 0 { // there is none, or the file system has no such thing
-		// The new file may have inherited an ACL from its folder. Otherwise this fails, too.
+	if size <= 0 { // no ACL, or the file system doesn't support them
+		// Remove the ACL that the new file may have inherited from its folder.
 		_ = unix.Fremovexattr(int(file.Fd()), accessACL)
 		return nil
 	}

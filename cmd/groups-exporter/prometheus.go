@@ -10,8 +10,11 @@ import (
 	"time"
 
 	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
@@ -19,73 +22,45 @@ import (
 
 const defaultPrometheusTimeout = 30 * time.Second
 
-// prometheusOptions are the flags that say which Prometheus to query, and which of its
-// series.
+// prometheusOptions are the flags that say how to connect to a Prometheus.
 type prometheusOptions struct {
 	address    string
 	configFile string
 	timeout    time.Duration
-	matchers   []string
-	pods       podsOption
+
+	flags *pflag.FlagSet // of the command
 }
 
 func (o *prometheusOptions) addFlags(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&o.address, "prometheus-url", "", "`URL` of the Prometheus to query")
-	flags.StringVar(&o.configFile, "prometheus.config.file", "", "`file` with TLS, credentials and proxy")
-	flags.Var(duration{&o.timeout}, "prometheus-timeout", "limit for one query (default "+defaultPrometheusTimeout.String()+")")
-	flags.StringArrayVar(&o.matchers, "prometheus-matcher", nil, "query only series that match (repeatable `matcher`)")
-	o.pods.addFlag(cmd)
+	o.flags = cmd.Flags()
+	o.flags.StringVar(&o.address, "prometheus-url", "", "`URL` of the Prometheus to query")
+	o.flags.StringVar(&o.configFile, "prometheus.config.file", "", "`file` with TLS, credentials and proxy")
+	o.flags.Var(duration{&o.timeout}, "prometheus-timeout", "limit for one query (default "+defaultPrometheusTimeout.String()+")")
 }
 
-// given returns the flags that were given and need --prometheus-url.
-func (o *prometheusOptions) given() []string {
-	var names []string
-	for _, flag := range []struct {
-		name  string
-		given bool
-	}{
-		{"--prometheus.config.file", o.configFile != ""},
-		{"--prometheus-timeout", o.timeout != 0},
-		{"--prometheus-matcher", len(o.matchers) > 0},
-		{"--pods", o.pods.value != ""},
-	} {
-		if flag.given {
-			names = append(names, flag.name)
-		}
-	}
-	return names
-}
-
-// reader returns what reads the usage of the hub in a namespace, or of all hubs if it is
-// empty. It returns nil if no Prometheus is queried.
-func (o *prometheusOptions) reader(namespace string) (*prometheus.UsageReader, error) {
+// client returns a client, or nil if no Prometheus is queried. Then no flag that depends on a Prometheus may be set.
+func (o *prometheusOptions) client() (*prometheus.Client, error) {
 	if o.address == "" {
-		if names := o.given(); len(names) > 0 {
-			return nil, usagef("%s needs --prometheus-url", names[0])
+		for _, name := range []string{"prometheus.config.file", "prometheus-timeout", "prometheus-matcher", "pods", "usage-attribution", "usage-interval", "usage-home-dir-interval"} {
+			if flag := o.flags.Lookup(name); flag != nil && flag.Value.String() != flag.DefValue {
+				return nil, usagef("--%s needs --prometheus-url", name)
+			}
 		}
 		return nil, nil
 	}
 	address, err := prometheus.ServerURL(o.address)
 	if err != nil {
-		return nil, usagef("--prometheus-url is no Prometheus' address: %w", err)
+		return nil, usagef("--prometheus-url is not the address of a Prometheus: %w", err)
 	}
 	o.address = address.String()
-	matchers := slices.Clone(o.matchers)
-	for _, matcher := range matchers {
-		if err := checkMatcher(matcher); err != nil {
-			return nil, usagef("--prometheus-matcher %q: %w", matcher, err)
-		}
-	}
-	if err := o.pods.check(); err != nil {
-		return nil, err
-	}
 	settings := config.DefaultHTTPClientConfig
 	settings.ProxyFromEnvironment = true
 	if o.configFile != "" {
-		if settings, err = readHTTPConfig(o.configFile); err != nil {
-			return nil, err
+		read, _, err := config.LoadHTTPConfigFile(o.configFile)
+		if err != nil {
+			return nil, fmt.Errorf("%s can't be used: %w", o.configFile, withoutValues(err))
 		}
+		settings = *read
 	}
 	if settings.ProxyFromEnvironment {
 		if err := checkProxy(address); err != nil {
@@ -96,14 +71,44 @@ func (o *prometheusOptions) reader(namespace string) (*prometheus.UsageReader, e
 		URL: address, HTTP: settings, Timeout: cmp.Or(o.timeout, defaultPrometheusTimeout), UserAgent: userAgent(),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("what %s names can't be used: %w", o.configFile, err)
+		return nil, fmt.Errorf("a file that %s names can't be used: %w", o.configFile, err)
 	}
-	return &prometheus.UsageReader{Client: client, Queries: promql.Queries{Hubs: matchers, Pods: o.pods.value}, Namespace: namespace}, nil
+	return client, nil
+}
+
+// readerOptions are the flags that say which series of a Prometheus to query for usage.
+type readerOptions struct {
+	prometheusOptions
+	matchers []string
+	pods     podsOption
+}
+
+func (o *readerOptions) addFlags(cmd *cobra.Command) {
+	o.prometheusOptions.addFlags(cmd)
+	cmd.Flags().StringArrayVar(&o.matchers, "prometheus-matcher", nil, "query only series that match (repeatable `matcher`)")
+	o.pods.addFlag(cmd)
+}
+
+// reader returns the reader of the usage of the hub in a namespace, or nil if no Prometheus is queried.
+func (o *readerOptions) reader(namespace string) (*prometheus.UsageReader, error) {
+	client, err := o.client()
+	if err != nil || client == nil {
+		return nil, err
+	}
+	for _, matcher := range o.matchers {
+		if err := checkMatcher(matcher); err != nil {
+			return nil, usagef("--prometheus-matcher %q: %w", matcher, err)
+		}
+	}
+	if err := o.pods.check(); err != nil {
+		return nil, err
+	}
+	return &prometheus.UsageReader{Client: client, Queries: promql.Queries{Hubs: o.matchers, Pods: o.pods.value}, Namespace: namespace}, nil
 }
 
 var matcherForm = regexp.MustCompile(`(?s)^\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=|!=|=~|!~)\s*(".*")\s*$`)
 
-// checkMatcher reports what is wrong with a matcher of PromQL, like cluster="east".
+// checkMatcher returns an error unless a text is a matcher of PromQL, like cluster="east".
 func checkMatcher(text string) error {
 	parts := matcherForm.FindStringSubmatch(text)
 	if parts == nil {
@@ -119,23 +124,14 @@ func checkMatcher(text string) error {
 	return err
 }
 
-func readHTTPConfig(file string) (config.HTTPClientConfig, error) {
-	settings, _, err := config.LoadHTTPConfigFile(file)
-	if err != nil {
-		return config.HTTPClientConfig{}, fmt.Errorf("%s can't be used: %w", file, withoutValues(err))
-	}
-	return *settings, nil
-}
-
-// withoutValues is an error of a configuration without what it quotes, which may be a
-// password.
+// withoutValues returns the error of a configuration file without the values that it quotes, which may be passwords.
 func withoutValues(err error) error { return errors.New(hideValues(err.Error())) }
 
 func hideValues(text string) string {
 	return regexp.MustCompile("(?s)`.*`|\".*\"").ReplaceAllString(text, "a value")
 }
 
-// podsOption is the flag that narrows usage to some pods.
+// podsOption is the flag that limits usage to some pods.
 type podsOption struct{ value string }
 
 func (o *podsOption) addFlag(cmd *cobra.Command) {
@@ -144,35 +140,43 @@ func (o *podsOption) addFlag(cmd *cobra.Command) {
 
 func (o *podsOption) check() error {
 	if _, err := regexp.Compile(o.value); err != nil {
-		return usagef("--pods is no regular expression: %w", err)
+		return usagef("--pods is not a regular expression: %w", err)
 	}
 	return nil
 }
 
-// clusterOption is the flag for stores that hold several clusters.
-type clusterOption struct{ labels []string }
-
-func (o *clusterOption) addFlag(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&o.labels, "cluster-label", nil, "`label` that identifies a cluster (repeatable)")
+// queryOptions are the flags of commands that print queries.
+type queryOptions struct {
+	prefix       prefixOption
+	multipleName string
+	pods         podsOption
+	clusters     []string
 }
 
-// check reports labels that can't identify a cluster, or that the queries have already.
-func (o *clusterOption) check() error {
+func (o *queryOptions) addFlags(cmd *cobra.Command) {
+	o.pods.addFlag(cmd)
+	cmd.Flags().StringArrayVar(&o.clusters, "cluster-label", nil, "`label` that identifies a cluster (repeatable)")
+	cmd.Flags().StringVar(&o.multipleName, "multiple-name", membership.DefaultMultipleName, "`name` that serve has for --multiple-name")
+	o.prefix.addFlag(cmd)
+}
+
+func (o *queryOptions) complete(getenv func(string) string) error {
+	if err := o.pods.check(); err != nil {
+		return err
+	}
 	taken := []string{
 		metrics.LabelNamespace, metrics.LabelUsergroup, metrics.LabelUsername, metrics.LabelEscaped, metrics.LabelSafe, metrics.LabelLabel,
 		metrics.LabelReason, metrics.LabelResource, metrics.LabelSeries, promql.Owner, promql.Directory, promql.PodsNamespace, "pod", "container", "uid", "id", "name", "phase",
 	}
-	seen := map[string]bool{}
-	for _, label := range o.labels {
+	for i, label := range o.clusters {
 		switch {
-		case !regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`).MatchString(label):
-			return usagef("--cluster-label %q is no name of a label", label)
+		case !model.LegacyValidation.IsValidLabelName(label):
+			return usagef("--cluster-label %q is not supported: only names of letters, digits and _ are, because PromQL has to quote others", label)
 		case slices.Contains(taken, label):
-			return usagef("--cluster-label %s can't identify a cluster: the queries use that label", label)
-		case seen[label]:
+			return usagef("--cluster-label %s can't identify a cluster: the queries use this label", label)
+		case slices.Contains(o.clusters[:i], label):
 			return usagef("--cluster-label %s is given twice", label)
 		}
-		seen[label] = true
 	}
-	return nil
+	return o.prefix.complete(getenv)
 }

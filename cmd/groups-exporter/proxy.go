@@ -10,18 +10,18 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// checkProxy returns an error if the environment names a proxy for a server that can't be
-// used. It doesn't repeat the proxy's address, which may hold a password.
+// checkProxy returns an error if the environment sets an invalid proxy for a server. The error doesn't repeat the proxy's
+// address, which may contain a password.
 func checkProxy(server *url.URL) error {
 	if remote.Socket(server) != "" {
 		return nil // there is no proxy to a Unix socket
 	}
-	invalid := usagef("the proxy in HTTP_PROXY or HTTPS_PROXY is not a valid URL, or can't be used here")
+	invalid := usagef("the proxy in HTTP_PROXY or HTTPS_PROXY is not a valid URL")
 	environment := httpproxy.FromEnvironment()
 	for _, address := range []string{environment.HTTPProxy, environment.HTTPSProxy} {
 		_, err := url.Parse(address)
 		_, withScheme := url.Parse("http://" + address)
-		if err != nil && withScheme != nil { // else it would be ignored, and the token sent without a proxy
+		if err != nil && withScheme != nil { // httpproxy would ignore it, and the token would be sent without a proxy
 			return invalid
 		}
 	}
@@ -34,5 +34,5 @@ func checkProxy(server *url.URL) error {
 }
 
 func proxyHint(proxy string) string {
-	return "the request goes through the proxy " + proxy + ": is it right? HTTP_PROXY and HTTPS_PROXY name it, or proxy_url in --prometheus.config.file; NO_PROXY lists hosts to reach without it"
+	return "the request goes through the proxy " + proxy + ": is it right? HTTP_PROXY, HTTPS_PROXY or proxy_url in --prometheus.config.file sets it; NO_PROXY lists hosts without a proxy"
 }

@@ -3,9 +3,9 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 
+	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/membership"
@@ -13,7 +13,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
 
-// extra is a family that is published on demand.
+// extra is a metric family that isn't published by default.
 type extra string
 
 const (
@@ -24,7 +24,7 @@ const (
 
 func extras() []extra { return []extra{withUserInfo, withShare, withActivity} }
 
-// usernames says whether users' names are published.
+// usernames is whether the names of users are published.
 type usernames string
 
 const (
@@ -32,7 +32,7 @@ const (
 	omitUsernames    usernames = "omit"
 )
 
-// prefixOption is the flag that says how the hub's metrics begin.
+// prefixOption is the flag for the prefix of the hub's metrics.
 type prefixOption struct{ value string }
 
 func (o *prefixOption) addFlag(cmd *cobra.Command) {
@@ -41,19 +41,19 @@ func (o *prefixOption) addFlag(cmd *cobra.Command) {
 
 func (o *prefixOption) complete(getenv func(string) string) error {
 	o.value = cmp.Or(o.value, getenv("JUPYTERHUB_METRICS_PREFIX"))
-	if o.value != "" && !regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`).MatchString(o.value) {
-		return usagef("metrics can't begin with %q: letters, digits and _ can, a digit not first", o.value)
+	if o.value != "" && !model.LegacyValidation.IsValidLabelName(o.value) { // a metric's name may also have colons, but only in rules
+		return usagef("metrics can't begin with %q: use letters, digits and _, and no digit first", o.value)
 	}
 	return nil
 }
 
-// publishOptions are the flags that say which families are published.
+// publishOptions are the flags that choose the metrics to publish.
 type publishOptions struct {
 	prefix    prefixOption
 	with      []extra
 	usernames usernames
 	maxSeries int
-	maxLabel  int // bytes; 0 for any
+	maxLabel  int // bytes; 0 for no limit
 }
 
 func (o *publishOptions) addFlags(cmd *cobra.Command) {
@@ -66,26 +66,22 @@ func (o *publishOptions) addFlags(cmd *cobra.Command) {
 	setHeading(cmd, "Metrics")
 }
 
-func (o *publishOptions) complete(getenv func(string) string) error {
+// complete checks the flags for a hub with a namespace.
+func (o *publishOptions) complete(getenv func(string) string, namespace string) error {
 	if err := o.prefix.complete(getenv); err != nil {
 		return err
 	}
 	if o.maxSeries <= 0 {
-		return usagef("--max-series has to be more than 0")
+		return usagef("--max-series must be more than 0")
 	}
 	if o.maxLabel != 0 && o.maxLabel < metrics.MinLabelLength {
-		return usagef("--max-label-length has to be %d or more", metrics.MinLabelLength)
+		return usagef("--max-label-length must be %d or more", metrics.MinLabelLength)
 	}
-	if o.usernames == omitUsernames && (slices.Contains(o.with, withUserInfo) || slices.Contains(o.with, withShare)) {
-		return usagef("user-info and share have users' names, which --usernames=omit leaves out")
-	}
-	return nil
-}
-
-// checkNamespace refuses a namespace that would leave out all series.
-func (o *publishOptions) checkNamespace(namespace string) error {
 	if o.maxLabel > 0 && len(namespace) > o.maxLabel {
 		return usagef("--namespace is longer than --max-label-length allows: nothing would be published")
+	}
+	if o.usernames == omitUsernames && (slices.Contains(o.with, withUserInfo) || slices.Contains(o.with, withShare)) {
+		return usagef("--with user-info and share publish user names, which --usernames omit leaves out")
 	}
 	return nil
 }
@@ -100,46 +96,36 @@ func (o *publishOptions) metrics() metrics.Options {
 	}
 }
 
-// notices returns texts about what can't be published, or what Prometheus may not store.
+// notices returns notices about names and activity that can't be published.
 func (o *publishOptions) notices(snapshot *membership.Snapshot) []string {
 	return slices.Concat(o.lengthNotices(snapshot), o.activityNotices(snapshot))
 }
 
-// azureLimit is the label_value_length_limit of Azure's managed Prometheus, in bytes.
-const azureLimit = 1023
-
-// lengthNotices name users and groups with long label values.
+// lengthNotices returns notices about users and groups with label values that are too long.
 func (o *publishOptions) lengthNotices(snapshot *membership.Snapshot) []string {
-	options, text := o.metrics(), "the series of %s %s are left out: a label value would be over %d bytes (--max-label-length)"
-	if options.MaxLabelLength == 0 {
-		options.MaxLabelLength = azureLimit - 1
-		text = "%s %s: a label value is over %d bytes. If Prometheus has a label_value_length_limit, like the 1023 of Azure's, it may store no series at all: --max-label-length of serve and dump leaves these out"
-	}
-	users, groups := metrics.TooLong(options, snapshot)
+	users, groups := metrics.TooLong(o.metrics(), snapshot)
 	var notices []string
 	for _, long := range []struct {
-		one, many string
-		names     []string
-	}{{"user", "users", users}, {"group", "groups", groups}} {
+		what  string
+		names []string
+	}{{"user", users}, {"group", groups}} {
 		if len(long.names) == 0 {
 			continue
 		}
-		what, short := long.many, make([]string, len(long.names))
-		if len(short) == 1 {
-			what = long.one
+		var short []string
+		for _, name := range long.names {
+			short = append(short, quote(cut(name, shortName)))
 		}
-		for i, name := range long.names {
-			short[i] = quote(cut(name, shortName))
-		}
-		notices = append(notices, fmt.Sprintf(text, what, some(short), options.MaxLabelLength))
+		notices = append(notices, fmt.Sprintf("the series of %s %s are left out: a label value would be over %d bytes (--max-label-length)",
+			noun(len(short), long.what), some(short), o.maxLabel))
 	}
 	return notices
 }
 
-// shortName is how many columns of a long name are shown.
+// shortName is how many columns of a long name a notice shows.
 const shortName = 20
 
-// activityNotices say which activity was asked for and can't be published.
+// activityNotices returns a notice if --with activity can't publish everything.
 func (o *publishOptions) activityNotices(snapshot *membership.Snapshot) []string {
 	if !slices.Contains(o.with, withActivity) {
 		return nil

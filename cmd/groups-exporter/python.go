@@ -17,42 +17,35 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 )
 
-// pythonOptions are the arguments of the Python exporter that mean something
-// else here, as hidden flags. normalizeFlag knows those that have another name only.
+// pythonOptions are hidden flags for those arguments of the Python exporter that have other values than the flags of
+// serve. normalizeFlag translates the others.
 type pythonOptions struct {
+	zeros       []string // the flags with an interval of 0 or less
 	tokenOnLine bool
-	zeros       []string // the flags whose interval isn't more than 0
-	// Of the Prometheus that is asked for usage; there was no way not to ask one.
+	// Without a Prometheus, these have no effect.
 	prometheusHost, prometheusPort string
 	usageInterval, homeDirInterval time.Duration
 }
 
-// normalizeFlag makes "_" and "-" the same in flags' names, and gives those of
-// the Python exporter the names that they have here. Those that mean something
-// else here are hidden flags of serve.
+// normalizeFlag replaces "_" by "-" in the name of a flag, and the name of an argument of the Python exporter by the name
+// of the flag with the same meaning.
 func normalizeFlag(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	name = strings.ReplaceAll(name, "_", "-")
-	switch name {
-	case "allowed-groups":
-		name = "allow-group"
-	case "update-exporter-interval": // in its first release
-		name = "update-info-interval"
-	case "api-token":
-		name = "hub-api-token"
-	case "hub-service-prefix":
-		name = "web.route-prefix"
-	case "jupyterhub-namespace":
-		name = "namespace"
-	case "jupyterhub-metrics-prefix":
-		name = "metrics-prefix"
-	case "log-level":
-		name = "log.level"
+	renamed := map[string]string{ //nolint:gosec // no credentials, but names of flags
+		"allowed-groups":            "allow-group",
+		"update-exporter-interval":  "update-info-interval", // in version 1.0.0
+		"api-token":                 "hub-api-token",
+		"hub-service-prefix":        "web.route-prefix",
+		"jupyterhub-namespace":      "namespace",
+		"jupyterhub-metrics-prefix": "metrics-prefix",
+		"log-level":                 "log.level",
 	}
-	return pflag.NormalizedName(name)
+	return pflag.NormalizedName(cmp.Or(renamed[name], name))
 }
 
 func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
-	// add adds a hidden flag that says the same as one of serve's own. So the environment can't set that one.
+	// add adds a hidden flag. It marks serve's own flag with the same meaning as changed, so that no environment variable
+	// overrides the argument.
 	add := func(name, own string, set func(string) error) {
 		flags := cmd.Flags()
 		flags.Func(name, "", func(text string) error {
@@ -107,8 +100,8 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 	}
 }
 
-// setInterval sets an interval. The Python exporter also runs with 0 or less, but then it asks
-// the hub without a pause, and Prometheus refuses each query. Here the default applies.
+// setInterval sets an interval. If it is 0 or less, the default applies. The Python exporter would query the hub without a
+// pause.
 func (p *pythonOptions) setInterval(name string, interval *time.Duration, text string) error {
 	p.zeros = slices.DeleteFunc(p.zeros, func(zero string) bool { return zero == name })
 	if seconds, err := strconv.Atoi(text); err == nil && seconds <= 0 {
@@ -118,7 +111,7 @@ func (p *pythonOptions) setInterval(name string, interval *time.Duration, text s
 	return duration{interval}.Set(text)
 }
 
-// complete fills in what serve's own flags leave open.
+// complete sets what serve's own flags don't set.
 func (p *pythonOptions) complete(o *usageOptions, schedules *scheduleOptions) {
 	if o.prometheus.address == "" && p.prometheusHost+p.prometheusPort != "" {
 		o.prometheus.address = "http://" + net.JoinHostPort(cmp.Or(p.prometheusHost, "localhost"), cmp.Or(p.prometheusPort, "9090"))
@@ -128,11 +121,11 @@ func (p *pythonOptions) complete(o *usageOptions, schedules *scheduleOptions) {
 	}
 	schedules.usage = cmp.Or(schedules.usage, p.usageInterval)
 	schedules.homeDirs = cmp.Or(schedules.homeDirs, p.homeDirInterval)
-	p.usageInterval, p.homeDirInterval = 0, 0 // they have an effect
+	p.usageInterval, p.homeDirInterval = 0, 0 // nothing to warn of
 }
 
-// spreadAllowedGroups makes one flag a word of "--allowed_groups A B", which in
-// the Python exporter takes as many words as follow, also none.
+// spreadAllowedGroups replaces "--allowed_groups A B" by a flag for each word. In the Python exporter, this argument takes
+// all words that follow, or none.
 func spreadAllowedGroups(args []string) []string {
 	spread := []string{}
 	taking := false
@@ -152,14 +145,14 @@ func spreadAllowedGroups(args []string) []string {
 	return spread
 }
 
-// warnings say what is not as it was with the Python exporter.
+// warnings returns warnings about arguments that don't work as in the Python exporter.
 func (p *pythonOptions) warnings() []string {
 	var warnings []string
 	if p.tokenOnLine {
-		warnings = append(warnings, "a token on the command line shows in the process list: use --hub-token-file or JUPYTERHUB_API_TOKEN")
+		warnings = append(warnings, "the token on the command line is visible in the process list: use --hub-token-file or JUPYTERHUB_API_TOKEN")
 	}
 	if p.usageInterval+p.homeDirInterval > 0 {
-		warnings = append(warnings, "usage by group is not published: there is no --prometheus_host, and no --prometheus-url")
+		warnings = append(warnings, "usage by group is not published, because neither --prometheus_host nor --prometheus-url is set")
 	}
 	for _, name := range p.zeros {
 		warnings = append(warnings, "--"+strings.ReplaceAll(name, "-", "_")+" is not more than 0: the default applies")

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 	"github.com/groups-exporter/groups-exporter/internal/rules"
@@ -21,33 +20,24 @@ const (
 )
 
 type rulesOptions struct {
-	prefix       prefixOption
-	multipleName string
-	namespace    string
-	pods         podsOption
-	clusters     clusterOption
-	only         ruleKind
-	interval     time.Duration
+	queries   queryOptions
+	namespace string
+	only      ruleKind
+	interval  time.Duration
 }
 
 func (o *rulesOptions) addFlags(cmd *cobra.Command) {
 	addChoice(cmd, &o.only, "only", "print only recording rules or only alerts", recordingRules, alertRules)
 	cmd.Flags().StringVar(&o.namespace, "namespace", "", "only for the hub with this label `namespace`")
 	cmd.Flags().Var(duration{&o.interval}, "interval", "evaluation interval (default Prometheus' own)")
-	o.pods.addFlag(cmd)
-	o.clusters.addFlag(cmd)
-	addMultipleName(cmd, &o.multipleName)
-	o.prefix.addFlag(cmd)
+	o.queries.addFlags(cmd)
 }
 
 func (o *rulesOptions) complete(getenv func(string) string) error {
-	if err := o.pods.check(); err != nil {
-		return err
+	if o.interval%time.Millisecond != 0 {
+		return usagef("--interval %s is not a whole number of milliseconds, which Prometheus requires", o.interval)
 	}
-	if err := o.clusters.check(); err != nil {
-		return err
-	}
-	return o.prefix.complete(getenv)
+	return o.queries.complete(getenv)
 }
 
 func newRulesCommand(getenv func(string) string) *cobra.Command {
@@ -71,18 +61,15 @@ The command doesn't connect to anything.
 			if err := o.complete(getenv); err != nil {
 				return err
 			}
-			if o.interval%time.Millisecond != 0 {
-				return usagef("--interval %s is not a whole number of milliseconds, and Prometheus takes nothing shorter", o.interval)
-			}
-			return interruptible(cmd.Context(), func() error { return runRules(cmd.OutOrStdout(), o) })
+			return o.write(cmd.OutOrStdout())
 		},
 	}
 	o.addFlags(cmd)
 	return cmd
 }
 
-func runRules(out io.Writer, o rulesOptions) error {
-	queries := promql.Queries{Prefix: o.prefix.value, MultipleName: o.multipleName, Pods: o.pods.value, Clusters: o.clusters.labels}
+func (o *rulesOptions) write(out io.Writer) error {
+	queries := promql.Queries{Prefix: o.queries.prefix.value, MultipleName: o.queries.multipleName, Pods: o.queries.pods.value, Clusters: o.queries.clusters}
 	if o.namespace != "" {
 		queries.Hubs = []string{promql.Is(metrics.LabelNamespace, o.namespace)}
 	}
@@ -94,9 +81,4 @@ func runRules(out io.Writer, o rulesOptions) error {
 		groups = append(groups, rules.Alerts(queries))
 	}
 	return rules.Write(out, o.interval, groups...)
-}
-
-// addMultipleName adds the flag of serve to a command that writes queries.
-func addMultipleName(cmd *cobra.Command, name *string) {
-	cmd.Flags().StringVar(name, "multiple-name", membership.DefaultMultipleName, "`name` that serve has for --multiple-name")
 }

@@ -9,8 +9,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/exporter"
 )
 
-// scheduleOptions are the flags of serve that say how often it polls, and how long it publishes
-// the last good answer.
+// scheduleOptions are the flags for how often serve polls, and how long it publishes the last good answer.
 type scheduleOptions struct {
 	hub, usage, homeDirs time.Duration
 	maxStaleness         time.Duration
@@ -21,10 +20,8 @@ const (
 	demoRefreshInterval    = 15 * time.Second
 	defaultUsageInterval   = time.Minute
 	defaultHomeDirInterval = time.Hour
-	// sourcesInterval is how often serve looks up which series Prometheus has.
-	sourcesInterval = 10 * time.Minute
-	// defaultStaleness is the minimum. It is three intervals if that is longer.
-	defaultStaleness = time.Hour
+	sourcesInterval        = 10 * time.Minute // between lookups of the series that Prometheus has
+	defaultStaleness       = time.Hour        // or three intervals, if that is longer
 )
 
 func (o *scheduleOptions) addFlags(cmd *cobra.Command) {
@@ -36,16 +33,8 @@ func (o *scheduleOptions) addFlags(cmd *cobra.Command) {
 	setHeading(cmd, "Polling")
 }
 
-// complete fills in the defaults. It refuses the flags for usage if no Prometheus is queried.
+// complete sets the defaults.
 func (o *scheduleOptions) complete(demo, withUsage bool) error {
-	for _, flag := range []struct {
-		name     string
-		interval time.Duration
-	}{{"--usage-interval", o.usage}, {"--usage-home-dir-interval", o.homeDirs}} {
-		if flag.interval != 0 && !withUsage {
-			return usagef("%s needs --prometheus-url", flag.name)
-		}
-	}
 	if demo {
 		o.hub = cmp.Or(o.hub, demoRefreshInterval)
 	}
@@ -59,7 +48,7 @@ func (o *scheduleOptions) complete(demo, withUsage bool) error {
 		interval time.Duration
 	}{{"--refresh-interval", o.hub}, {"--usage-interval", o.usage}, {"--usage-home-dir-interval", o.homeDirs}} {
 		if o.schedule(flag.interval).MaxStaleness < 2*flag.interval {
-			return usagef("--max-staleness has to be twice %s or more, or the metrics would come and go", flag.name)
+			return usagef("--max-staleness must be at least twice %s, or metrics would disappear between refreshes", flag.name)
 		}
 	}
 	return nil

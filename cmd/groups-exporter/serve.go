@@ -42,13 +42,10 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 	if err := o.web.complete(getenv); err != nil {
 		return err
 	}
-	if err := o.publish.complete(getenv); err != nil {
-		return err
-	}
 	if err := o.hub.complete(getenv); err != nil {
 		return err
 	}
-	if err := o.publish.checkNamespace(o.hub.namespace); err != nil {
+	if err := o.publish.complete(getenv, o.hub.namespace); err != nil {
 		return err
 	}
 	o.python.complete(&o.usage, &o.schedules)
@@ -58,7 +55,7 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 	return o.schedules.complete(o.hub.demo, o.usage.reader != nil)
 }
 
-// exporter returns an exporter that has not polled anything yet.
+// exporter returns an exporter that isn't running yet.
 func (o *serveOptions) exporter(log *slog.Logger) *exporter.Exporter {
 	return exporter.New(exporter.Options{
 		Hub: o.hub.client(), Namespace: o.hub.namespace, Rules: o.hub.rules, Schedule: o.schedules.schedule(o.schedules.hub),
@@ -74,7 +71,7 @@ func (o *serveOptions) exporter(log *slog.Logger) *exporter.Exporter {
 	})
 }
 
-// withHint adds to an error what to do about it.
+// withHint adds the hint, if there is one, to an error.
 func withHint(err error) error {
 	if h := hint(err); h != "" {
 		return fmt.Errorf("%w; hint: %s", err, h)
@@ -82,7 +79,7 @@ func withHint(err error) error {
 	return err
 }
 
-// handler returns the handler that shows what the exporter publishes.
+// handler returns the handler for HTTP requests to the exporter.
 func (o *serveOptions) handler(e *exporter.Exporter, log *slog.Logger) *server.Handler {
 	h := &server.Handler{
 		State: e.State, Redact: o.hub.secrets.redact, TelemetryPath: o.web.telemetryPath, RoutePrefix: o.web.routePrefix,
@@ -137,13 +134,13 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 	o.hub.secrets = new(secrets)
 	log := o.log.logger(errOut, o.hub.secrets.redact)
 	if o.hub.tls != nil {
-		o.hub.tls.logTo(log)
+		o.hub.tls.logTo(log, "the hub")
 	}
 	listeners, err := o.web.listen(ctx, log)
 	if err != nil {
 		return err
 	}
-	defer closeAll(listeners) // which removes Unix sockets, also where nothing was served
+	defer closeAll(listeners) // removes Unix sockets, even if nothing was served
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if o.hub.sample != nil {
@@ -156,8 +153,7 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 		defer close(polled)
 		e.Run(ctx)
 	}()
-	stopHearing := reloadOnHangup(e.RefreshNow)
-	defer stopHearing()
+	defer reloadOnHangup(e.RefreshNow)()
 	o.web.logListening(listeners, o.hub.demo, log)
 	log.Info("polling the hub", "url", o.hub.api.String(), "namespace", o.hub.namespace, "interval", o.schedules.hub.String())
 	if o.usage.reader != nil {
@@ -167,9 +163,9 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 		log.Warn(warning)
 	}
 	if address := browserAddress(listeners); o.hub.sample != nil && address != "" {
-		invite(errOut, log, o.log.format, address)
+		log.Info("open this page in a browser, press Ctrl-C to stop", "url", address)
 	}
-	err = server.Serve(ctx, listeners, o.handler(e, log), o.web.security(log), log)
+	err = server.Serve(ctx, listeners, o.handler(e, log), o.web.security(log, o.log.toolkitLogger(errOut, o.hub.secrets.redact)), log)
 	cancel()
 	<-polled
 	if err == nil {

@@ -11,8 +11,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// isPublic reports whether the hub's proxy forwards requests to the exporter, wherever the
-// exporter listens. Port 0 means that the service has no address.
+// isPublic reports whether the hub's proxy forwards requests to the exporter. Port 0 means that the service has no address.
 func isPublic(serviceURL string) bool {
 	u, err := url.Parse(serviceURL)
 	return serviceURL != "" && (err != nil || u.Port() != "0")
@@ -27,13 +26,11 @@ func serviceAddress(serviceURL string) string {
 	return u.Host
 }
 
-// lookupTimeout limits how long a name server can delay listening. A hub waits ten seconds
-// for its service.
+// lookupTimeout limits how long a name server can delay listening. A hub waits ten seconds for its service.
 const lookupTimeout = 2 * time.Second
 
-// localAddresses returns those addresses of a host that belong to this machine. Localhost
-// has two, and the hub may connect to one and its proxy to the other. A Kubernetes Service
-// has none, because its address belongs to no pod.
+// localAddresses returns the addresses of a host that belong to this machine. Localhost has two, and the hub and its proxy
+// may use different ones. A Kubernetes Service has none.
 func localAddresses(ctx context.Context, host string) []netip.Addr {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()

@@ -28,12 +28,12 @@ func TestListensWhereTheHubExpects(t *testing.T) {
 		{"http://[::1]:" + port, "[::1]", none},
 		{"http://0.0.0.0:" + port, "127.0.0.1", none},
 		{"https://127.0.0.1:" + port, "127.0.0.1", none},
-		{"http://192.0.2.1:" + port, "127.9.9.9", all},                          // of another machine
-		{"http://[2001:db8::1]:" + port, "127.0.0.1", all},                      // the same
-		{"http://" + strings.Repeat("a", 64) + ":" + port, "127.0.0.1", all},    // a name that has no address
-		{"http://192.0.2.1", "127.0.0.1", "names no port to listen on"},         // with the default, which the test replaces
-		{"http://user:pw@192.0.2.1", "127.0.0.1", "names no port to listen on"}, // the same
-		{"http://192.0.2.1:0", "127.0.0.1", none},                               // not a URL to listen at
+		{"http://192.0.2.1:" + port, "127.9.9.9", all},                       // of another machine
+		{"http://[2001:db8::1]:" + port, "127.0.0.1", all},                   // the same
+		{"http://" + strings.Repeat("a", 64) + ":" + port, "127.0.0.1", all}, // a name that has no address
+		{"http://192.0.2.1", "127.0.0.1", none},                              // with the default, which the test replaces
+		{"http://user:pw@192.0.2.1", "127.0.0.1", none},                      // the same
+		{"http://192.0.2.1:0", "127.0.0.1", none},                            // not a URL to listen at
 	} {
 		t.Run(c.url, func(t *testing.T) {
 			if u, err := url.Parse(c.url); err == nil && u.Hostname() == "::1" && len(localAddresses(t.Context(), "::1")) == 0 {

@@ -10,29 +10,17 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// resourceWord returns a resource as people call it.
-func resourceWord(resource usage.Resource) string {
-	switch resource {
-	case usage.Memory:
-		return "memory"
-	case usage.CPU:
-		return "CPU"
-	case usage.MemoryRequests:
-		return "memory requests"
-	case usage.CPURequests:
-		return "CPU requests"
-	case usage.GPURequests:
-		return "GPU requests"
-	case usage.GPUSliceRequests:
-		return "GPU slice requests"
-	default:
-		return "home directories"
-	}
+// resourceName returns the name of a resource in messages.
+func resourceName(resource usage.Resource) string {
+	return map[usage.Resource]string{
+		usage.Memory: "memory", usage.CPU: "CPU", usage.MemoryRequests: "memory requests", usage.CPURequests: "CPU requests",
+		usage.GPURequests: "GPU requests", usage.GPUSliceRequests: "GPU slice requests", usage.HomeDir: "home directories",
+	}[resource]
 }
 
-// sourceWords returns what a source is for, and how to get it into Prometheus.
+// sourceWords returns the purpose of a source, and how to get it into Prometheus.
 func sourceWords(source promql.Source) (purpose, remedy string) {
-	purpose = resourceWord(source.Of[0])
+	purpose = resourceName(source.Of[0])
 	switch source.Metric {
 	case promql.PodAnnotations:
 		return "owners of pods", "start kube-state-metrics with --metric-annotations-allowlist=pods=[hub.jupyter.org/username]"
@@ -42,7 +30,7 @@ func sourceWords(source promql.Source) (purpose, remedy string) {
 		return "phases of pods", "let Prometheus keep this metric of kube-state-metrics"
 	case promql.ContainerRequests:
 		if source.Optional {
-			return purpose, "no pod has any"
+			return purpose, "no pod requests any"
 		}
 		return purpose, "let Prometheus scrape kube-state-metrics"
 	default:
@@ -69,22 +57,22 @@ func sourceNotices(sources *prometheus.Sources, namespace string) []string {
 	var notices []string
 	for _, found := range sources.Missing() {
 		purpose, _ := sourceWords(found.Source)
-		notices = append(notices, fmt.Sprintf("usage is incomplete: in the last day Prometheus had no %s (%s) for the namespace %q: %s",
+		notices = append(notices, fmt.Sprintf("usage is incomplete: in the last day, Prometheus had no %s (%s) for the namespace %q: %s",
 			found.Metric, purpose, namespace, remedy(found, sources, namespace)))
 	}
 	return append(notices, sourceWarnings(sources, namespace)...)
 }
 
-// sourceWarnings returns warnings about the sources as a whole.
+// sourceWarnings returns warnings about all sources together.
 func sourceWarnings(sources *prometheus.Sources, namespace string) []string {
 	var warnings []string
 	for _, found := range sources.Found {
 		if found.Metric == promql.PodAnnotations && len(found.Elsewhere) > 0 {
-			warnings = append(warnings, fmt.Sprintf("pods of users are in %s and not in %q: --namespace has to be the namespace of the hub's pods", some(found.Elsewhere), namespace))
+			warnings = append(warnings, fmt.Sprintf("the pods of users are in %s, not in %q: set --namespace to the namespace of the hub's pods", some(found.Elsewhere), namespace))
 		}
 	}
 	if len(sources.Clusters) > 0 {
-		warnings = append(warnings, fmt.Sprintf("pods of several clusters are in the namespace %q (%s), and all of them count: choose a cluster with --prometheus-matcher 'cluster=%q'; for 'rules' and 'dashboard', use --cluster-label cluster",
+		warnings = append(warnings, fmt.Sprintf("several clusters have pods in the namespace %q (%s), and the usage of all of them counts: choose one with --prometheus-matcher 'cluster=%q'; for 'rules' and 'dashboard', use --cluster-label cluster",
 			namespace, some(sources.Clusters), sources.Clusters[0]))
 	}
 	return warnings

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// standardOutput remembers the first error of a write. The libraries that write to
-// standard output drop such an error or turn it into text, so run checks it here.
+// standardOutput remembers the first error of a write, because the libraries that write to standard output drop such
+// errors or turn them into text.
 type standardOutput struct {
 	io.Writer
 	failure atomic.Pointer[error]
@@ -29,16 +29,10 @@ func (o *standardOutput) Err() error {
 }
 
 // Fd returns the descriptor of the underlying file, by which a terminal is recognized.
-// If there is no file, Fd returns a descriptor that is never open.
-func (o *standardOutput) Fd() uintptr {
-	if file, ok := o.Writer.(interface{ Fd() uintptr }); ok {
-		return file.Fd()
-	}
-	return ^uintptr(0)
-}
+func (o *standardOutput) Fd() uintptr { return uintptr(descriptor(o.Writer)) }
 
-// standardError discards everything once standard output has failed: cobra would
-// print the same error in its own words.
+// standardError discards everything once standard output has failed, because cobra would report the same error in its
+// own words.
 type standardError struct {
 	io.Writer
 	stdout *standardOutput

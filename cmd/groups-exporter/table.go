@@ -16,46 +16,44 @@ import (
 	"golang.org/x/term"
 )
 
-// output is a form in which rows are written.
+// output is a value of --output.
 type output string
 
+// Forms of rows.
 const (
-	outputTable    output = "table"    // for eyes; fits a terminal
-	outputWide     output = "wide"     // the same with everything in it
-	outputCSV      output = "csv"      // for programs
-	outputTSV      output = "tsv"      // for programs
-	outputJSON     output = "json"     // for programs
-	outputYAML     output = "yaml"     // for programs
-	outputMarkdown output = "markdown" // for pages
+	outputTable    output = "table" // fits a terminal
+	outputWide     output = "wide"  // a table with everything
+	outputMarkdown output = "markdown"
+	outputCSV      output = "csv"
+	outputTSV      output = "tsv"
+	outputJSON     output = "json"
+	outputYAML     output = "yaml"
 )
 
-// isForPeople reports whether a form is read by people. It is sorted as they expect.
+// isForPeople reports whether people read a form. It is sorted as they expect.
 func (o output) isForPeople() bool {
 	return o == outputTable || o == outputWide || o == outputMarkdown
 }
 
-// terminalWidth is the width of the terminal that w writes to, or 0 where it
-// writes to something else.
-func terminalWidth(w io.Writer) int {
-	file, ok := w.(interface{ Fd() uintptr })
-	if !ok {
-		return 0
+// descriptor returns the file descriptor of a stream, or -1 if it is not a file.
+func descriptor(stream any) int {
+	if file, ok := stream.(interface{ Fd() uintptr }); ok {
+		return int(file.Fd())
 	}
-	width, _, err := term.GetSize(int(file.Fd()))
-	if err != nil {
-		return 0
-	}
-	return width
+	return -1
+}
+
+// terminalWidth returns the width of a terminal, or 0 if the stream is something else.
+func terminalWidth(stream any) int {
+	width, _, _ := term.GetSize(descriptor(stream)) // -1 if it fails
+	return max(width, 0)
 }
 
 // isTerminal reports whether a stream is a terminal.
-func isTerminal(stream any) bool {
-	file, ok := stream.(interface{ Fd() uintptr })
-	return ok && term.IsTerminal(int(file.Fd()))
-}
+func isTerminal(stream any) bool { return term.IsTerminal(descriptor(stream)) }
 
-// writeTable writes a table with borders, or a plain one, whose lines a program
-// can cut at two spaces. Columns of numbers are aligned to the right.
+// writeTable writes a table with borders, or one without, whose columns are two or more spaces apart. Columns of numbers
+// are aligned to the right.
 func writeTable(w io.Writer, borders bool, numbers []int, header []string, rows [][]string) error {
 	padding := tw.CellPadding{}
 	var options []tablewriter.Option
@@ -66,16 +64,7 @@ func writeTable(w io.Writer, borders bool, numbers []int, header []string, rows 
 			Settings: tw.Settings{Separators: tw.SeparatorsNone, Lines: tw.LinesNone},
 		}))
 	}
-	var text bytes.Buffer
-	if err := render(&text, padding, options, numbers, header, rows); err != nil {
-		return err
-	}
-	for line := range strings.Lines(text.String()) {
-		if _, err := io.WriteString(w, strings.TrimRight(line, " \n")+"\n"); err != nil {
-			return err
-		}
-	}
-	return nil
+	return render(w, padding, options, numbers, header, rows)
 }
 
 // shown returns a name as it is printed in a table of this form.
@@ -86,9 +75,9 @@ func (o output) shown(name string) string {
 	return printable(name)
 }
 
-// codeSpan returns a name as a code span of Markdown, in which GitHub interprets nothing:
-// no emphasis, link, HTML, mention or issue number. Only a pipe would end the cell of a
-// table, even in code, so it is written as a character reference between two spans.
+// codeSpan returns a name as a code span of Markdown, in which GitHub interprets nothing: no emphasis, link, HTML, mention
+// or issue number. A pipe would end the cell of a table even in code, so it is written as a character reference between
+// two spans.
 func codeSpan(name string) string {
 	spans := strings.Split(printable(name), "|")
 	for i, code := range spans {
@@ -108,45 +97,38 @@ func codeSpan(name string) string {
 	return strings.Join(spans, "&#124;")
 }
 
-// writeMarkdown writes a table of Markdown, in whose cells there is no pipe.
+// writeMarkdown writes a table of Markdown. Its cells must not contain a pipe.
 func writeMarkdown(w io.Writer, numbers []int, header []string, rows [][]string) error {
-	var text bytes.Buffer // the renderer forgets errors of a writer
-	if err := render(&text, tw.CellPadding{}, []tablewriter.Option{tablewriter.WithRenderer(renderer.NewMarkdown())}, numbers, header, rows); err != nil {
-		return err
-	}
-	_, err := text.WriteTo(w)
-	return err
+	return render(w, tw.CellPadding{}, []tablewriter.Option{tablewriter.WithRenderer(renderer.NewMarkdown())}, numbers, header, rows)
 }
 
-// render leaves cells as they are: nothing is wrapped, trimmed or capitalized.
-func render(w *bytes.Buffer, padding tw.CellPadding, options []tablewriter.Option, numbers []int, header []string, rows [][]string) error {
+// render writes a table with its cells as they are: nothing is wrapped, trimmed or capitalized.
+func render(w io.Writer, padding tw.CellPadding, options []tablewriter.Option, numbers []int, header []string, rows [][]string) error {
 	alignment := tw.CellAlignment{Global: tw.AlignLeft, PerColumn: make([]tw.Align, len(header))}
 	for _, column := range numbers {
 		alignment.PerColumn[column] = tw.AlignRight
 	}
-	config := tablewriter.Config{
-		Header: tw.CellConfig{
-			Formatting: tw.CellFormatting{AutoFormat: tw.Off, AutoWrap: tw.WrapNone},
-			Alignment:  alignment,
-			Padding:    padding,
-		},
-		Row: tw.CellConfig{
-			Formatting: tw.CellFormatting{AutoWrap: tw.WrapNone},
-			Alignment:  alignment,
-			Padding:    padding,
-		},
-		Behavior: tw.Behavior{TrimSpace: tw.Off},
-	}
-	table := tablewriter.NewTable(w, append([]tablewriter.Option{tablewriter.WithConfig(config)}, options...)...)
+	cells := tw.CellConfig{Formatting: tw.CellFormatting{AutoFormat: tw.Off, AutoWrap: tw.WrapNone}, Alignment: alignment, Padding: padding}
+	config := tablewriter.Config{Header: cells, Row: cells, Behavior: tw.Behavior{TrimSpace: tw.Off}}
+	var text bytes.Buffer // tablewriter ignores errors of a writer
+	table := tablewriter.NewTable(&text, append([]tablewriter.Option{tablewriter.WithConfig(config)}, options...)...)
 	table.Header(header)
 	if err := table.Bulk(rows); err != nil {
 		return err
 	}
-	return table.Render()
+	if err := table.Render(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		if _, err := io.WriteString(w, strings.TrimRight(line, " \n")+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// writeBlocks writes what is too wide for a table: the first cell of a row, and the others below.
-// A cell may have several lines.
+// writeBlocks writes rows that are too wide for a table: the first cell, and the other cells below it. A cell may have
+// several lines.
 func writeBlocks(w io.Writer, header []string, rows [][]string) error {
 	indent := blockIndent(header)
 	for _, row := range rows {
@@ -172,26 +154,21 @@ func blockIndent(header []string) int {
 	return indent
 }
 
-// tableWidth is how wide a table with borders is.
+// tableWidth returns the width of a table with borders.
 func tableWidth(header []string, rows [][]string) int {
 	width := 1
-	for column := range header {
-		width += columnWidth(column, header, rows) + 3
+	for column, title := range header {
+		widest := twwidth.Width(title)
+		for _, row := range rows {
+			widest = max(widest, twwidth.Width(row[column]))
+		}
+		width += widest + 3
 	}
 	return width
 }
 
-func columnWidth(column int, header []string, rows [][]string) int {
-	width := twwidth.Width(header[column])
-	for _, row := range rows {
-		width = max(width, twwidth.Width(row[column]))
-	}
-	return width
-}
-
-// writeCSV writes a header and rows separated by commas or tabs, quoted where
-// needed according to RFC 4180. Programs get cells exactly as they are. On a terminal,
-// characters that would affect it are shown as Go escapes.
+// writeCSV writes a header and rows separated by commas or tabs, quoted as in RFC 4180. On a terminal, characters that
+// would affect it are shown as escapes of Go. Programs get cells exactly as they are.
 func writeCSV(w io.Writer, separator rune, header []string, rows [][]string) error {
 	writer := csv.NewWriter(w)
 	writer.Comma = separator
@@ -214,7 +191,7 @@ func writeCSV(w io.Writer, separator rune, header []string, rows [][]string) err
 	return writer.Error()
 }
 
-// writeJSON writes a value for people and programs.
+// writeJSON writes a value as JSON that is safe to print on a terminal.
 func writeJSON(w io.Writer, value any) error {
 	var text strings.Builder
 	encoder := json.NewEncoder(&text)
@@ -225,4 +202,18 @@ func writeJSON(w io.Writer, value any) error {
 	}
 	_, err := io.WriteString(w, escapeInvisible(text.String(), jsonEscape))
 	return err
+}
+
+// writeData writes a form for programs: a value, or rows with a header.
+func writeData(out io.Writer, as output, value any, header []string, rows [][]string) error {
+	switch as {
+	case outputJSON:
+		return writeJSON(out, value)
+	case outputYAML:
+		return writeYAML(out, value)
+	case outputTSV:
+		return writeCSV(out, '\t', header, rows)
+	default:
+		return writeCSV(out, ',', header, rows)
+	}
 }

@@ -8,15 +8,14 @@ import (
 	"unicode/utf16"
 )
 
-// isVisible reports whether a character can be printed as it is. This excludes control
-// characters, line separators, format characters that reorder or hide text, and letters
-// without a shape: they would change how the rest of the text looks.
+// isVisible reports whether a character can be printed as it is. Control characters, line separators, characters that
+// reorder or hide text, and invisible letters can't.
 func isVisible(r rune) bool {
 	return unicode.IsPrint(r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// escapeInvisible escapes every character that isn't visible. All text from outside is
-// printed through it, except in CSV and metrics, whose formats have no such escapes.
+// escapeInvisible escapes every character that isn't visible. All text from outside is printed through it, except in CSV and
+// metrics, whose formats have no such escapes.
 func escapeInvisible(text string, escape func(rune) string) string {
 	var escaped strings.Builder
 	for _, r := range text {
@@ -32,24 +31,22 @@ func escapeInvisible(text string, escape func(rune) string) string {
 // goEscape returns a character as an escape of Go, like \u202e.
 func goEscape(r rune) string { return strings.Trim(strconv.QuoteRuneToASCII(r), "'") }
 
-// jsonEscape returns a character as an escape of JSON, and the line breaks between
-// its tokens as they are.
+// jsonEscape returns a character as an escape of JSON, and line breaks between values as they are.
 func jsonEscape(r rune) string {
-	switch {
-	case r == '\n':
+	if r == '\n' {
 		return "\n"
-	case r > 0xffff:
-		high, low := utf16.EncodeRune(r)
-		return fmt.Sprintf(`\u%04x\u%04x`, high, low)
-	default:
-		return fmt.Sprintf(`\u%04x`, r)
 	}
+	var escape strings.Builder
+	for _, unit := range utf16.Encode([]rune{r}) {
+		fmt.Fprintf(&escape, `\u%04x`, unit)
+	}
+	return escape.String()
 }
 
 // oneLine returns a text on one line that is safe to print on a terminal.
 func oneLine(text string) string { return escapeInvisible(text, goEscape) }
 
-// printable returns a name, in quotes if it would look like another name without them.
+// printable returns a name, in quotes if it has characters that aren't visible, or looks like a quoted name.
 func printable(name string) string {
 	odd := func(r rune) bool { return !isVisible(r) || r == unicode.ReplacementChar }
 	if name == "" || name[0] == '"' || strings.TrimSpace(name) != name || strings.ContainsFunc(name, odd) {
@@ -58,5 +55,28 @@ func printable(name string) string {
 	return name
 }
 
-// quote returns a text as a string of Go, which Python and YAML read too.
+// noun returns a noun for n things: "user", or "users".
+func noun(n int, singular string) string {
+	if n == 1 {
+		return singular
+	}
+	return singular + "s"
+}
+
+// plural returns a number of things, like "3 users".
+func plural(n int, singular string) string { return fmt.Sprintf("%d %s", n, noun(n, singular)) }
+
+// some lists words, up to eight of them.
+func some(words []string) string {
+	const most = 8
+	if len(words) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
+	}
+	if last := len(words) - 1; last > 0 {
+		return strings.Join(words[:last], ", ") + " and " + words[last]
+	}
+	return strings.Join(words, "")
+}
+
+// quote returns a text as a string literal of Go, which is also one of Python and YAML.
 func quote(text string) string { return oneLine(strconv.Quote(text)) }

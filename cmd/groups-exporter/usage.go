@@ -15,11 +15,10 @@ import (
 
 // usageOptions are the flags of commands that publish usage.
 type usageOptions struct {
-	prometheus  prometheusOptions
+	prometheus  readerOptions
 	attribution usage.Attribution
 
-	// reader is what complete makes of them, nil if no Prometheus is queried.
-	reader *prometheus.UsageReader
+	reader *prometheus.UsageReader // set by complete, nil if no Prometheus is queried
 }
 
 func (o *usageOptions) addFlags(cmd *cobra.Command) {
@@ -32,9 +31,6 @@ func (o *usageOptions) addFlags(cmd *cobra.Command) {
 func (o *usageOptions) complete(namespace string) (err error) {
 	if o.reader, err = o.prometheus.reader(namespace); err != nil {
 		return err
-	}
-	if o.reader == nil && o.attribution != "" {
-		return usagef("--usage-attribution needs --prometheus-url")
 	}
 	o.attribution = cmp.Or(o.attribution, usage.Full)
 	return nil
@@ -56,7 +52,7 @@ func (o *usageOptions) exported(schedules *scheduleOptions) *exporter.Usage {
 	return u
 }
 
-// readAll asks for all resources once.
+// readAll queries the usage of all resources once.
 func (o *usageOptions) readAll(ctx context.Context, snapshot *membership.Snapshot) ([]*usage.Usage, error) {
 	if o.reader == nil {
 		return nil, nil
@@ -72,14 +68,14 @@ func (o *usageOptions) readAll(ctx context.Context, snapshot *membership.Snapsho
 	return all, nil
 }
 
-// sayWhatIsMissing writes what is wrong with the series that usage is computed from.
+// sayWhatIsMissing writes notices about the series that usage is computed from.
 func (o *usageOptions) sayWhatIsMissing(ctx context.Context, errOut io.Writer, namespace string) {
 	if o.reader == nil {
 		return
 	}
 	sources, err := o.reader.Sources(ctx)
 	if err != nil {
-		say(errOut, "which series Prometheus has is unknown, so usage may be too low: "+err.Error(), hint(err))
+		say(errOut, "the series in Prometheus can't be looked up, so usage may be too low: "+err.Error(), hint(err))
 		return
 	}
 	for _, notice := range sourceNotices(sources, namespace) {

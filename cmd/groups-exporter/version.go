@@ -23,8 +23,7 @@ func newVersionCommand() *cobra.Command {
 	}
 }
 
-// versionNumber is what a release was built with, or what Go knows of a binary
-// that was built by `go install` or in a checkout.
+// versionNumber returns the version of a release, or that of the module for other builds.
 func versionNumber() string {
 	if version.Version != "" {
 		return version.Version
@@ -39,5 +38,5 @@ func versionText() string {
 	return fmt.Sprintf("%s (revision %s, %s, %s/%s)", versionNumber(), version.GetRevision(), version.GoVersion, runtime.GOOS, runtime.GOARCH)
 }
 
-// userAgent names us to the servers that we ask.
+// userAgent returns the header User-Agent of requests.
 func userAgent() string { return "groups-exporter/" + versionNumber() }

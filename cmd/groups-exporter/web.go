@@ -27,17 +27,17 @@ const (
 	defaultRoutePrefix = "/services/groups-exporter/"
 )
 
-// authMode says who may read.
+// authMode is who may read.
 type authMode string
 
 const (
-	authNone authMode = "none" // whoever reaches the port
-	authHub  authMode = "hub"  // who shows a hub's token that may read
+	authNone authMode = "none" // anyone
+	authHub  authMode = "hub"  // callers with a token of the hub that has one of the scopes
 )
 
-// webOptions are the flags of what is served: where, and to whom.
+// webOptions are the flags for serving HTTP.
 type webOptions struct {
-	listenOn      []string // addresses, as they were given
+	listenOn      []string
 	systemdSocket bool
 	telemetryPath string
 	routePrefix   string
@@ -47,14 +47,13 @@ type webOptions struct {
 	auth          authMode
 	authScopes    []string
 
-	// What complete makes of them.
+	// Set by complete.
 	addresses  []listenAddress // at least one
-	byURL      bool            // whether the address is that of JUPYTERHUB_SERVICE_URL
-	noPort     bool            // whether that has none, and the address is the default
+	byURL      bool            // the address is that of JUPYTERHUB_SERVICE_URL
 	config     *webconfig.File // nil without configFile
-	tls        *serviceTLS     // nil unless the hub's service serves https without configFile
-	authReason string          // why auth is what it is
-	enough     []string        // scopes of which a caller needs one
+	tls        *tlsFiles       // nil unless the hub's service serves https without configFile
+	authReason string          // why auth has this value
+	enough     []string        // a caller needs one of these scopes
 }
 
 func (o *webOptions) addFlags(cmd *cobra.Command) {
@@ -82,7 +81,7 @@ func (o *webOptions) complete(getenv func(string) string) error {
 		{"--web.route-prefix (or JUPYTERHUB_SERVICE_PREFIX)", o.routePrefix},
 	} {
 		if !strings.HasPrefix(given.path, "/") {
-			return usagef("%s has to begin with a slash: %q", given.name, given.path)
+			return usagef("%s must begin with a slash: %q", given.name, given.path)
 		}
 	}
 	if err := o.openConfig(); err != nil {
@@ -91,13 +90,18 @@ func (o *webOptions) complete(getenv func(string) string) error {
 	if err := o.completeTLS(getenv); err != nil {
 		return err
 	}
+	return o.completeAuth(getenv)
+}
+
+// completeAuth finds out who may read.
+func (o *webOptions) completeAuth(getenv func(string) string) error {
 	passwords := o.demands(webconfig.Password)
 	switch {
 	case o.auth != "":
 		o.authReason = "set by --auth"
 	case passwords:
 		o.auth, o.authReason = authNone, "--web.config.file requires passwords"
-	case isPublic(serviceURL):
+	case isPublic(getenv("JUPYTERHUB_SERVICE_URL")):
 		o.auth, o.authReason = authHub, "running as a hub service with a URL, which anyone can reach"
 	case o.demands(webconfig.VerifiedCertificate):
 		o.auth, o.authReason = authNone, "--web.config.file requires client certificates"
@@ -110,8 +114,7 @@ func (o *webOptions) complete(getenv func(string) string) error {
 	if o.auth == authNone && len(o.authScopes) > 0 {
 		return usagef("--auth-scope needs --auth hub")
 	}
-	// A service's prefix ends in its name.
-	name := cmp.Or(getenv("JUPYTERHUB_SERVICE_NAME"), path.Base(o.routePrefix))
+	name := cmp.Or(getenv("JUPYTERHUB_SERVICE_NAME"), path.Base(o.routePrefix)) // a service's prefix ends in its name
 	o.enough = append([]string{"access:services", "access:services!service=" + name, "read:metrics"}, o.authScopes...)
 	return nil
 }
@@ -119,12 +122,8 @@ func (o *webOptions) complete(getenv func(string) string) error {
 // completeAddresses finds out where to listen.
 func (o *webOptions) completeAddresses(serviceURL string) error {
 	given := slices.DeleteFunc(slices.Clone(o.listenOn), func(text string) bool { return text == "" })
-	if len(given) == 0 && isPublic(serviceURL) {
-		if address := serviceAddress(serviceURL); address != "" {
-			given, o.byURL = []string{address}, true
-		} else {
-			o.noPort = true
-		}
+	if address := serviceAddress(serviceURL); len(given) == 0 && address != "" {
+		given, o.byURL = []string{address}, true
 	}
 	if len(given) == 0 {
 		given = []string{defaultListenAddress}
@@ -154,14 +153,12 @@ func (o *webOptions) openConfig() error {
 
 // completeTLS finds out whether to serve https with the hub's certificate.
 func (o *webOptions) completeTLS(getenv func(string) string) error {
-	o.tls = serviceTLSOf(getenv)
-	switch {
-	case o.tls == nil:
-		return nil
-	case o.demands(webconfig.TLS):
+	o.tls = serviceTLS(getenv)
+	if o.tls == nil || o.demands(webconfig.TLS) {
 		o.tls = nil
 		return nil
-	case o.config != nil:
+	}
+	if o.config != nil {
 		return usagef("--web.config.file has no TLS, and the hub expects its service at an https address: add tls_server_config, for example with the files of JUPYTERHUB_SSL_CERTFILE and JUPYTERHUB_SSL_KEYFILE")
 	}
 	if err := o.tls.read(); err != nil {
@@ -170,21 +167,22 @@ func (o *webOptions) completeTLS(getenv func(string) string) error {
 	return nil
 }
 
-// demands reports whether there is a configuration file with the demand.
+// demands reports whether the configuration file, if there is one, demands something of callers.
 func (o *webOptions) demands(demand webconfig.Demand) bool {
 	return o.config != nil && o.config.Demands(demand)
 }
 
-// security returns how connections are secured.
-func (o *webOptions) security(log *slog.Logger) server.Security {
+// security returns how connections are secured. The toolkit's log is for exporter-toolkit.
+func (o *webOptions) security(log, toolkit *slog.Logger) server.Security {
 	if o.tls != nil {
-		return server.Security{TLS: o.tls.config(log)}
+		o.tls.logTo(log, "the service")
+		return server.Security{TLS: o.tls.serverConfig()}
 	}
-	return server.Security{ConfigFile: o.configFile, Log: slog.New(toolkitHandler{log.Handler()})}
+	return server.Security{ConfigFile: o.configFile, Log: toolkit}
 }
 
-// check returns a function that checks callers, or nil if everybody may read. The grace is how
-// much longer callers who were let in keep their access while the hub can't be asked.
+// check returns a function that checks callers, or nil if anyone may read. The grace is how long callers keep their access
+// while the hub is down.
 func (o *webOptions) check(client *hub.Client, grace time.Duration, log *slog.Logger) func(*http.Request) *server.Refusal {
 	var checks []func(*http.Request) *server.Refusal
 	if o.config != nil {
@@ -206,10 +204,9 @@ func (o *webOptions) check(client *hub.Client, grace time.Duration, log *slog.Lo
 	}
 }
 
-// checkConfig returns a function that refuses callers while the configuration demands too
-// little.
+// checkConfig returns a function that refuses all callers while the configuration file demands less than at the start.
 func (o *webOptions) checkConfig(log *slog.Logger) func(*http.Request) *server.Refusal {
-	status := changes{log: log.With("file", o.configFile), failed: "--web.config.file can't be used: nobody is let in", mended: "--web.config.file can be used again"}
+	status := changes{log: log.With("file", o.configFile), failed: "--web.config.file can't be used: all callers are refused", mended: "--web.config.file can be used again"}
 	o.config.Report = status.report
 	return func(r *http.Request) *server.Refusal {
 		if o.config.Check(r) == nil {
@@ -219,7 +216,7 @@ func (o *webOptions) checkConfig(log *slog.Logger) func(*http.Request) *server.R
 	}
 }
 
-// checkToken returns a function that lets in callers with a token of the hub.
+// checkToken returns a function that refuses callers without a token of the hub that has one of the scopes.
 func (o *webOptions) checkToken(client *hub.Client, grace time.Duration, log *slog.Logger) func(*http.Request) *server.Refusal {
 	gate := auth.NewGate(func(ctx context.Context, token string) ([]string, bool, error) {
 		return client.ScopesOf(ctx, hub.NewToken(token))

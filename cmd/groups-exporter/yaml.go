@@ -7,56 +7,53 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// writeYAML writes a value. Its strings from outside are nodes of yamlText.
+// writeYAML writes a value so that all parsers read the same. They disagree on which unquoted values are text, because of
+// YAML's versions and of bugs.
 func writeYAML(w io.Writer, value any) error {
+	var node yaml.Node
+	if err := node.Encode(value); err != nil {
+		return err
+	}
+	quoteYAML(&node)
 	var text strings.Builder
 	encoder := yaml.NewEncoder(&text)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(value); err != nil {
+	if err := encoder.Encode(&node); err != nil {
 		return err
 	}
-	_, err := io.WriteString(w, escapeInvisible(text.String(), yamlEscape))
+	_, err := io.WriteString(w, escapeInvisible(text.String(), func(r rune) string {
+		if r == '\n' { // between values
+			return "\n"
+		}
+		return goEscape(r)
+	}))
 	return err
 }
 
-// yamlText returns a text as a node that all parsers read in the same way. They disagree on
-// which unquoted values are text, because of YAML's versions and of bugs.
-func yamlText(text string) *yaml.Node {
-	node := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
-	if !isPlainYAML(text) {
+// quoteYAML puts quotes around all texts in a node that a YAML parser might read as something else.
+func quoteYAML(node *yaml.Node) {
+	if node.Kind == yaml.ScalarNode && node.Tag == "!!str" && !isPlainYAML(node.Value) {
 		node.Style = yaml.DoubleQuotedStyle
 	}
-	return node
-}
-
-func yamlTexts(texts []string) []*yaml.Node {
-	nodes := make([]*yaml.Node, len(texts))
-	for i, text := range texts {
-		nodes[i] = yamlText(text)
+	for _, child := range node.Content {
+		quoteYAML(child)
 	}
-	return nodes
 }
 
-// isPlainYAML reports whether a text is the same text without quotes in every YAML.
+// isPlainYAML reports whether a text is the same text without quotes in every version of YAML.
 func isPlainYAML(text string) bool {
 	switch strings.ToLower(text) {
 	case "", "y", "n", "yes", "no", "on", "off", "true", "false", "null":
 		return false
 	}
+	if strings.HasSuffix(text, ":") { // it would be a key
+		return false
+	}
 	for i, r := range text {
 		isLetter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
-		if !isLetter && (i == 0 || !strings.ContainsRune("0123456789-_./@", r)) {
+		if !isLetter && (i == 0 || !strings.ContainsRune("0123456789-_./@:", r)) {
 			return false
 		}
 	}
 	return true
-}
-
-// yamlEscape returns a character of a quoted string as an escape, and the line breaks
-// between strings as they are.
-func yamlEscape(r rune) string {
-	if r == '\n' {
-		return "\n"
-	}
-	return goEscape(r)
 }
