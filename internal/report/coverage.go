@@ -1,0 +1,33 @@
+package report
+
+import "time"
+
+// Coverage is the part of a period for which a source has data.
+type Coverage struct {
+	// Source is what the data is: memberships, containers, requests, annotations or directories.
+	Source string
+	// Namespace is the namespace of the hub. It is empty for sources of the whole cluster.
+	Namespace string
+	// Covered is the part of the period with data, from 0 to 1. Gaps over which memberships were carried count as covered.
+	Covered float64
+	// Gaps lists the times without data, in the order of time.
+	Gaps []Gap
+}
+
+// Gap is a time without data.
+type Gap struct {
+	Period Period
+	// Carried is set if the last memberships before the gap were used in it.
+	Carried bool
+}
+
+// Longest returns the length of the longest gap over which nothing was carried.
+func (c *Coverage) Longest() time.Duration {
+	var longest time.Duration
+	for _, gap := range c.Gaps {
+		if !gap.Carried {
+			longest = max(longest, gap.Period.To.Sub(gap.Period.From))
+		}
+	}
+	return longest
+}
