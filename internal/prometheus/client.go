@@ -51,6 +51,8 @@ type Options struct {
 	// Timeout limits each query. The client also sends it to the server.
 	Timeout   time.Duration
 	UserAgent string
+	// Transport replaces the connection to the server, unless it is nil.
+	Transport http.RoundTripper
 }
 
 // New returns a client. It makes no request. It returns an error if a file named in HTTP can't be used.
@@ -64,6 +66,9 @@ func New(o Options) (*Client, error) {
 		client.Transport = remote.SchemeTransport(client.Transport)
 	}
 	client.Transport = bounded{client.Transport}
+	if o.Transport != nil {
+		client.Transport = o.Transport
+	}
 	follow := client.CheckRedirect
 	client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
 		// Following a redirect to another host would send it secret headers from the configuration.
@@ -99,13 +104,13 @@ func (c *Client) Query(ctx context.Context, query string) (model.Vector, error) 
 	return vector, c.failure(err, warnings, sent)
 }
 
-// LabelValues returns the values that a label has had since a time in series that match any of the selectors. They are
-// sorted and not empty. Its error is a *remote.Error.
-func (c *Client) LabelValues(ctx context.Context, label string, selectors []string, since time.Time) ([]string, error) {
+// LabelValues returns the values that a label has had between two times in series that match any of the selectors. They
+// are sorted and not empty. Its error is a *remote.Error.
+func (c *Client) LabelValues(ctx context.Context, label string, selectors []string, from, to time.Time) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	ctx, sent := withSecrets(ctx)
-	values, warnings, _, err := c.api.LabelValues(ctx, label, selectors, since, time.Now())
+	values, warnings, _, err := c.api.LabelValues(ctx, label, selectors, from, to)
 	if err := c.failure(err, warnings, sent); err != nil {
 		return nil, err
 	}

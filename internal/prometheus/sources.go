@@ -43,10 +43,11 @@ func (s *Sources) Missing() []Found {
 func (u *UsageReader) Sources(ctx context.Context) (*Sources, error) {
 	ctx, cancel := context.WithTimeout(ctx, u.Client.timeout) // for all lookups together
 	defer cancel()
-	since := time.Now().Add(-recent)
+	now := time.Now()
+	since := now.Add(-recent)
 	s := &Sources{}
 	for _, source := range u.Queries.Sources() {
-		namespaces, err := u.Client.LabelValues(ctx, metrics.LabelNamespace, source.Selectors, since)
+		namespaces, err := u.Client.LabelValues(ctx, metrics.LabelNamespace, source.Selectors, since, now)
 		if err != nil {
 			return nil, err
 		}
@@ -60,14 +61,14 @@ func (u *UsageReader) Sources(ctx context.Context) (*Sources, error) {
 	}
 	annotations, labels := u.Queries.PodOwners()
 	var err error
-	if s.Renamed, err = u.Client.LabelValues(ctx, "exported_namespace", []string{annotations, labels}, since); err != nil {
+	if s.Renamed, err = u.Client.LabelValues(ctx, "exported_namespace", []string{annotations, labels}, since, now); err != nil {
 		return nil, err
 	}
 	if u.Namespace == "" {
 		return s, nil // the user may want all clusters, and different namespaces keep them apart
 	}
 	annotations, labels = u.ofNamespace().PodOwners()
-	if s.Clusters, err = u.Client.LabelValues(ctx, "cluster", []string{annotations, labels}, since); err != nil {
+	if s.Clusters, err = u.Client.LabelValues(ctx, "cluster", []string{annotations, labels}, since, now); err != nil {
 		return nil, err
 	}
 	if len(s.Clusters) < 2 {

@@ -81,5 +81,7 @@ func copyLabel(vector, from, to string) string {
 
 // call returns a call of a function or an aggregation, with its argument indented on separate lines.
 func call(function string, lines ...string) string {
-	return function + " (\n  " + strings.ReplaceAll(strings.Join(lines, "\n"), "\n", "\n  ") + "\n)"
+	return function + " (\n  " + indent(strings.Join(lines, "\n")) + "\n)"
 }
+
+func indent(text string) string { return strings.ReplaceAll(text, "\n", "\n  ") }

@@ -1,0 +1,178 @@
+// Package fakeprometheus answers the queries of a report for a made-up hub, in memory. The usage of each user on each day depends only on
+// the user's name and the day, so the same report is the same at any time.
+package fakeprometheus
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+)
+
+// Server behaves like a Prometheus that has scraped a hub and its cluster once a minute since ever. It is an http.RoundTripper.
+type Server struct {
+	namespace   string
+	memberships map[string][]string // users and their groups
+
+	mu   sync.Mutex
+	days map[time.Time][]*session
+}
+
+// New returns a server for the users of a hub and their groups. A user in no group has the group none.
+func New(namespace string, memberships map[string][]string) *Server {
+	return &Server{namespace: namespace, memberships: memberships, days: map[time.Time][]*session{}}
+}
+
+// interval is the time between two samples.
+const interval = time.Minute
+
+// RoundTrip answers a request.
+func (s *Server) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, err
+	}
+	recorder := httptest.NewRecorder()
+	recorder.Header().Set("Content-Type", "application/json")
+	data, err := s.answer(r)
+	answer := map[string]any{"status": "success", "data": data}
+	if err != nil {
+		recorder.WriteHeader(http.StatusUnprocessableEntity)
+		answer = map[string]any{"status": "error", "errorType": "execution", "error": err.Error()}
+	}
+	if err := json.NewEncoder(recorder).Encode(answer); err != nil {
+		return nil, err
+	}
+	response := recorder.Result()
+	response.Request = r
+	return response, nil
+}
+
+func (s *Server) answer(r *http.Request) (any, error) {
+	if label, ok := strings.CutPrefix(r.URL.Path, "/api/v1/label/"); ok {
+		if label == metrics.LabelNamespace+"/values" {
+			return []string{s.namespace}, nil
+		}
+		return []string{}, nil
+	}
+	seconds, err := strconv.ParseFloat(r.Form.Get("time"), 64)
+	if r.URL.Path != "/api/v1/query" || err != nil {
+		return nil, fmt.Errorf("the sample Prometheus has no %s", r.URL.Path)
+	}
+	at := time.UnixMilli(int64(seconds * 1000))
+	query := r.Form.Get("query")
+	if parts := rangeForm.FindStringSubmatch(query); parts != nil {
+		return data(s.samples(query, parts[1], at, duration(parts[2]))), nil
+	}
+	vector, err := s.vector(query, at)
+	return data(vector), err
+}
+
+func data(value model.Value) any {
+	return map[string]any{"resultType": value.Type().String(), "result": value}
+}
+
+var (
+	rangeForm  = regexp.MustCompile(`^(\w+)\{.*\}\[(\w+)\]$`)
+	topForm    = regexp.MustCompile(`^topk by \(job\) \(1, count_over_time\((\w+).*\[(\w+)\]\)\)$`)
+	countForm  = regexp.MustCompile(`^count_over_time\((\w+).*\[(\w+)\]\)$`)
+	ownersForm = regexp.MustCompile(`(?s)present_over_time\((\w+).*\[(\w+)\]\)`)
+	sumForm    = regexp.MustCompile(`(?s)^sum_over_time\(\(\n  (.*)\n\)\[(\w+):(\w+)\]\)$`)
+)
+
+func duration(text string) time.Duration {
+	d, _ := time.ParseDuration(text) // in s or ms, as package promql writes it
+	return d
+}
+
+// vector evaluates one of the queries of package history.
+func (s *Server) vector(query string, at time.Time) (model.Vector, error) {
+	if parts := sumForm.FindStringSubmatch(query); parts != nil {
+		return s.sums(parts[1], at, duration(parts[2]), duration(parts[3])), nil
+	}
+	if parts := topForm.FindStringSubmatch(query); parts != nil {
+		return s.counts(parts[1], at, duration(parts[2]))[:1], nil
+	}
+	if parts := countForm.FindStringSubmatch(query); parts != nil {
+		return s.counts(parts[1], at, duration(parts[2])), nil
+	}
+	if parts := ownersForm.FindStringSubmatch(query); parts != nil {
+		return s.owners(parts[1], at, duration(parts[2])), nil
+	}
+	return nil, fmt.Errorf("the sample Prometheus can't evaluate %q", query)
+}
+
+// counts returns the series of a metric with the number of their samples. Of metrics of pods, it returns only those of the hub.
+func (s *Server) counts(metric string, at time.Time, length time.Duration) model.Vector {
+	count := model.SampleValue(len(times(at, length, interval)))
+	if metric != metrics.Name("", metrics.UserGroupInfo) {
+		return model.Vector{s.sample(at, count, "pod", "hub")}
+	}
+	var all model.Vector
+	for _, user := range s.users() {
+		for _, group := range s.memberships[user] {
+			all = append(all, s.sample(at, count, metrics.LabelUsername, user, metrics.LabelUsergroup, group))
+		}
+	}
+	return all
+}
+
+// samples returns the samples of all memberships, or of one series that always exists.
+func (s *Server) samples(query, metric string, at time.Time, length time.Duration) model.Matrix {
+	series := model.Vector{s.sample(at, 1)}
+	if !strings.Contains(query, metrics.LabelUsername+"=") {
+		series = s.counts(metric, at, length)
+	}
+	var all model.Matrix
+	for _, one := range series {
+		stream := &model.SampleStream{Metric: one.Metric}
+		for _, t := range times(at, length, interval) {
+			stream.Values = append(stream.Values, model.SamplePair{Timestamp: model.TimeFromUnixNano(t.UnixNano()), Value: 1})
+		}
+		all = append(all, stream)
+	}
+	return all
+}
+
+// owners returns the owners of the pods that ran.
+func (s *Server) owners(metric string, at time.Time, length time.Duration) model.Vector {
+	if metric != promql.PodAnnotations {
+		return nil
+	}
+	var all model.Vector
+	seen := map[string]bool{}
+	for _, session := range s.sessions(at.Add(-length), at) {
+		if !seen[session.user] {
+			all = append(all, s.sample(at, 1, "pod", session.pod(), promql.Owner, session.user))
+		}
+		seen[session.user] = true
+	}
+	return all
+}
+
+// times returns the points with a distance of step in a range before a time.
+func times(at time.Time, length, step time.Duration) []time.Time {
+	var all []time.Time
+	for t := at.Add(-length).Truncate(step).Add(step); !t.After(at); t = t.Add(step) {
+		all = append(all, t)
+	}
+	return all
+}
+
+// sample returns a sample with labels, given as names and values.
+func (s *Server) sample(at time.Time, value model.SampleValue, labels ...string) *model.Sample {
+	metric := model.Metric{metrics.LabelNamespace: model.LabelValue(s.namespace)}
+	for i := 0; i < len(labels); i += 2 {
+		metric[model.LabelName(labels[i])] = model.LabelValue(labels[i+1])
+	}
+	return &model.Sample{Metric: metric, Value: value, Timestamp: model.TimeFromUnixNano(at.UnixNano())}
+}

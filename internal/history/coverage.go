@@ -1,0 +1,197 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/report"
+)
+
+// The sources of a report.
+const (
+	memberships = "memberships"
+	containers  = "containers"
+	requests    = "requests"
+	annotations = "annotations"
+	directories = "directories"
+)
+
+// coverage collects the times for which sources have no data.
+type coverage struct {
+	gaps map[coverageKey][]window
+	// kubelets and states are the jobs of the kubelets and of kube-state-metrics that had series on any day so far.
+	kubelets, states map[string]bool
+}
+
+type coverageKey struct{ source, namespace string }
+
+func newCoverage() *coverage {
+	return &coverage{map[coverageKey][]window{}, map[string]bool{}, map[string]bool{}}
+}
+
+func (c *coverage) add(source, namespace string, gaps []window) {
+	key := coverageKey{source, namespace}
+	if c.gaps[key] == nil {
+		c.gaps[key] = []window{}
+	}
+	for _, gap := range gaps {
+		c.gaps[key] = appendWindow(c.gaps[key], gap)
+	}
+}
+
+// of returns the coverage of consecutive periods. Memberships are carried over gaps up to the lookback.
+func (c *coverage) of(periods []report.Period, lookback time.Duration) []report.Coverage {
+	first, last := periods[0], periods[len(periods)-1]
+	whole := last.To.Sub(first.From)
+	var all []report.Coverage
+	for key, gaps := range c.gaps {
+		one := report.Coverage{Source: key.source, Namespace: key.namespace}
+		missing := time.Duration(0)
+		for _, gap := range gaps {
+			period := report.Period{From: time.UnixMilli(gap.from).In(first.From.Location()), To: time.UnixMilli(gap.to).In(first.From.Location())}
+			carried := key.source == memberships && gap.length() <= lookback
+			if !carried {
+				missing += gap.length()
+			}
+			one.Gaps = append(one.Gaps, report.Gap{Period: period, Carried: carried})
+		}
+		one.Covered = 1 - missing.Seconds()/whole.Seconds()
+		all = append(all, one)
+	}
+	order := []string{memberships, annotations, containers, requests, directories}
+	slices.SortFunc(all, func(a, b report.Coverage) int {
+		return cmp.Or(cmp.Compare(slices.Index(order, a.Source), slices.Index(order, b.Source)), cmp.Compare(a.Namespace, b.Namespace))
+	})
+	return all
+}
+
+// cover finds the times in a day for which sources have no data.
+func (r *reader) cover(ctx context.Context, d *day) error {
+	known := []window{d.window}
+	if r.Memberships == nil {
+		known = nil
+		for _, namespace := range slices.Sorted(maps.Keys(d.timelines)) {
+			t := d.timelines[namespace]
+			r.coverage.add(memberships, namespace, t.gaps)
+			known = union(known, without(d.window, t.gaps))
+		}
+	}
+	if r.has(report.ServerHours) {
+		if err := r.coverPods(ctx, d, known); err != nil {
+			return err
+		}
+	}
+	if r.has(report.Home) {
+		absent, err := r.absent(ctx, r.Queries.OfHubs(promql.DirectorySize), d.homes, d.past.Homes, d.window)
+		if err != nil {
+			return err
+		}
+		r.coverage.add(directories, "", absent)
+	}
+	return nil
+}
+
+// has reports whether Prometheus has data for a measure.
+func (r *reader) has(m report.Measure) bool { return !slices.Contains(r.missing, m) }
+
+// coverPods finds the times without data of the kubelets and of kube-state-metrics. If neither has any pod, but memberships are
+// recorded, no server was running, unless their targets were down.
+func (r *reader) coverPods(ctx context.Context, d *day, known []window) error {
+	kubelet, err := r.absent(ctx, d.past.PodSeries(promql.ContainerMemory), d.kubelet, d.past.Kubelet, d.window)
+	if err != nil {
+		return err
+	}
+	state, err := r.absent(ctx, d.past.RunningSeries(), d.state, d.past.State, d.window)
+	if err != nil {
+		return err
+	}
+	calm := intersection(intersection(kubelet, state), known)
+	for _, source := range []struct {
+		names  []string
+		series *sampling
+		jobs   map[string]bool
+		absent []window
+	}{
+		{[]string{containers}, d.kubelet, r.coverage.kubelets, kubelet},
+		{[]string{annotations, requests}, d.state, r.coverage.states, state},
+	} {
+		for _, job := range source.series.jobs {
+			source.jobs[job] = true
+		}
+		down, err := r.down(ctx, slices.Sorted(maps.Keys(source.jobs)), calm)
+		if err != nil {
+			return err
+		}
+		gaps := union(subtract(source.absent, calm), down)
+		for _, name := range source.names {
+			if name == annotations {
+				gaps = union(gaps, d.unowned(d.window))
+			}
+			r.coverage.add(name, "", gaps)
+		}
+	}
+	return nil
+}
+
+// absent returns the times in a window at which no series that a selector matches has a sample.
+func (r *reader) absent(ctx context.Context, selector string, s *sampling, recent time.Duration, w window) ([]window, error) {
+	if s.interval == 0 {
+		return []window{w}, nil
+	}
+	if s.isComplete(w) {
+		return absentBetween(s.times, s.interval, w), nil
+	}
+	step := s.step()
+	points, err := r.points(ctx, "group(last_over_time("+selector+"["+promql.Duration(recent)+"]))", step, w)
+	if err != nil {
+		return nil, err
+	}
+	return absentBetween(timesOf(points), step, w), nil
+}
+
+// absentBetween returns the times in a window that are further than an interval after the last of some times.
+func absentBetween(times []int64, interval time.Duration, w window) []window {
+	usual := interval.Milliseconds()
+	var gaps []window
+	last := w.from
+	for _, next := range append(slices.Clone(times), w.to+usual) {
+		if next-last > usual*3/2 {
+			from := last + usual
+			if last == w.from {
+				from = w.from
+			}
+			gaps = append(gaps, window{from, min(next, w.to)})
+		}
+		last = next
+	}
+	return gaps
+}
+
+// down returns those parts of windows in which no target of some jobs was up. It returns nothing if Prometheus doesn't record
+// whether they are.
+func (r *reader) down(ctx context.Context, jobs []string, windows []window) ([]window, error) {
+	up := promql.Select("up", oneOf("job", jobs))
+	var found []window
+	for _, w := range windows {
+		if len(jobs) == 0 || w.length() < minWindow {
+			continue
+		}
+		recorded, err := r.labelValues(ctx, "job", w, up)
+		if err != nil {
+			return nil, err
+		}
+		if len(recorded) == 0 {
+			continue
+		}
+		points, err := r.points(ctx, "max("+up+") == 1", time.Minute, w)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, absentBetween(timesOf(points), time.Minute, w)...)
+	}
+	return found, nil
+}

@@ -1,0 +1,172 @@
+// Package history reads from Prometheus what users used in a period, and in which groups they were at that time. Usage is read by
+// pod and by directory, and the package joins it with the recorded memberships. The package logs nothing.
+package history
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/report"
+)
+
+// Options say what to read.
+type Options struct {
+	Client *prometheus.Client
+	// Queries has the prefix of the metrics, matchers that select a cluster, and which pods count. Its Groups, Clusters and
+	// MultipleName aren't used.
+	Queries promql.Queries
+	// Namespaces lists the namespaces of the hubs. Without any, all hubs count that have memberships or pods.
+	Namespaces []string
+	// Servers reports whether the pod of a user is a server, by the pod's name. Others, like Dask workers, are no sessions.
+	Servers func(pod string) bool
+	// Excluded reports whether a user doesn't count.
+	Excluded func(user string) bool
+	// None and Multiple are the names of the pseudo-groups in the memberships.
+	None, Multiple string
+	// Lookback is how long memberships stay known if the exporter isn't scraped.
+	Lookback time.Duration
+	// Charged is set if CPUCharged and MemoryCharged are needed.
+	Charged bool
+	// Memberships maps namespaces to users and users to their groups. It replaces the recorded memberships, unless it is nil.
+	Memberships map[string]map[string][]string
+	// Progress is called with the number of days that were read, and of all days.
+	Progress func(done, all int)
+}
+
+// Result is what was read.
+type Result struct {
+	Namespaces []string
+	// Uses has the usage of each period.
+	Uses     []*report.Uses
+	Coverage []report.Coverage
+	// Queries lists the queries.
+	Queries []string
+	// Notes says what a reader has to know about the numbers.
+	Notes []string
+}
+
+// NoMemberships is the error if Prometheus has no memberships in the period.
+type NoMemberships struct {
+	Metric  string
+	Periods []report.Period
+}
+
+func (e *NoMemberships) Error() string {
+	return fmt.Sprintf("Prometheus has no memberships (%s) from %s to %s", e.Metric,
+		e.Periods[0].From.Format(time.DateOnly), e.Periods[len(e.Periods)-1].To.Format(time.DateOnly))
+}
+
+// Read reads the usage in consecutive periods. Its error is a *remote.Error, a *NoMemberships, a *NoSeries, a
+// *MixedClusters, or that of the context.
+func Read(ctx context.Context, o Options, periods []report.Period) (*Result, error) {
+	r := &reader{Options: o, querier: newQuerier(o.Client), coverage: newCoverage()}
+	if err := r.prepare(ctx, periods); err != nil {
+		return nil, err
+	}
+	days := 0
+	for _, period := range periods {
+		days += len(period.Split(report.EveryDay))
+	}
+	result := &Result{Namespaces: r.Namespaces}
+	done := 0
+	for _, period := range periods {
+		sums := newSums(period, r.missing)
+		for _, day := range period.Split(report.EveryDay) {
+			if err := r.readDay(ctx, windowOf(day), sums); err != nil {
+				return nil, err
+			}
+			done++
+			o.Progress(done, days)
+		}
+		result.Uses = append(result.Uses, sums.uses())
+	}
+	result.Coverage = r.coverage.of(periods, r.Lookback)
+	result.Queries = r.queries()
+	result.Notes = r.notes
+	return result, nil
+}
+
+func windowOf(p report.Period) window { return window{p.From.UnixMilli(), p.To.UnixMilli()} }
+
+// reader reads one day after another.
+type reader struct {
+	Options
+	*querier
+	hubs     map[string]*hub // by namespace
+	missing  []report.Measure
+	noPhases bool
+	notes    []string
+	coverage *coverage
+	forms    formsCache
+	sessions map[string]*session // of pods without the label uid, by namespace and pod
+}
+
+// prepare finds the namespaces of the hubs and the series that Prometheus lacks, and reads the memberships before the periods.
+func (r *reader) prepare(ctx context.Context, periods []report.Period) error {
+	whole := window{periods[0].From.UnixMilli(), periods[len(periods)-1].To.UnixMilli()}
+	r.sessions, r.forms = map[string]*session{}, formsCache{}
+	if err := r.findNamespaces(ctx, whole); err != nil {
+		return err
+	}
+	if len(r.Namespaces) == 0 {
+		return &NoMemberships{metrics.Name(r.Queries.Prefix, metrics.UserGroupInfo), periods}
+	}
+	r.Queries.Hubs = append(slices.Clone(r.Queries.Hubs), oneOf(metrics.LabelNamespace, r.Namespaces))
+	if err := r.findMissing(ctx, whole); err != nil {
+		return err
+	}
+	r.hubs = map[string]*hub{}
+	for _, namespace := range r.Namespaces {
+		queries := r.Queries
+		queries.Hubs = append(slices.Clone(queries.Hubs), promql.Is(metrics.LabelNamespace, namespace))
+		h := &hub{querier: r.querier, queries: queries, none: r.None, multiple: r.Multiple, lookback: r.Lookback, state: map[string][]string{}, seen: map[string]bool{}}
+		r.hubs[namespace] = h
+		if r.Memberships == nil {
+			if _, err := h.read(ctx, window{whole.from - r.Lookback.Milliseconds(), whole.from}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// findNamespaces finds the namespaces that have memberships or pods of users.
+func (r *reader) findNamespaces(ctx context.Context, whole window) error {
+	if len(r.Namespaces) > 0 {
+		return nil
+	}
+	found := map[string]bool{}
+	for namespace := range r.Memberships {
+		found[namespace] = true
+	}
+	annotations, labels := r.Queries.PodOwners()
+	namespaces, err := r.labelValues(ctx, metrics.LabelNamespace, whole, r.Queries.Memberships(), annotations, labels)
+	if err != nil {
+		return err
+	}
+	for _, namespace := range namespaces {
+		found[namespace] = true
+	}
+	r.Namespaces = slices.Sorted(maps.Keys(found))
+	return nil
+}
+
+// MixedClusters is the error if the pods in a hub's namespace are in several clusters.
+type MixedClusters struct{ Clusters []string }
+
+func (e *MixedClusters) Error() string {
+	return fmt.Sprintf("the pods of users are in several clusters: %q", e.Clusters)
+}
+
+// NoSeries is the error if Prometheus lacks the series that all usage is computed from.
+type NoSeries struct{}
+
+func (*NoSeries) Error() string {
+	return "Prometheus has no usage in this period: neither " + promql.PodAnnotations + " with users' names nor " + promql.DirectorySize
+}

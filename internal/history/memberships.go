@@ -1,0 +1,354 @@
+package history
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"regexp"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+)
+
+// run is a time in which a user's groups stayed the same.
+type run struct {
+	window
+	groups []string // sorted; never changed, so that runs may share them
+}
+
+// timeline holds the memberships of a hub in a window.
+type timeline struct {
+	window window
+	// known are the times at which memberships are known: from each scrape to the next, as long as that is not further away
+	// than the lookback.
+	known []window
+	// users maps users to their runs in the order of time. The users' memberships are known only within known.
+	users map[string][]run
+	// new are users who had no memberships before this window.
+	new map[string]bool
+	// gaps are the times without scrapes.
+	gaps []window
+}
+
+// unseen is how long a new user may run servers before the exporter reads the hub again and is scraped: a few intervals.
+const unseen = 15 * time.Minute
+
+// at returns the groups of a user at a time, and whether the user had any memberships then.
+func (t *timeline) at(user string, when int64) (groups []string, ok bool) {
+	if !contains(t.known, when) {
+		return nil, false
+	}
+	for i, r := range t.users[user] {
+		before := int64(0)
+		if i == 0 && t.new[user] {
+			before = unseen.Milliseconds()
+		}
+		if r.from-before <= when && when < r.to {
+			return r.groups, true
+		}
+	}
+	return nil, false
+}
+
+// throughout returns the groups of a user if they stayed the same and were known in the whole window.
+func (t *timeline) throughout(user string) (groups []string, ok bool) {
+	runs := t.users[user]
+	if len(runs) != 1 || len(t.known) != 1 || t.known[0].from > t.window.from || t.known[0].to < t.window.to ||
+		runs[0].from > t.window.from || runs[0].to < t.window.to {
+		return nil, false
+	}
+	return runs[0].groups, true
+}
+
+// contains reports whether one of the windows, which are in the order of time, contains a time.
+func contains(windows []window, when int64) bool {
+	i := sort.Search(len(windows), func(i int) bool { return windows[i].to > when })
+	return i < len(windows) && windows[i].from <= when
+}
+
+// hub reads the memberships of one hub, one window after another.
+type hub struct {
+	*querier
+	queries        promql.Queries // of the hub's namespace
+	none, multiple string         // the pseudo-groups
+	lookback       time.Duration
+
+	// The state at the last scrape so far.
+	last  int64 // its time; 0 if there was none
+	state map[string][]string
+	// seen are the users who have had memberships so far.
+	seen map[string]bool
+}
+
+// segment holds the scrapes in a part of a window.
+type segment struct {
+	scrapes []int64
+	// constant maps users whose groups were the same at each scrape to these groups.
+	constant map[string][]string
+	// changing maps the other users to their groups, and each group to the times of the user's samples.
+	changing map[string]map[string][]int64
+}
+
+// read returns the memberships in a window. The window has to begin where the previous one ended.
+func (h *hub) read(ctx context.Context, w window) (*timeline, error) {
+	found, err := h.measure(ctx, h.queries.Memberships(), w)
+	if err != nil {
+		return nil, err
+	}
+	segments, err := h.segments(ctx, w, found.interval)
+	if err != nil {
+		return nil, err
+	}
+	t := &timeline{window: w, users: map[string][]run{}, new: map[string]bool{}}
+	t.known, t.gaps = h.scraped(w, segments, found.interval)
+	since := map[string]int64{} // from when on each user of the state has had those groups
+	for user := range h.state {
+		since[user] = w.from
+	}
+	set := func(user string, groups []string, when int64) {
+		before, was := h.state[user]
+		if was && groups != nil && slices.Equal(before, groups) || !was && groups == nil {
+			return
+		}
+		if was && since[user] < when {
+			t.users[user] = append(t.users[user], run{window{since[user], when}, before})
+		}
+		delete(h.state, user)
+		if groups != nil {
+			h.state[user], since[user] = groups, when
+			t.new[user] = t.new[user] || !h.seen[user]
+			h.seen[user] = true
+		}
+	}
+	for _, s := range segments {
+		h.apply(s, set, found.interval)
+	}
+	for user, groups := range h.state {
+		t.users[user] = append(t.users[user], run{window{since[user], w.to}, groups})
+	}
+	return t, nil
+}
+
+// scraped returns the times at which memberships are known, and those without scrapes.
+func (h *hub) scraped(w window, segments []*segment, interval time.Duration) (known, gaps []window) {
+	usual := max(interval, time.Second).Milliseconds()
+	carry := max(h.lookback.Milliseconds(), 2*usual)
+	note := func(last, next int64) {
+		if last != 0 {
+			known = appendWindow(known, window{max(last, w.from), min(next, last+carry)})
+		}
+		from := max(w.from, last+usual)
+		if last == 0 {
+			from = w.from
+		}
+		if next-from > usual/2 {
+			gaps = append(gaps, window{from, min(next, w.to)})
+		}
+	}
+	for _, s := range segments {
+		for _, scrape := range s.scrapes {
+			note(h.last, scrape)
+			h.last = scrape
+		}
+	}
+	note(h.last, w.to)
+	return known, gaps
+}
+
+// appendWindow appends a window that doesn't begin before the last one, and joins it with the last one if they touch.
+func appendWindow(windows []window, next window) []window {
+	if next.to <= next.from {
+		return windows
+	}
+	if n := len(windows); n > 0 && windows[n-1].to >= next.from {
+		windows[n-1].to = max(windows[n-1].to, next.to)
+		return windows
+	}
+	return append(windows, next)
+}
+
+// apply calls set for each user whose groups may have changed, scrape by scrape. The groups of a user without memberships are nil.
+func (h *hub) apply(s *segment, set func(user string, groups []string, when int64), interval time.Duration) {
+	if len(s.scrapes) == 0 {
+		return
+	}
+	for user := range maps.Clone(h.state) {
+		_, constant := s.constant[user]
+		if _, changing := s.changing[user]; !constant && !changing {
+			set(user, nil, s.scrapes[0])
+		}
+	}
+	for user, groups := range s.constant {
+		set(user, groups, s.scrapes[0])
+	}
+	// A series counts at a scrape if it has a sample since the previous one: several exporters are scraped one after another.
+	fresh := interval.Milliseconds() * 99 / 100
+	for user, groups := range s.changing {
+		for _, scrape := range s.scrapes {
+			var now []string
+			for group, times := range groups {
+				i, found := slices.BinarySearch(times, scrape)
+				if found || i > 0 && scrape-times[i-1] < fresh {
+					now = append(now, group)
+				}
+			}
+			set(user, h.groupsOf(now), scrape)
+		}
+	}
+}
+
+// groupsOf returns a user's groups without pseudo-groups: none, and multiple if the real groups are there too. If there are no
+// memberships at all, it returns nil.
+func (h *hub) groupsOf(usergroups []string) []string {
+	if len(usergroups) == 0 {
+		return nil
+	}
+	groups := make([]string, 0, len(usergroups))
+	for _, group := range usergroups {
+		if group != h.none {
+			groups = append(groups, group)
+		}
+	}
+	if len(groups) > 1 {
+		groups = slices.DeleteFunc(groups, func(group string) bool { return group == h.multiple })
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups)
+}
+
+const (
+	// fewSamples is the number of samples up to which all of them are read.
+	fewSamples = 20_000
+	// fewUsers is the number of users whose samples are read at once.
+	fewUsers = 100
+)
+
+// segments reads the scrapes in a window. Reading each sample would take too long with thousands of users. So a series that has
+// as many samples as the exporter was scraped counts as constant, and samples are read only of the other users. If scrapes are
+// missing, because the exporter was restarted or down, the two halves of the window are read separately.
+func (h *hub) segments(ctx context.Context, w window, interval time.Duration) ([]*segment, error) {
+	if interval == 0 {
+		return nil, nil
+	}
+	series, err := h.vector(ctx, "count_over_time("+h.queries.Memberships()+w.brackets()+")", w)
+	if err != nil || len(series) == 0 {
+		return nil, err
+	}
+	expected := float64(w.length() / interval)
+	if float64(len(series))*expected <= fewSamples || w.length() <= time.Hour {
+		all, err := h.raw(ctx, h.queries.Memberships(), w)
+		return []*segment{h.segmentOf(all)}, err
+	}
+	most := mostSamples(series)
+	if float64(most.Value) < nearlyAll*expected {
+		return both(w, func(half window) ([]*segment, error) { return h.segments(ctx, half, interval) })
+	}
+	s, err := h.segmentOfTarget(ctx, series, most, w)
+	return []*segment{s}, err
+}
+
+func mostSamples(series []*model.Sample) *model.Sample {
+	return slices.MaxFunc(series, func(a, b *model.Sample) int {
+		return cmp.Or(cmp.Compare(a.Value, b.Value), cmp.Compare(b.Metric.String(), a.Metric.String()))
+	})
+}
+
+// segmentOf returns the segment with all samples of memberships in a window.
+func (h *hub) segmentOf(all []*model.SampleStream) *segment {
+	s := &segment{scrapes: timesOf(all), constant: map[string][]string{}, changing: map[string]map[string][]int64{}}
+	s.addChanging(all)
+	for user, groups := range s.changing {
+		constant := true
+		for _, times := range groups {
+			constant = constant && len(times) == len(s.scrapes)
+		}
+		if constant {
+			s.constant[user] = h.groupsOf(slices.Collect(maps.Keys(groups)))
+			delete(s.changing, user)
+		}
+	}
+	return s
+}
+
+// addChanging adds the samples of users whose groups changed.
+func (s *segment) addChanging(series []*model.SampleStream) {
+	for _, one := range series {
+		user, group := string(one.Metric[metrics.LabelUsername]), string(one.Metric[metrics.LabelUsergroup])
+		if s.changing[user] == nil {
+			s.changing[user] = map[string][]int64{}
+		}
+		times := s.changing[user][group]
+		for _, value := range one.Values {
+			times = append(times, int64(value.Timestamp))
+		}
+		slices.Sort(times) // of several exporters
+		s.changing[user][group] = slices.Compact(times)
+	}
+}
+
+// segmentOfTarget returns the segment with the scrapes of the target that the series with the most samples is from. Other
+// exporters of the same hub are left out.
+func (h *hub) segmentOfTarget(ctx context.Context, series []*model.Sample, most *model.Sample, w window) (*segment, error) {
+	s := &segment{constant: map[string][]string{}, changing: map[string]map[string][]int64{}}
+	target := targetOf(most.Metric)
+	groups, changed := map[string][]string{}, map[string]bool{}
+	for _, one := range series {
+		if !targetOf(one.Metric).Equal(target) {
+			continue
+		}
+		user := string(one.Metric[metrics.LabelUsername])
+		groups[user] = append(groups[user], string(one.Metric[metrics.LabelUsergroup]))
+		if one.Value < most.Value {
+			changed[user] = true
+		}
+	}
+	for user, names := range groups {
+		if !changed[user] {
+			s.constant[user] = h.groupsOf(names)
+		}
+	}
+	reference, err := h.raw(ctx, exactly(nameOf(h.queries.Memberships()), most.Metric), w)
+	if err != nil {
+		return nil, err
+	}
+	s.scrapes = timesOf(reference)
+	for users := range slices.Chunk(slices.Sorted(maps.Keys(changed)), fewUsers) {
+		samples, err := h.raw(ctx, h.queries.Memberships(oneOf(metrics.LabelUsername, users)), w)
+		if err != nil {
+			return nil, err
+		}
+		s.addChanging(samples)
+	}
+	return s, nil
+}
+
+// targetOf returns the labels that all series of one exporter have in common.
+func targetOf(labels model.Metric) model.Metric {
+	target := labels.Clone()
+	for _, label := range []model.LabelName{metrics.LabelUsername, metrics.LabelUsergroup, metrics.LabelEscaped, metrics.LabelSafe} {
+		delete(target, label)
+	}
+	return target
+}
+
+// nameOf returns the name of the metric in a selector.
+func nameOf(selector string) string {
+	name, _, _ := strings.Cut(selector, "{")
+	return name
+}
+
+// oneOf returns the matcher for any of some values of a label.
+func oneOf(label string, values []string) string {
+	quoted := make([]string, len(values))
+	for i, value := range values {
+		quoted[i] = regexp.QuoteMeta(value)
+	}
+	return label + "=~" + strconv.Quote(strings.Join(quoted, "|"))
+}

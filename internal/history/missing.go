@@ -1,0 +1,75 @@
+package history
+
+import (
+	"context"
+	"slices"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/report"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
+)
+
+// findMissing finds the kinds of series that Prometheus lacks in a window.
+func (r *reader) findMissing(ctx context.Context, whole window) error {
+	annotations, labels := r.Queries.PodOwners()
+	owners, err := r.hasSeries(ctx, whole, annotations, labels)
+	if err != nil {
+		return err
+	}
+	directories, err := r.hasSeries(ctx, whole, r.Queries.OfHubs(promql.DirectorySize))
+	if err != nil {
+		return err
+	}
+	if !owners && !directories {
+		return &NoSeries{}
+	}
+	if !directories {
+		r.lacks(promql.DirectorySize, report.Home)
+	}
+	clusters, err := r.labelValues(ctx, "cluster", whole, annotations, labels)
+	switch {
+	case err != nil:
+		return err
+	case len(clusters) > 1:
+		return &MixedClusters{clusters}
+	case !owners:
+		r.lacks(promql.PodAnnotations, slices.DeleteFunc(report.Measures(), func(m report.Measure) bool { return m == report.Home })...)
+		return nil
+	}
+	past := promql.Past{Queries: r.Queries}
+	for _, source := range []struct {
+		selector string
+		measures []report.Measure
+	}{
+		{past.PodSeries(promql.ContainerMemory), []report.Measure{report.Memory, report.MemoryCharged}},
+		{past.PodSeries(promql.ContainerCPU), []report.Measure{report.CPU, report.CPUCharged}},
+		{past.RequestSeries(usage.MemoryRequests), []report.Measure{report.MemoryRequested, report.MemoryCharged}},
+		{past.RequestSeries(usage.CPURequests), []report.Measure{report.CPURequested, report.CPUCharged}},
+	} {
+		has, err := r.hasSeries(ctx, whole, source.selector)
+		if err != nil {
+			return err
+		}
+		if !has {
+			r.lacks(source.selector, source.measures...)
+		}
+	}
+	phases, err := r.hasSeries(ctx, whole, past.PodSeries(promql.PodPhase))
+	r.noPhases = !phases
+	if r.noPhases {
+		r.notes = append(r.notes, "Prometheus has no "+promql.PodPhase+": pods that are pending or have ended count as running")
+	}
+	return err
+}
+
+// hasSeries reports whether any of the selectors has a series in a window.
+func (r *reader) hasSeries(ctx context.Context, w window, selectors ...string) (bool, error) {
+	found, err := r.labelValues(ctx, metrics.LabelNamespace, w, selectors...)
+	return len(found) > 0, err
+}
+
+func (r *reader) lacks(series string, measures ...report.Measure) {
+	r.missing = append(r.missing, measures...)
+	r.notes = append(r.notes, "Prometheus has no "+nameOf(series)+" in this period")
+}

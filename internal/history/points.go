@@ -1,0 +1,121 @@
+package history
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/report"
+)
+
+// attributePoints adds the values of some pods or directories of a namespace, point by point, to the groups that their owners
+// had at that time.
+func (r *reader) attributePoints(ctx context.Context, d *day, q question, namespace string, names []string, s *sums) error {
+	label := "pod"
+	if q.measure == report.Home {
+		label = promql.Directory
+	}
+	past := d.past
+	past.Hubs = append(slices.Clone(past.Hubs), promql.Is(metrics.LabelNamespace, namespace), oneOf(label, names))
+	series, err := r.points(ctx, q.expr(past), q.step, d.window.shifted(q.before))
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(series, func(a, b *model.SampleStream) int { return strings.Compare(a.Metric.String(), b.Metric.String()) })
+	for _, one := range series {
+		key := keyOf(q, one.Metric)
+		o, ok := d.owner(r, q, key)
+		if !ok {
+			continue
+		}
+		ownerAt := func(int64) owner { return o }
+		if len(o.others) > 0 {
+			if ownerAt, err = r.ownersOf(ctx, d, key); err != nil {
+				return err
+			}
+		}
+		for _, value := range one.Values {
+			when := int64(value.Timestamp) - q.before.Milliseconds()
+			r.addPoint(d, q, key, ownerAt(when), when, float64(value.Value), string(one.Metric["uid"]), s)
+		}
+	}
+	return nil
+}
+
+// addPoint adds the value at one point.
+func (r *reader) addPoint(d *day, q question, key object, o owner, when int64, value float64, uid string, s *sums) {
+	kind := report.Unknown
+	groups, ok := d.timelines[key.namespace].at(o.user, when)
+	if ok {
+		kind = report.Known
+	}
+	if q.measure == report.ServerHours && uid == "" {
+		uid = r.sessionAt(key, when)
+	}
+	r.add(s, q, key, o, kind, groups, value, uid)
+}
+
+// ownersOf returns the owner of the pods of one name at any time of a window: the one whose annotation or label had the last
+// sample.
+func (r *reader) ownersOf(ctx context.Context, d *day, key object) (func(when int64) owner, error) {
+	past := d.past
+	past.Hubs = append(slices.Clone(past.Hubs), promql.Is(metrics.LabelNamespace, key.namespace), promql.Is("pod", key.name))
+	annotations, labels := past.PodOwners()
+	type sample struct {
+		when int64
+		text string
+	}
+	var samples []sample
+	for _, selector := range []string{annotations, labels} {
+		series, err := r.raw(ctx, selector, d.window)
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range series {
+			text := one.Metric[promql.UserAnnotation]
+			if selector == labels {
+				text = one.Metric[promql.UserLabel]
+			}
+			for _, value := range one.Values {
+				samples = append(samples, sample{int64(value.Timestamp), string(text)})
+			}
+		}
+		if len(samples) > 0 {
+			break
+		}
+	}
+	slices.SortFunc(samples, func(a, b sample) int { return int(a.when - b.when) })
+	return func(when int64) owner {
+		var found owner
+		for i, sample := range samples {
+			if i == 0 || sample.when <= when {
+				found = owner{text: sample.text, user: d.users[key.namespace][sample.text]}
+			}
+		}
+		return found
+	}, nil
+}
+
+// session is a server that ran, of a pod without the label uid.
+type session struct {
+	id   string
+	last int64
+}
+
+// sessionAt returns a name for the session of a pod at a time. Calls for one pod have to be in the order of time. A server that
+// didn't run for a while is another session.
+func (r *reader) sessionAt(key object, when int64) string {
+	pod := key.namespace + "/" + key.name
+	found := r.sessions[pod]
+	if found == nil || time.Duration(when-found.last)*time.Millisecond > recentlyEnded {
+		found = &session{id: time.UnixMilli(when).UTC().Format(time.RFC3339)}
+		r.sessions[pod] = found
+	}
+	found.last = when
+	return found.id
+}

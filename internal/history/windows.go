@@ -1,0 +1,57 @@
+package history
+
+// The functions in this file take windows in the order of time that don't overlap, and return such windows.
+
+// without returns the parts of a window that aren't in others.
+func without(w window, others []window) []window {
+	var parts []window
+	from := w.from
+	for _, other := range others {
+		if other.from > from {
+			parts = append(parts, window{from, min(other.from, w.to)})
+		}
+		from = max(from, other.to)
+	}
+	if from < w.to {
+		parts = append(parts, window{from, w.to})
+	}
+	return parts
+}
+
+// subtract returns the parts of windows that aren't in others.
+func subtract(windows, others []window) []window {
+	var parts []window
+	for _, w := range windows {
+		parts = append(parts, without(w, intersection([]window{w}, others))...)
+	}
+	return parts
+}
+
+// intersection returns the times that are in windows of both.
+func intersection(a, b []window) []window {
+	var common []window
+	for len(a) > 0 && len(b) > 0 {
+		if from, to := max(a[0].from, b[0].from), min(a[0].to, b[0].to); from < to {
+			common = append(common, window{from, to})
+		}
+		if a[0].to < b[0].to {
+			a = a[1:]
+		} else {
+			b = b[1:]
+		}
+	}
+	return common
+}
+
+// union returns the times that are in windows of either.
+func union(a, b []window) []window {
+	var all []window
+	for len(a) > 0 || len(b) > 0 {
+		if len(b) == 0 || len(a) > 0 && a[0].from <= b[0].from {
+			all, a = appendWindow(all, a[0]), a[1:]
+		} else {
+			all, b = appendWindow(all, b[0]), b[1:]
+		}
+	}
+	return all
+}
