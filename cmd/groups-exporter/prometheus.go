@@ -26,16 +26,18 @@ const defaultPrometheusTimeout = 30 * time.Second
 type prometheusOptions struct {
 	address    string
 	configFile string
-	timeout    time.Duration
+	timeout    time.Duration // the default if 0
 
-	flags *pflag.FlagSet // of the command
+	defaultTimeout time.Duration // defaultPrometheusTimeout if 0
+	flags          *pflag.FlagSet // of the command
 }
 
 func (o *prometheusOptions) addFlags(cmd *cobra.Command) {
 	o.flags = cmd.Flags()
 	o.flags.StringVar(&o.address, "prometheus-url", "", "`URL` of the Prometheus to query")
 	o.flags.StringVar(&o.configFile, "prometheus.config.file", "", "`file` with TLS, credentials and proxy")
-	o.flags.Var(duration{&o.timeout}, "prometheus-timeout", "limit for one query (default "+defaultPrometheusTimeout.String()+")")
+	o.defaultTimeout = cmp.Or(o.defaultTimeout, defaultPrometheusTimeout)
+	o.flags.Var(duration{&o.timeout}, "prometheus-timeout", "limit for one query (default "+o.defaultTimeout.String()+")")
 }
 
 // client returns a client, or nil if no Prometheus is queried. Then no flag that depends on a Prometheus may be set.
@@ -68,7 +70,7 @@ func (o *prometheusOptions) client() (*prometheus.Client, error) {
 		}
 	}
 	client, err := prometheus.New(prometheus.Options{
-		URL: address, HTTP: settings, Timeout: cmp.Or(o.timeout, defaultPrometheusTimeout), UserAgent: userAgent(),
+		URL: address, HTTP: settings, Timeout: cmp.Or(o.timeout, o.defaultTimeout), UserAgent: userAgent(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("a file that %s names can't be used: %w", o.configFile, err)

@@ -28,6 +28,7 @@ const (
 	outputTSV      output = "tsv"
 	outputJSON     output = "json"
 	outputYAML     output = "yaml"
+	outputHTML     output = "html"
 )
 
 // isForPeople reports whether people read a form. It is sorted as they expect.
@@ -157,12 +158,20 @@ func blockIndent(header []string) int {
 // tableWidth returns the width of a table with borders.
 func tableWidth(header []string, rows [][]string) int {
 	width := 1
-	for column, title := range header {
-		widest := twwidth.Width(title)
-		for _, row := range rows {
-			widest = max(widest, twwidth.Width(row[column]))
-		}
-		width += widest + 3
+	for column := range header {
+		width += columnWidth(column, header, rows) + 3
+	}
+	return width
+}
+
+// columnWidth returns the width of a column without borders. A title may have several lines.
+func columnWidth(column int, header []string, rows [][]string) int {
+	width := 0
+	for line := range strings.SplitSeq(header[column], "\n") {
+		width = max(width, twwidth.Width(line))
+	}
+	for _, row := range rows {
+		width = max(width, twwidth.Width(row[column]))
 	}
 	return width
 }

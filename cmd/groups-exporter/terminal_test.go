@@ -12,10 +12,24 @@ import (
 	"github.com/creack/pty"
 	"github.com/google/go-cmp/cmp"
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
+
+	"github.com/groups-exporter/groups-exporter/internal/report"
 )
 
 // onTerminal returns what a command prints on a terminal with so many columns.
 func onTerminal(t *testing.T, columns int, args ...string) string {
+	t.Helper()
+	return shownOnTerminal(t, columns, func(screen io.Writer) {
+		var errOut bytes.Buffer
+		code := run(t.Context(), args, func(string) string { return "" }, nil, nil, screen, &errOut)
+		if code != exitOK || errOut.Len() > 0 {
+			t.Errorf("%q: exit code %d, error %q", args, code, &errOut)
+		}
+	})
+}
+
+// shownOnTerminal returns what is written to a terminal with so many columns.
+func shownOnTerminal(t *testing.T, columns int, write func(screen io.Writer)) string {
 	t.Helper()
 	keyboard, screen, err := pty.Open()
 	if err != nil {
@@ -31,14 +45,9 @@ func onTerminal(t *testing.T, columns int, args ...string) string {
 		_, _ = io.Copy(&text, keyboard) // at the end of a terminal, Linux returns an error
 		shown <- strings.ReplaceAll(text.String(), "\r\n", "\n")
 	}()
-	var errOut bytes.Buffer
-	code := run(t.Context(), args, func(string) string { return "" }, nil, nil, screen, &errOut)
+	write(screen)
 	screen.Close()
-	text := <-shown
-	if code != exitOK || errOut.Len() > 0 {
-		t.Fatalf("%q: exit code %d, error %q", args, code, &errOut)
-	}
-	return text
+	return <-shown
 }
 
 // No line is wider than the terminal, and each way to show everything shows each name.
@@ -122,6 +131,35 @@ fatima-müller
 	} {
 		if diff := cmp.Diff(strings.TrimPrefix(c.want, "\n"), onTerminal(t, c.columns, append(strings.Fields(c.args), "--demo")...)); diff != "" {
 			t.Errorf("%s (%d columns): -want +got\n%s", c.args, c.columns, diff)
+		}
+	}
+}
+
+// A report is no wider than the terminal, and says which columns have no room.
+func TestReportsFitTheTerminal(t *testing.T) {
+	reports := map[string]*report.Report{"month": october(t, "bio-lab", "a-group-with-a-name-of-forty-characters-"), "weeks": weeks(t)}
+	for name, r := range reports {
+		for _, columns := range []int{50, 60, 80, 100, 120, 160, 240, 400} {
+			text := shownOnTerminal(t, columns, func(screen io.Writer) {
+				if err := writeReport(screen, r, outputTable); err != nil {
+					t.Error(err)
+				}
+			})
+			for line := range strings.Lines(text) {
+				if twwidth.Width(strings.TrimSuffix(line, "\n")) > columns {
+					t.Errorf("%s: wider than a terminal with %d columns: %s", name, columns, line)
+				}
+			}
+			plain := strings.Join(strings.Fields(strings.ToUpper(text)), " ")
+			for _, column := range r.Columns() {
+				isShown := column.Kind != report.Metadata && r.HasData(column)
+				if noun := strings.ToUpper(column.Measure.Noun()); isShown && !strings.Contains(plain, strings.ToUpper(column.Title)) && !strings.Contains(plain, noun) {
+					t.Errorf("%s: nothing about %s on %d columns", name, column.Name, columns)
+				}
+			}
+			if columns == 60 || columns == 80 || columns == 120 {
+				checkFile(t, fmt.Sprintf("testdata/report/%s.%d", name, columns), text)
+			}
 		}
 	}
 }

@@ -90,6 +90,9 @@ func hint(err error) string {
 	if failed, ok := errors.AsType[*remote.Error](err); ok {
 		return failureHint(failed)
 	}
+	if text := reportHint(err); text != "" {
+		return text
+	}
 	if errors.As(err, new(exposition.TooManySeries)) {
 		return "raise --max-series, or publish fewer series with --allow-group, --deny-group or --usernames omit"
 	}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"time"
+	_ "time/tzdata" // images without an operating system have no time zones
+
+	"github.com/prometheus/common/model"
+	"github.com/spf13/cobra"
+
+	"github.com/groups-exporter/groups-exporter/internal/report"
+)
+
+// periodOptions are the flags that choose the period of a report.
+type periodOptions struct {
+	month, from, to string
+	last            string
+	timezone        string
+	every           report.Every
+}
+
+func (o *periodOptions) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&o.month, "month", "", "`month` like 2026-10 (default last month)")
+	flags.StringVar(&o.from, "from", "", "beginning of the period: `date` or time in RFC 3339")
+	flags.StringVar(&o.to, "to", "", "end of the period, exclusive: `date` or time (default now)")
+	flags.StringVar(&o.last, "last", "", "`time` until now, like 7d or 4w")
+	flags.StringVar(&o.timezone, "timezone", "UTC", "time `zone` of days and months, like Europe/Berlin")
+	addChoice(cmd, &o.every, "every", "rows for each day, week or month", report.EveryDay, report.EveryWeek, report.EveryMonth)
+}
+
+// complete returns the period. Its end isn't in the future.
+func (o *periodOptions) complete(now time.Time) (report.Period, error) {
+	zone, err := time.LoadLocation(o.timezone)
+	if err != nil || o.timezone == "Local" {
+		return report.Period{}, usagef("--timezone %q is no time zone like Europe/Berlin", o.timezone)
+	}
+	now = now.In(zone).Truncate(time.Minute)
+	period, err := o.period(now, zone)
+	switch {
+	case err != nil:
+		return period, &usageError{err}
+	case !period.From.Before(now):
+		return period, usagef("the period begins in the future, at %s", moment(period.From))
+	case period.To.After(now):
+		period.To = now
+	}
+	if !period.From.Before(period.To) {
+		return period, usagef("the period is empty: it begins at %s and ends at %s", moment(period.From), moment(period.To))
+	}
+	return period, nil
+}
+
+func (o *periodOptions) period(now time.Time, zone *time.Location) (report.Period, error) {
+	given := 0
+	for _, one := range []bool{o.month != "", o.last != "", o.from != "" || o.to != ""} {
+		if one {
+			given++
+		}
+	}
+	switch {
+	case given > 1:
+		return report.Period{}, usagef("--month, --last, and --from with --to exclude each other")
+	case o.month != "":
+		return report.ParseMonth(o.month, zone)
+	case o.last != "":
+		length, err := model.ParseDuration(o.last)
+		if err != nil || length == 0 {
+			return report.Period{}, usagef("--last %q is no duration like 7d or 4w", o.last)
+		}
+		return report.Period{From: now.Add(-time.Duration(length)), To: now}, nil
+	case o.from == "" && o.to != "":
+		return report.Period{}, usagef("--to needs --from")
+	case o.from == "":
+		return report.LastMonth(now), nil
+	}
+	period := report.Period{To: now}
+	var err error
+	if period.From, err = report.ParseTime(o.from, zone); err != nil || o.to == "" {
+		return period, err
+	}
+	period.To, err = report.ParseTime(o.to, zone)
+	return period, err
+}

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/groups-exporter/groups-exporter/internal/history"
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
+	"github.com/groups-exporter/groups-exporter/internal/report"
+	"github.com/groups-exporter/groups-exporter/internal/usage"
+)
+
+// reportOptions are the flags of report.
+type reportOptions struct {
+	demo         bool
+	period       periodOptions
+	by           []report.Dimension
+	namespaces   []string
+	groups       []string
+	excludeUsers []string
+
+	attribution usage.Attribution
+	spread      []pseudoGroup
+	minUsers    int
+	usernames   usernames
+	servers     string
+	memberships string
+	lookback    time.Duration
+	noneName    string
+	multiple    string
+	prefix      prefixOption
+	allowGaps   bool
+
+	costs        costOptions
+	output       output
+	outputFile   string
+	printQueries bool
+	prometheus   readerOptions
+}
+
+// pseudoGroup is the name of a kind of usage that belongs to no known user.
+type pseudoGroup string
+
+func (o *reportOptions) addFlags(cmd *cobra.Command) {
+	o.output, o.attribution, o.lookback, o.usernames = outputTable, usage.Share, time.Hour, includeUsernames
+	flags := cmd.Flags()
+	o.period.addFlags(cmd)
+	setHeading(cmd, "Period")
+	addChoices(cmd, &o.by, "by", "what rows are separated by (default group)", report.ByGroup, report.ByUser, report.ByNamespace)
+	flags.StringArrayVar(&o.namespaces, "namespace", nil, "count only the hubs in these `namespaces` (repeatable)")
+	flags.StringArrayVar(&o.groups, "group", nil, "show only these groups (`glob`, repeatable)")
+	flags.StringArrayVar(&o.excludeUsers, "exclude-user", nil, "leave out these users (`glob`, repeatable)")
+	flags.VarP(choice[output]{&o.output, reportOutputs()}, "output", "o", "format of the output")
+	completeWords(cmd, "output", words(reportOutputs()))
+	flags.BoolVar(&o.demo, "demo", false, "report a made-up month of a built-in sample hub")
+	flags.StringVar(&o.outputFile, "output-file", "", "replace this `file` in one step")
+	flags.BoolVar(&o.printQueries, "print-queries", false, "print the queries that Prometheus evaluates")
+	setHeading(cmd, mainHeading)
+	addChoice(cmd, &o.attribution, "usage-attribution", "how a user in several groups counts", usage.Share, usage.Full)
+	addChoices(cmd, &o.spread, "spread", "distribute this usage over the groups in proportion", pseudoGroup(report.Unknown.String()), pseudoGroup(report.Unowned.String()))
+	flags.IntVar(&o.minUsers, "min-users", 0, "show groups with fewer active users as one, other")
+	addChoice(cmd, &o.usernames, "usernames", "whether names of users are shown", includeUsernames, omitUsernames)
+	flags.StringVar(&o.servers, "server-pods", "jupyter-.*", "pods that are servers, by `regexp` for the whole name")
+	flags.BoolVar(&o.allowGaps, "allow-gaps", false, "print a report even if data is missing")
+	setHeading(cmd, "Counting")
+	o.costs.addFlags(cmd)
+	setHeading(cmd, "Cost")
+	flags.StringVar(&o.memberships, "memberships", "", "`file` with memberships to use instead of recorded ones")
+	flags.Var(duration{&o.lookback}, "membership-lookback", "how long memberships are carried over a gap")
+	flags.StringVar(&o.noneName, "none-name", membership.DefaultNoneName, "`name` that serve has for --none-name")
+	flags.StringVar(&o.multiple, "multiple-name", membership.DefaultMultipleName, "`name` that serve has for --multiple-name")
+	o.prefix.addFlag(cmd)
+	setHeading(cmd, "Memberships")
+	o.prometheus.defaultTimeout = 2 * time.Minute // Prometheus' own limit
+	o.prometheus.addFlags(cmd)
+	setHeading(cmd, "Prometheus")
+}
+
+// reading is what complete makes of the flags.
+type reading struct {
+	options history.Options
+	whole   report.Period
+	report  report.Options
+	flags   map[string]string // those that were given
+}
+
+func (o *reportOptions) complete(ctx context.Context, getenv func(string) string) (*reading, error) {
+	reader, err := o.reader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkPatterns(slices.Concat(o.groups, o.excludeUsers)); err != nil {
+		return nil, err
+	}
+	if err := o.prefix.complete(getenv); err != nil {
+		return nil, err
+	}
+	servers, err := regexp.Compile("^(?:" + o.servers + ")$")
+	if err != nil {
+		return nil, usagef("--server-pods is no regular expression: %w", err)
+	}
+	if len(o.by) == 0 {
+		o.by = []report.Dimension{report.ByGroup}
+	}
+	if o.minUsers < 0 || o.minUsers > 0 && !slices.Contains(o.by, report.ByGroup) {
+		return nil, usagef("--min-users needs a number of users, and --by group")
+	}
+	whole, err := o.period.complete(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	queries := reader.Queries
+	queries.Prefix = o.prefix.value
+	r := &reading{whole: whole}
+	if r.report, err = o.options(); err != nil {
+		return nil, err
+	}
+	r.options = history.Options{
+		Client: reader.Client, Queries: queries, Namespaces: slices.Clone(o.namespaces),
+		Servers: servers.MatchString, Excluded: membership.Globs(o.excludeUsers),
+		None: o.noneName, Multiple: o.multiple, Lookback: o.lookback, Charged: isCharged(r.report.Costs),
+	}
+	if o.memberships != "" {
+		if r.options.Memberships, err = o.readMemberships(o.memberships); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// reader returns what reads Prometheus.
+func (o *reportOptions) reader(ctx context.Context) (*prometheus.UsageReader, error) {
+	if o.demo {
+		return demoPrometheus(ctx, o.prometheus.address, o.prometheus.configFile)
+	}
+	if o.prometheus.address == "" {
+		return nil, usagef("report needs --prometheus-url; --demo shows a made-up month")
+	}
+	return o.prometheus.reader("")
+}
+
+// options returns how the report is made from what was read.
+func (o *reportOptions) options() (options report.Options, err error) {
+	options = report.Options{By: o.by, Attribution: o.attribution, MinUsers: o.minUsers}
+	if len(o.groups) > 0 {
+		options.Groups = membership.Globs(o.groups)
+	}
+	for _, kind := range []report.Kind{report.Unknown, report.Unowned} {
+		if slices.Contains(o.spread, pseudoGroup(kind.String())) {
+			options.Spread = append(options.Spread, kind)
+		}
+	}
+	if options.ShareOf, err = report.ParseMeasure(cmp.Or(o.costs.shareOf, report.Memory.String())); err != nil {
+		return options, usagef("--bill-by: %w", err)
+	}
+	options.Costs, err = o.costs.complete(o.attribution)
+	return options, err
+}
+
+func newReportCommand(getenv func(string) string) *cobra.Command {
+	var o reportOptions
+	cmd := &cobra.Command{
+		Use:   "report",
+		Short: "Report the usage and the cost of each group in a month",
+		Long: `Report what each group used in a period, and what it cost: memory, CPU, GPUs,
+storage, active users and sessions, with totals that add up. The command queries
+Prometheus and needs no hub: memberships are those that were recorded at the
+time of use.
+
+Nothing is printed if Prometheus lacks data for more than 1 % of the period,
+unless --allow-gaps is set.
+
+` + exitCodes,
+		Example: `  groups-exporter report --demo
+  groups-exporter report --prometheus-url http://127.0.0.1:9090
+  groups-exporter report --prometheus-url http://127.0.0.1:9090 --month 2026-10 -o csv
+  groups-exporter report --prometheus-url http://127.0.0.1:9090 --last 7d --by group,user`,
+		Args: needsNoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := o.complete(cmd.Context(), getenv)
+			if err != nil {
+				return err
+			}
+			r.flags = givenFlags(cmd)
+			made, err := o.make(cmd.Context(), cmd.ErrOrStderr(), r)
+			if err != nil {
+				return err
+			}
+			if o.outputFile == "" {
+				return o.write(cmd.OutOrStdout(), made)
+			}
+			var page bytes.Buffer
+			if err := o.write(&page, made); err != nil {
+				return err
+			}
+			return writeFile(cmd.Context(), o.outputFile, &page)
+		},
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+// givenFlags returns the flags that a report was made with. The address and the credentials of Prometheus aren't among them, and
+// neither is where the report was written.
+func givenFlags(cmd *cobra.Command) map[string]string {
+	given := map[string]string{}
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		switch flag.Name {
+		case "prometheus-url", "prometheus.config.file", "prometheus-timeout", "output", "output-file", "print-queries":
+			return
+		}
+		given[flag.Name] = flag.Value.String()
+		if list, ok := flag.Value.(pflag.SliceValue); ok {
+			given[flag.Name] = strings.Join(list.GetSlice(), ",")
+		}
+	})
+	return given
+}
+
+// make reads Prometheus and makes the report.
+func (o *reportOptions) make(ctx context.Context, errOut io.Writer, r *reading) (*report.Report, error) {
+	periods := r.whole.Split(o.period.every)
+	perDay := o.output == outputHTML && o.period.every == ""
+	if perDay {
+		periods = r.whole.Split(report.EveryDay) // for the trend
+	}
+	bar := newProgressBar(errOut)
+	r.options.Progress = bar.set
+	found, err := history.Read(ctx, r.options, periods)
+	bar.remove()
+	if err != nil {
+		return nil, err
+	}
+	if err := o.checkCoverage(found.Coverage); err != nil {
+		return nil, err
+	}
+	if len(found.Namespaces) > 1 && slices.Contains(r.report.By, report.ByUser) && !slices.Contains(r.report.By, report.ByNamespace) {
+		r.report.By = append(r.report.By, report.ByNamespace) // the same name in two hubs may be two people
+	}
+	made := &report.Report{
+		Version: versionText(), Flags: r.flags, Period: r.whole, Every: o.period.every, Namespaces: found.Namespaces, Options: r.report,
+		Coverage: found.Coverage, Queries: found.Queries, Notes: found.Notes,
+	}
+	uses := found.Uses
+	if perDay {
+		uses = []*report.Uses{report.Merge(uses)}
+	}
+	if made.Sections, err = report.NewSections(uses, &r.report); err != nil {
+		return nil, err
+	}
+	if o.output == outputHTML {
+		if err := o.addDetails(made, found.Uses); err != nil {
+			return nil, err
+		}
+	}
+	if o.usernames == omitUsernames {
+		made.OmitUsers()
+	}
+	if len(o.groups) > 0 && len(made.Sections) > 0 && !slices.ContainsFunc(made.Sections, func(s *report.Section) bool { return len(s.Rows) > 0 }) {
+		return nil, fmt.Errorf("no group that matches %s used anything in this period, or --min-users hides it", some(o.groups))
+	}
+	return made, nil
+}
+
+// addDetails adds what only HTML shows: the usage of each day, and the members of a group if the report is about one group.
+func (o *reportOptions) addDetails(made *report.Report, days []*report.Uses) (err error) {
+	options := made.Options
+	options.By, options.Costs, options.MinUsers = []report.Dimension{report.ByGroup}, nil, 0
+	if made.Trend, err = report.NewSections(days, &options); err != nil || len(o.groups) != 1 || strings.ContainsAny(o.groups[0], "*?") {
+		return err
+	}
+	options.By = []report.Dimension{report.ByUser}
+	members, err := report.NewSections([]*report.Uses{report.Merge(days)}, &options)
+	if err == nil {
+		made.Group, made.Members = o.groups[0], members[0]
+	}
+	return err
+}
+
+// write writes the report, or the queries that it was made with.
+func (o *reportOptions) write(w io.Writer, made *report.Report) error {
+	if o.printQueries {
+		_, err := io.WriteString(w, strings.Join(made.Queries, "\n\n")+"\n")
+		return err
+	}
+	return writeReport(w, made, o.output)
+}
+
+// leastCoverage is the part of a period for which each source has to have data.
+const leastCoverage = 0.99
+
+// coverageError says that a report would be incomplete.
+type coverageError struct{ lacking []report.Coverage }
+
+func (e *coverageError) Error() string {
+	text := "data is missing, so the report would be incomplete:"
+	for i, c := range e.lacking {
+		if i > 0 {
+			text += ";"
+		}
+		text += " " + coverageText(c)
+	}
+	return text
+}
+
+// coverageText describes for which part of a period a source has data, and its longest gap.
+func coverageText(c report.Coverage) string {
+	text := c.Source
+	if c.Namespace != "" {
+		text += " of " + quote(c.Namespace)
+	}
+	text += fmt.Sprintf(" for %.1f %% of the period", 100*c.Covered)
+	gaps := slices.DeleteFunc(slices.Clone(c.Gaps), func(g report.Gap) bool { return g.Carried })
+	if len(gaps) == 0 {
+		return text
+	}
+	longest := slices.MaxFunc(gaps, func(a, b report.Gap) int {
+		return cmp.Compare(a.Period.Hours(), b.Period.Hours())
+	})
+	return text + fmt.Sprintf(" (%s, the longest from %s to %s)", plural(len(gaps), "gap"), moment(longest.Period.From), moment(longest.Period.To))
+}
+
+func moment(t time.Time) string { return t.Format("2006-01-02 15:04") }
+
+func (o *reportOptions) checkCoverage(all []report.Coverage) error {
+	lacking := slices.DeleteFunc(slices.Clone(all), func(c report.Coverage) bool { return c.Covered >= leastCoverage })
+	if len(lacking) == 0 || o.allowGaps {
+		return nil
+	}
+	return &coverageError{lacking}
+}

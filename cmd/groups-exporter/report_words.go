@@ -1,0 +1,25 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/groups-exporter/groups-exporter/internal/history"
+)
+
+// reportHint returns what to do about an error of report, or "".
+func reportHint(err error) string {
+	if errors.As(err, new(*coverageError)) {
+		return "--from and --to choose a period with data; --allow-gaps prints the report anyway, and says in its first lines what is missing"
+	}
+	if errors.As(err, new(*history.NoMemberships)) {
+		return "does Prometheus scrape 'groups-exporter serve', with honor_labels? For a time before it did, --memberships takes the output of 'groups-exporter dump'"
+	}
+	if errors.As(err, new(*history.NoSeries)) {
+		return "'groups-exporter check --prometheus-url URL' shows which series are missing and how to get them"
+	}
+	if mixed, ok := errors.AsType[*history.MixedClusters](err); ok {
+		return fmt.Sprintf("choose one with --prometheus-matcher 'cluster=%q'", mixed.Clusters[0])
+	}
+	return ""
+}
