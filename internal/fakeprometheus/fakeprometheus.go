@@ -19,7 +19,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
-// Server behaves like a Prometheus that has scraped a hub and its cluster once a minute since ever. It is an http.RoundTripper.
+// Server behaves like a Prometheus that has scraped a hub and its cluster every five minutes since ever. It is an http.RoundTripper.
 type Server struct {
 	namespace   string
 	memberships map[string][]string // users and their groups
@@ -34,7 +34,7 @@ func New(namespace string, memberships map[string][]string) *Server {
 }
 
 // interval is the time between two samples.
-const interval = time.Minute
+const interval = 5 * time.Minute
 
 // RoundTrip answers a request.
 func (s *Server) RoundTrip(r *http.Request) (*http.Response, error) {

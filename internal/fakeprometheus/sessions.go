@@ -78,8 +78,8 @@ func sessionOf(user string, day time.Time) *session {
 	if today.Float64() > chance {
 		return nil
 	}
-	from := day.Add(time.Duration(7*60+today.IntN(9*60)) * time.Minute)
-	one := &session{user: user, from: from, to: from.Add(time.Duration(20+today.IntN(7*60)) * time.Minute)}
+	from := day.Add(time.Duration(7*12+today.IntN(9*12)) * interval)
+	one := &session{user: user, from: from, to: from.Add(time.Duration(4+today.IntN(7*12)) * interval)}
 	one.memoryWant, one.cpuWant = 2*gib, 0.5
 	if size > 2 {
 		one.memoryWant, one.cpuWant = 4*gib, 1
