@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 	"github.com/groups-exporter/groups-exporter/internal/report"
 )
@@ -69,30 +70,38 @@ func (c *coverage) of(periods []report.Period, lookback time.Duration) []report.
 	return all
 }
 
-// cover finds the times in a day for which sources have no data.
-func (r *reader) cover(ctx context.Context, d *day) error {
-	known := []window{d.window}
-	if r.Memberships == nil {
-		known = nil
-		for _, namespace := range slices.Sorted(maps.Keys(d.timelines)) {
-			t := d.timelines[namespace]
-			r.coverage.add(memberships, namespace, t.gaps)
-			known = union(known, without(d.window, t.gaps))
+// cover finds the times in a window for which sources have no data.
+func (r *reader) cover(ctx context.Context, w window, found *sampled, cells []*cell) error {
+	for _, c := range cells {
+		for _, namespace := range c.namespaces {
+			if err := r.coverHub(ctx, w, found, c, namespace); err != nil {
+				return err
+			}
 		}
-	}
-	if r.has(report.ServerHours) {
-		if err := r.coverPods(ctx, d, known); err != nil {
-			return err
-		}
-	}
-	if r.has(report.Home) {
-		absent, err := r.absent(ctx, r.Queries.OfHubs(promql.DirectorySize), d.homes, d.past.Homes, d.window)
-		if err != nil {
-			return err
-		}
-		r.coverage.add(directories, "", absent)
 	}
 	return nil
+}
+
+func (r *reader) coverHub(ctx context.Context, w window, found *sampled, c *cell, namespace string) error {
+	known := []window{w}
+	if r.Memberships == nil {
+		gaps := c.timelines[namespace].gaps
+		r.coverage.add(memberships, namespace, gaps)
+		known = without(w, gaps)
+	}
+	past := c.past
+	past.Hubs = append(slices.Clone(past.Hubs), promql.Is(metrics.LabelNamespace, namespace))
+	if r.has(report.ServerHours) {
+		if err := r.coverPods(ctx, w, found, c, past, namespace, known); err != nil {
+			return err
+		}
+	}
+	if !r.has(report.Home) {
+		return nil
+	}
+	absent, err := r.absent(ctx, past.OfHubs(promql.DirectorySize), found.homes[namespace], past.Homes, w)
+	r.coverage.add(directories, namespace, absent)
+	return err
 }
 
 // has reports whether Prometheus has data for a measure.
@@ -100,12 +109,12 @@ func (r *reader) has(m report.Measure) bool { return !slices.Contains(r.missing,
 
 // coverPods finds the times without data of the kubelets and of kube-state-metrics. If neither has any pod, but memberships are
 // recorded, no server was running, unless their targets were down.
-func (r *reader) coverPods(ctx context.Context, d *day, known []window) error {
-	kubelet, err := r.absent(ctx, d.past.PodSeries(promql.ContainerMemory), d.kubelet, d.past.Kubelet, d.window)
+func (r *reader) coverPods(ctx context.Context, w window, found *sampled, c *cell, past promql.Past, namespace string, known []window) error {
+	kubelet, err := r.absent(ctx, past.PodSeries(promql.ContainerMemory), found.kubelet[namespace], past.Kubelet, w)
 	if err != nil {
 		return err
 	}
-	state, err := r.absent(ctx, d.past.RunningSeries(), d.state, d.past.State, d.window)
+	state, err := r.absent(ctx, past.RunningSeries(), found.state[namespace], past.State, w)
 	if err != nil {
 		return err
 	}
@@ -116,8 +125,8 @@ func (r *reader) coverPods(ctx context.Context, d *day, known []window) error {
 		jobs   map[string]bool
 		absent []window
 	}{
-		{[]string{containers}, d.kubelet, r.coverage.kubelets, kubelet},
-		{[]string{annotations, requests}, d.state, r.coverage.states, state},
+		{[]string{containers}, found.kubelet[namespace], r.coverage.kubelets, kubelet},
+		{[]string{annotations, requests}, found.state[namespace], r.coverage.states, state},
 	} {
 		for _, job := range source.series.jobs {
 			source.jobs[job] = true
@@ -129,37 +138,37 @@ func (r *reader) coverPods(ctx context.Context, d *day, known []window) error {
 		gaps := union(subtract(source.absent, calm), down)
 		for _, name := range source.names {
 			if name == annotations {
-				gaps = union(gaps, d.unowned(d.window))
+				gaps = union(gaps, c.unowned(namespace))
 			}
-			r.coverage.add(name, "", gaps)
+			r.coverage.add(name, namespace, gaps)
 		}
 	}
 	return nil
 }
 
 // absent returns the times in a window at which no series that a selector matches has a sample.
-func (r *reader) absent(ctx context.Context, selector string, s *sampling, recent time.Duration, w window) ([]window, error) {
-	if s.interval == 0 {
+func (r *reader) absent(ctx context.Context, selector string, s *sampling, at promql.Sampling, w window) ([]window, error) {
+	if len(s.times) == 0 {
 		return []window{w}, nil
 	}
 	if s.isComplete(w) {
-		return absentBetween(s.times, s.interval, w), nil
+		return absentBetween(s.times, s.interval, s.window, w), nil
 	}
-	step := s.step()
-	points, err := r.points(ctx, "group(last_over_time("+selector+"["+promql.Duration(recent)+"]))", step, w)
+	points, err := r.points(ctx, "group("+at.At(selector)+")", at.Step, w)
 	if err != nil {
 		return nil, err
 	}
-	return absentBetween(timesOf(points), step, w), nil
+	return absentBetween(timesOf(points), at.Step, at.Step, w), nil
 }
 
-// absentBetween returns the times in a window that are further than an interval after the last of some times.
-func absentBetween(times []int64, interval time.Duration, w window) []window {
+// absentBetween returns the gaps between some times in a window. Distances up to 1.5 intervals, or up to the usual maximum, are no
+// gaps.
+func absentBetween(times []int64, interval, most time.Duration, w window) []window {
 	usual := interval.Milliseconds()
 	var gaps []window
 	last := w.from
 	for _, next := range append(slices.Clone(times), w.to+usual) {
-		if next-last > usual*3/2 {
+		if next-last > max(usual*3/2, most.Milliseconds()) {
 			from := last + usual
 			if last == w.from {
 				from = w.from
@@ -191,7 +200,7 @@ func (r *reader) down(ctx context.Context, jobs []string, windows []window) ([]w
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, absentBetween(timesOf(points), time.Minute, w)...)
+		found = append(found, absentBetween(timesOf(points), time.Minute, time.Minute, w)...)
 	}
 	return found, nil
 }

@@ -19,19 +19,18 @@ import (
 
 const gib = 1 << 30
 
-// day holds what is known about a day, or a part of one, before usage is joined with users.
-type day struct {
-	window    window
-	timelines map[string]*timeline
-	past      promql.Past
-	kubelet   *sampling
-	state     *sampling
-	homes     *sampling
-	owners    map[pod][]string
+// cell holds what is known about some hubs on a day, before usage is joined with users. The series of the hubs have samples equally
+// often, so they share queries.
+type cell struct {
+	window     window
+	namespaces []string
+	past       promql.Past
+	timelines  map[string]*timeline
+	owners     map[pod][]string
 	// users and homeOwners map forms of users' names to users, by namespace.
 	users, homeOwners map[string]map[string]string
-	// served and lost are the hours of all servers, and of those without an owner.
-	served, lost float64
+	// served and lost are the hours of all servers and of those without an owner, by namespace.
+	served, lost map[string]float64
 }
 
 // question is a query and what its values mean.
@@ -39,68 +38,46 @@ type question struct {
 	measure report.Measure
 	expr    func(promql.Past) string
 	step    time.Duration
-	unit    float64       // what a value of 1 at one point adds to the measure
-	before  time.Duration // how far a value is from before its point: the middle of the range over which CPU time is counted
+	unit    float64 // what a value of 1 at one point adds to the measure
 }
 
 // readDay adds the usage in a window to sums.
 func (r *reader) readDay(ctx context.Context, w window, s *sums) error {
-	d, err := r.look(ctx, w)
-	if err != nil {
-		return err
-	}
-	questions := r.questions(d)
-	answers := make([][]*model.Sample, len(questions))
-	group, groupCtx := errgroup.WithContext(ctx)
-	for i, q := range questions {
-		group.Go(func() (err error) {
-			answers[i], err = r.sum(groupCtx, q.expr(d.past), q.step, w.shifted(q.before))
-			return err
-		})
-	}
-	var homePoints []*model.Sample
-	if d.homes.interval > 0 {
-		group.Go(func() (err error) {
-			homePoints, err = r.sum(groupCtx, "group by (namespace) ("+d.past.Sizes()+")", r.homeStep(d), w)
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	for _, one := range homePoints {
-		s.result.HomeHours[string(one.Metric[metrics.LabelNamespace])] += float64(one.Value) * r.homeStep(d).Hours()
-	}
-	for i, q := range questions {
-		if err := r.attribute(ctx, d, q, answers[i], s); err != nil {
-			return err
-		}
-	}
-	return r.cover(ctx, d)
-}
-
-// look reads the memberships and the owners of pods in a window, and how often the series have samples.
-func (r *reader) look(ctx context.Context, w window) (*day, error) {
-	d := &day{window: w, timelines: map[string]*timeline{}, users: map[string]map[string]string{}, homeOwners: map[string]map[string]string{}}
-	d.past = promql.Past{Queries: r.Queries, NoPhases: r.noPhases}
+	timelines := map[string]*timeline{}
 	for _, namespace := range r.Namespaces {
 		t, err := r.timeline(ctx, namespace, w)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		d.timelines[namespace] = t
-		d.users[namespace] = r.forms.byForm(t.users, ownerForms)
-		d.homeOwners[namespace] = r.forms.byForm(t.users, directoryForms)
+		timelines[namespace] = t
 	}
-	stateSeries := d.past.RunningSeries()
+	sampled, err := r.sample(ctx, w)
+	if err != nil {
+		return err
+	}
+	cells := r.cells(w, sampled, timelines)
+	for _, c := range cells {
+		if err := r.readCell(ctx, c, s); err != nil {
+			return err
+		}
+	}
+	return r.cover(ctx, w, sampled, cells)
+}
+
+// sampled holds how often the series of each namespace have samples.
+type sampled struct{ kubelet, state, homes map[string]*sampling }
+
+func (r *reader) sample(ctx context.Context, w window) (*sampled, error) {
+	found := &sampled{}
+	past := promql.Past{Queries: r.Queries, NoPhases: r.noPhases}
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, source := range []struct {
-		found    **sampling
+		found    *map[string]*sampling
 		selector string
 	}{
-		{&d.kubelet, d.past.PodSeries(promql.ContainerMemory)},
-		{&d.state, stateSeries},
-		{&d.homes, r.Queries.OfHubs(promql.DirectorySize)},
+		{&found.kubelet, past.PodSeries(promql.ContainerMemory)},
+		{&found.state, past.RunningSeries()},
+		{&found.homes, r.Queries.OfHubs(promql.DirectorySize)},
 	} {
 		group.Go(func() (err error) {
 			*source.found, err = r.measure(groupCtx, source.selector, w)
@@ -110,11 +87,85 @@ func (r *reader) look(ctx context.Context, w window) (*day, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	d.past.Kubelet, d.past.State = cmp.Or(d.kubelet.window, time.Minute), cmp.Or(d.state.window, time.Minute)
-	d.past.Homes = max(5*time.Minute, 2*d.homes.interval)
-	var err error
-	d.owners, err = r.readOwners(ctx, d.past, w)
-	return d, err
+	for _, namespace := range r.Namespaces {
+		for _, source := range []map[string]*sampling{found.kubelet, found.state, found.homes} {
+			if source[namespace] == nil {
+				source[namespace] = &sampling{}
+			}
+		}
+	}
+	return found, nil
+}
+
+const (
+	// finest is the least distance of two points for pods.
+	finest = 30 * time.Second
+	// finestHomes is the least distance of two points for directories, whose sizes change slowly.
+	finestHomes = 5 * time.Minute
+)
+
+// cells groups the hubs by how often their series have samples.
+func (r *reader) cells(w window, found *sampled, timelines map[string]*timeline) []*cell {
+	type key struct{ kubelet, state, homes promql.Sampling }
+	byKey := map[key]*cell{}
+	var cells []*cell
+	for _, namespace := range r.Namespaces {
+		k := key{found.kubelet[namespace].at(finest), found.state[namespace].at(finest), found.homes[namespace].at(finestHomes)}
+		c := byKey[k]
+		if c == nil {
+			c = &cell{
+				window: w, timelines: timelines, users: map[string]map[string]string{}, homeOwners: map[string]map[string]string{},
+				past:   promql.Past{Queries: r.Queries, Kubelet: k.kubelet, State: k.state, Homes: k.homes, NoPhases: r.noPhases},
+				served: map[string]float64{}, lost: map[string]float64{},
+			}
+			byKey[k] = c
+			cells = append(cells, c)
+		}
+		c.namespaces = append(c.namespaces, namespace)
+		c.users[namespace] = r.forms.byForm(timelines[namespace].users, ownerForms)
+		c.homeOwners[namespace] = r.forms.byForm(timelines[namespace].users, directoryForms)
+	}
+	for _, c := range cells {
+		if len(cells) > 1 {
+			c.past.Hubs = append(slices.Clone(c.past.Hubs), oneOf(metrics.LabelNamespace, c.namespaces))
+		}
+	}
+	return cells
+}
+
+// readCell adds the usage of some hubs to sums.
+func (r *reader) readCell(ctx context.Context, c *cell, s *sums) (err error) {
+	if c.owners, err = r.readOwners(ctx, c.past, c.window); err != nil {
+		return err
+	}
+	questions := r.questions(c)
+	answers := make([][]*model.Sample, len(questions))
+	group, groupCtx := errgroup.WithContext(ctx)
+	for i, q := range questions {
+		group.Go(func() (err error) {
+			answers[i], err = r.sum(groupCtx, q.expr(c.past), q.step, c.window)
+			return err
+		})
+	}
+	var homePoints []*model.Sample
+	if r.has(report.Home) {
+		group.Go(func() (err error) {
+			homePoints, err = r.sum(groupCtx, "group by (namespace) ("+c.past.Sizes()+")", c.past.Homes.Step, c.window)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for _, one := range homePoints {
+		s.result.HomeHours[string(one.Metric[metrics.LabelNamespace])] += float64(one.Value) * c.past.Homes.Step.Hours()
+	}
+	for i, q := range questions {
+		if err := r.attribute(ctx, c, q, answers[i], s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *reader) timeline(ctx context.Context, namespace string, w window) (*timeline, error) {
@@ -128,60 +179,50 @@ func (r *reader) timeline(ctx context.Context, namespace string, w window) (*tim
 	return t, nil
 }
 
-// homeStep returns the distance of the points at which directories are measured. Their sizes change slowly.
-func (r *reader) homeStep(d *day) time.Duration { return max(15*time.Minute, d.homes.interval) }
-
-// cpuLength returns the range over which CPU time is counted at once: at least four samples, and a part of an hour.
-func cpuLength(interval time.Duration) time.Duration {
-	for _, length := range []time.Duration{5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 30 * time.Minute} {
-		if length >= 4*interval {
-			return length
-		}
-	}
-	return time.Hour
-}
-
 // questions returns the queries for the measures that Prometheus has data for.
-func (r *reader) questions(d *day) []question {
-	state, kubelet, cpu := d.state.step(), d.kubelet.step(), cpuLength(d.kubelet.interval)
+func (r *reader) questions(c *cell) []question {
+	kubelet, state, homes := c.past.Kubelet.Step, c.past.State.Step, c.past.Homes.Step
 	requests := func(resource usage.Resource) func(promql.Past) string {
 		return func(p promql.Past) string { return p.Requests(resource) }
 	}
+	charged := func(resource usage.Resource) func(promql.Past) string {
+		return func(p promql.Past) string { return p.Charged(resource) }
+	}
 	all := []question{
-		{report.ServerHours, promql.Past.Running, state, state.Hours(), 0},
-		{report.CPU, func(p promql.Past) string { return p.CPU(cpu) }, cpu, 1.0 / 3600, cpu / 2},
-		{report.CPURequested, requests(usage.CPURequests), state, state.Hours(), 0},
-		{report.Memory, promql.Past.Memory, kubelet, kubelet.Hours() / gib, 0},
-		{report.MemoryRequested, requests(usage.MemoryRequests), state, state.Hours() / gib, 0},
-		{report.GPU, requests(usage.GPURequests), state, state.Hours(), 0},
-		{report.GPUSlices, requests(usage.GPUSliceRequests), state, state.Hours(), 0},
-		{report.Home, promql.Past.Sizes, r.homeStep(d), r.homeStep(d).Hours() / gib, 0},
+		{report.ServerHours, promql.Past.Running, state, state.Hours()},
+		{report.CPU, promql.Past.CPU, kubelet, kubelet.Hours()},
+		{report.CPURequested, requests(usage.CPURequests), state, state.Hours()},
+		{report.Memory, promql.Past.Memory, kubelet, kubelet.Hours() / gib},
+		{report.MemoryRequested, requests(usage.MemoryRequests), state, state.Hours() / gib},
+		{report.GPU, requests(usage.GPURequests), state, state.Hours()},
+		{report.GPUSlices, requests(usage.GPUSliceRequests), state, state.Hours()},
+		{report.Home, promql.Past.Sizes, homes, homes.Hours() / gib},
 	}
 	if r.Charged {
 		all = append(all,
-			question{report.CPUCharged, func(p promql.Past) string { return p.Charged(usage.CPU, cpu) }, cpu, 1.0 / 3600, cpu / 2},
-			question{report.MemoryCharged, func(p promql.Past) string { return p.Charged(usage.Memory, 0) }, kubelet, kubelet.Hours() / gib, 0})
+			question{report.CPUCharged, charged(usage.CPU), kubelet, kubelet.Hours()},
+			question{report.MemoryCharged, charged(usage.Memory), kubelet, kubelet.Hours() / gib})
 	}
 	return slices.DeleteFunc(all, func(q question) bool { return slices.Contains(r.missing, q.measure) })
 }
 
 // attribute adds the sums of a query to the users and groups that they belong to. If a user's groups changed in the window, or
 // several users' pods had one name, it reads the values at each point.
-func (r *reader) attribute(ctx context.Context, d *day, q question, answer []*model.Sample, s *sums) error {
+func (r *reader) attribute(ctx context.Context, c *cell, q question, answer []*model.Sample, s *sums) error {
 	unclear := map[string][]string{} // names of pods or directories, by namespace
 	for _, one := range answer {
 		key := keyOf(q, one.Metric)
-		owner, ok := d.owner(r, q, key)
+		owner, ok := c.owner(r, key)
 		if !ok {
 			continue
 		}
 		if q.measure == report.ServerHours && r.Servers(key.name) {
-			d.served += float64(one.Value)
-			if len(d.owners[pod{key.namespace, key.name}]) == 0 {
-				d.lost += float64(one.Value)
+			c.served[key.namespace] += float64(one.Value)
+			if len(c.owners[pod{key.namespace, key.name}]) == 0 {
+				c.lost[key.namespace] += float64(one.Value)
 			}
 		}
-		groups, kind, same := d.throughout(key.namespace, owner)
+		groups, kind, same := c.throughout(key.namespace, owner)
 		if !same || q.measure == report.ServerHours && one.Metric["uid"] == "" {
 			unclear[key.namespace] = append(unclear[key.namespace], key.name)
 			continue
@@ -191,7 +232,7 @@ func (r *reader) attribute(ctx context.Context, d *day, q question, answer []*mo
 	for _, namespace := range slices.Sorted(maps.Keys(unclear)) {
 		slices.Sort(unclear[namespace])
 		for names := range slices.Chunk(slices.Compact(unclear[namespace]), fewPods) {
-			if err := r.attributePoints(ctx, d, q, namespace, names, s); err != nil {
+			if err := r.attributePoints(ctx, c, q, namespace, names, s); err != nil {
 				return err
 			}
 		}
@@ -225,26 +266,26 @@ func keyOf(q question, labels model.Metric) object {
 }
 
 // owner returns the owner of a pod or a directory. A pod without one doesn't count, unless it is named like a server.
-func (d *day) owner(r *reader, q question, o object) (owner, bool) {
+func (c *cell) owner(r *reader, o object) (owner, bool) {
 	if o.directory {
-		return owner{text: o.name, user: d.homeOwners[o.namespace][o.name]}, true
+		return owner{text: o.name, user: c.homeOwners[o.namespace][o.name]}, true
 	}
-	names := d.owners[pod{o.namespace, o.name}]
+	names := c.owners[pod{o.namespace, o.name}]
 	if len(names) == 0 {
 		return owner{text: o.name}, r.Servers(o.name)
 	}
-	return owner{text: names[0], user: d.users[o.namespace][names[0]], others: names[1:]}, true
+	return owner{text: names[0], user: c.users[o.namespace][names[0]], others: names[1:]}, true
 }
 
 // throughout returns the groups of an owner if they stayed the same in the window.
-func (d *day) throughout(namespace string, o owner) (groups []string, kind report.Kind, same bool) {
+func (c *cell) throughout(namespace string, o owner) (groups []string, kind report.Kind, same bool) {
 	if len(o.others) > 0 {
 		return nil, 0, false
 	}
 	if o.user == "" {
 		return nil, report.Unknown, true
 	}
-	groups, same = d.timelines[namespace].throughout(o.user)
+	groups, same = c.timelines[namespace].throughout(o.user)
 	return groups, report.Known, same
 }
 
@@ -267,10 +308,11 @@ func (r *reader) add(s *sums, q question, key object, o owner, kind report.Kind,
 	}
 }
 
-// unowned returns the window if more than one in a hundred hours of servers has no owner: then the annotations are missing.
-func (d *day) unowned(w window) []window {
-	if d.lost > d.served/100 {
-		return []window{w}
+// unowned returns the window if more than one in a hundred hours of a namespace's servers has no owner: then the annotations are
+// missing.
+func (c *cell) unowned(namespace string) []window {
+	if c.lost[namespace] > c.served[namespace]/100 {
+		return []window{c.window}
 	}
 	return nil
 }

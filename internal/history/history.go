@@ -125,7 +125,7 @@ func (r *reader) prepare(ctx context.Context, periods []report.Period) error {
 	for _, namespace := range r.Namespaces {
 		queries := r.Queries
 		queries.Hubs = append(slices.Clone(queries.Hubs), promql.Is(metrics.LabelNamespace, namespace))
-		h := &hub{querier: r.querier, queries: queries, none: r.None, multiple: r.Multiple, lookback: r.Lookback, state: map[string][]string{}, seen: map[string]bool{}}
+		h := &hub{querier: r.querier, namespace: namespace, queries: queries, none: r.None, multiple: r.Multiple, lookback: r.Lookback, state: map[string][]string{}, seen: map[string]bool{}}
 		r.hubs[namespace] = h
 		if r.Memberships == nil {
 			if _, err := h.read(ctx, window{whole.from - r.Lookback.Milliseconds(), whole.from}); err != nil {

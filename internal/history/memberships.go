@@ -76,7 +76,8 @@ func contains(windows []window, when int64) bool {
 // hub reads the memberships of one hub, one window after another.
 type hub struct {
 	*querier
-	queries        promql.Queries // of the hub's namespace
+	namespace      string
+	queries        promql.Queries // of the namespace
 	none, multiple string         // the pseudo-groups
 	lookback       time.Duration
 
@@ -98,9 +99,13 @@ type segment struct {
 
 // read returns the memberships in a window. The window has to begin where the previous one ended.
 func (h *hub) read(ctx context.Context, w window) (*timeline, error) {
-	found, err := h.measure(ctx, h.queries.Memberships(), w)
+	measured, err := h.measure(ctx, h.queries.Memberships(), w)
 	if err != nil {
 		return nil, err
+	}
+	found := measured[h.namespace]
+	if found == nil {
+		found = &sampling{}
 	}
 	segments, err := h.segments(ctx, w, found.interval)
 	if err != nil {

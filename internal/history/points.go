@@ -15,42 +15,42 @@ import (
 
 // attributePoints adds the values of some pods or directories of a namespace, point by point, to the groups that their owners
 // had at that time.
-func (r *reader) attributePoints(ctx context.Context, d *day, q question, namespace string, names []string, s *sums) error {
+func (r *reader) attributePoints(ctx context.Context, c *cell, q question, namespace string, names []string, s *sums) error {
 	label := "pod"
 	if q.measure == report.Home {
 		label = promql.Directory
 	}
-	past := d.past
+	past := c.past
 	past.Hubs = append(slices.Clone(past.Hubs), promql.Is(metrics.LabelNamespace, namespace), oneOf(label, names))
-	series, err := r.points(ctx, q.expr(past), q.step, d.window.shifted(q.before))
+	series, err := r.points(ctx, q.expr(past), q.step, c.window)
 	if err != nil {
 		return err
 	}
 	slices.SortFunc(series, func(a, b *model.SampleStream) int { return strings.Compare(a.Metric.String(), b.Metric.String()) })
 	for _, one := range series {
 		key := keyOf(q, one.Metric)
-		o, ok := d.owner(r, q, key)
+		o, ok := c.owner(r, key)
 		if !ok {
 			continue
 		}
 		ownerAt := func(int64) owner { return o }
 		if len(o.others) > 0 {
-			if ownerAt, err = r.ownersOf(ctx, d, key); err != nil {
+			if ownerAt, err = r.ownersOf(ctx, c, key); err != nil {
 				return err
 			}
 		}
 		for _, value := range one.Values {
-			when := int64(value.Timestamp) - q.before.Milliseconds()
-			r.addPoint(d, q, key, ownerAt(when), when, float64(value.Value), string(one.Metric["uid"]), s)
+			when := int64(value.Timestamp) + q.step.Milliseconds()/2 // the middle of what the point stands for
+			r.addPoint(c, q, key, ownerAt(when), when, float64(value.Value), string(one.Metric["uid"]), s)
 		}
 	}
 	return nil
 }
 
 // addPoint adds the value at one point.
-func (r *reader) addPoint(d *day, q question, key object, o owner, when int64, value float64, uid string, s *sums) {
+func (r *reader) addPoint(c *cell, q question, key object, o owner, when int64, value float64, uid string, s *sums) {
 	kind := report.Unknown
-	groups, ok := d.timelines[key.namespace].at(o.user, when)
+	groups, ok := c.timelines[key.namespace].at(o.user, when)
 	if ok {
 		kind = report.Known
 	}
@@ -62,8 +62,8 @@ func (r *reader) addPoint(d *day, q question, key object, o owner, when int64, v
 
 // ownersOf returns the owner of the pods of one name at any time of a window: the one whose annotation or label had the last
 // sample.
-func (r *reader) ownersOf(ctx context.Context, d *day, key object) (func(when int64) owner, error) {
-	past := d.past
+func (r *reader) ownersOf(ctx context.Context, c *cell, key object) (func(when int64) owner, error) {
+	past := c.past
 	past.Hubs = append(slices.Clone(past.Hubs), promql.Is(metrics.LabelNamespace, key.namespace), promql.Is("pod", key.name))
 	annotations, labels := past.PodOwners()
 	type sample struct {
@@ -72,7 +72,7 @@ func (r *reader) ownersOf(ctx context.Context, d *day, key object) (func(when in
 	}
 	var samples []sample
 	for _, selector := range []string{annotations, labels} {
-		series, err := r.raw(ctx, selector, d.window)
+		series, err := r.raw(ctx, selector, c.window)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +94,7 @@ func (r *reader) ownersOf(ctx context.Context, d *day, key object) (func(when in
 		var found owner
 		for i, sample := range samples {
 			if i == 0 || sample.when <= when {
-				found = owner{text: sample.text, user: d.users[key.namespace][sample.text]}
+				found = owner{text: sample.text, user: c.users[key.namespace][sample.text]}
 			}
 		}
 		return found

@@ -41,11 +41,6 @@ func newQuerier(client *prometheus.Client) *querier {
 // window is a range of time without its end, in milliseconds since 1970.
 type window struct{ from, to int64 }
 
-// shifted returns the window that is later by a duration.
-func (w window) shifted(d time.Duration) window {
-	return window{w.from + d.Milliseconds(), w.to + d.Milliseconds()}
-}
-
 func (w window) length() time.Duration { return time.Duration(w.to-w.from) * time.Millisecond }
 
 // halves returns the two halves of a window, at a whole minute.

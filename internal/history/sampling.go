@@ -4,14 +4,16 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
 
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
-// sampling says how often series have samples.
+// sampling says how often series of a namespace have samples.
 type sampling struct {
 	// interval is the usual distance of two samples.
 	interval time.Duration
@@ -31,40 +33,46 @@ func (s *sampling) isComplete(w window) bool {
 // nearlyAll is the part of the expected samples from which a series counts as present throughout. A few scrapes always fail.
 const nearlyAll = 0.98
 
-// step returns the distance of the points at which the series are evaluated: the distance of their samples, or a multiple of it
-// that is at least half a minute.
-func (s *sampling) step() time.Duration {
-	const finest = 30 * time.Second
+// at returns the points at which the series are evaluated. Their distance is that of the samples, or the smallest multiple of it
+// that isn't less than finest.
+func (s *sampling) at(finest time.Duration) promql.Sampling {
+	interval := max(s.interval, time.Second)
 	if s.interval == 0 {
-		return time.Minute
+		interval = time.Minute
 	}
-	return (finest + s.interval - 1) / s.interval * s.interval
+	return promql.Sampling{
+		Interval: interval, Step: (finest + interval - 1) / interval * interval, Window: max(s.window, interval),
+	}
 }
 
-// measure looks at the series with the most samples in a window. If several jobs have such series, it looks at one of each: a sample
-// counts as long as that of the slowest. The result is empty if there is no series.
-func (q *querier) measure(ctx context.Context, selector string, w window) (*sampling, error) {
-	most, err := q.vector(ctx, "topk by (job) (1, count_over_time("+selector+w.brackets()+"))", w)
+// measure looks at the series with the most samples in a window, for each namespace. If several jobs have such series, it looks
+// at one of each: a sample counts as long as that of the slowest.
+func (q *querier) measure(ctx context.Context, selector string, w window) (map[string]*sampling, error) {
+	most, err := q.vector(ctx, "topk by (namespace, job) (1, count_over_time("+selector+w.brackets()+"))", w)
 	if err != nil {
 		return nil, err
 	}
-	found := &sampling{}
+	slices.SortFunc(most, func(a, b *model.Sample) int { return strings.Compare(a.Metric.String(), b.Metric.String()) })
+	found := map[string]*sampling{}
 	for _, one := range most {
 		series, err := q.raw(ctx, exactly(nameOf(selector), one.Metric), w)
 		if err != nil {
 			return nil, err
 		}
-		s := newSampling(timesOf(series))
-		s.jobs, s.window = append(found.jobs, string(one.Metric["job"])), max(s.window, found.window)
-		if len(s.times) < len(found.times) {
-			s.times, s.interval = found.times, found.interval
+		s, namespace := newSampling(timesOf(series)), string(one.Metric[metrics.LabelNamespace])
+		if other := found[namespace]; other != nil {
+			s.jobs, s.window = other.jobs, max(s.window, other.window)
+			if len(s.times) < len(other.times) {
+				s.times, s.interval = other.times, other.interval
+			}
 		}
-		found = s
+		s.jobs = append(s.jobs, string(one.Metric["job"]))
+		found[namespace] = s
 	}
 	return found, nil
 }
 
-// newSampling computes the usual distance of samples. Distances above 1.5 times the median are gaps.
+// newSampling computes the usual distance of samples. Distances above twice the median are gaps.
 func newSampling(times []int64) *sampling {
 	s := &sampling{times: times}
 	var distances []int64
@@ -76,13 +84,20 @@ func newSampling(times []int64) *sampling {
 	}
 	slices.Sort(distances)
 	median := distances[len(distances)/2]
-	s.interval = time.Duration(median) * time.Millisecond
-	if median >= 1000 {
-		s.interval = s.interval.Round(time.Second) // scrapes are some milliseconds late
+	usual := slices.DeleteFunc(distances, func(d int64) bool { return d > 2*median })
+	sum := int64(0)
+	for _, distance := range usual {
+		sum += distance
 	}
-	usual := slices.DeleteFunc(distances, func(d int64) bool { return d > median*3/2 })
-	s.window = time.Duration(usual[len(usual)*99/100]-1) * time.Millisecond
+	s.interval = max(time.Second, (time.Duration(sum/int64(len(usual))) * time.Millisecond).Round(time.Second))
+	s.window = roundUp(time.Duration(usual[len(usual)*99/100]) * time.Millisecond)
 	return s
+}
+
+// roundUp rounds to whole seconds: scrapes are some milliseconds early or late.
+func roundUp(d time.Duration) time.Duration {
+	const late = 50 * time.Millisecond
+	return (d - late + time.Second - 1).Truncate(time.Second)
 }
 
 // timesOf returns the times of all samples, sorted and without duplicates.

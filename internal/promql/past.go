@@ -9,16 +9,25 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// Past writes queries for usage in the past, by pod and by directory. They are evaluated at points of time with a fixed
-// distance, the step, and each point stands for the step before it.
-//
-// A series counts at a point only if it has a sample within a window before it. Prometheus itself would go back five minutes, and
-// a pod of twenty minutes would count 25 if its series have no staleness markers, as those with timestamps of their own.
+// Sampling says at which points of time series are evaluated, and for how long a sample counts.
+type Sampling struct {
+	// Interval is the usual distance of two samples of a series.
+	Interval time.Duration
+	// Step is the distance of two points. Each point stands for the time from there to the next one.
+	Step time.Duration
+	// Window is how long a sample counts, at least Interval.
+	Window time.Duration
+}
+
+// Past writes queries for usage in the past, by pod and by directory. They are evaluated at points of time. A series counts at
+// a point only if it has a sample between that point and the next one, or has had one for less than the window. Prometheus itself
+// would go back five minutes, and a pod of twenty minutes would count 25 if its series have no staleness markers, as those with
+// timestamps of their own.
 type Past struct {
 	Queries
-	// Kubelet, State and Homes are the windows for the series of the kubelets, of kube-state-metrics and for the sizes of
+	// Kubelet, State and Homes are those of the kubelets' series, of those of kube-state-metrics, and of the sizes of
 	// directories.
-	Kubelet, State, Homes time.Duration
+	Kubelet, State, Homes Sampling
 	// NoPhases is set if Prometheus has no phases of pods. Then a pod counts as running while it exists.
 	NoPhases bool
 }
@@ -36,9 +45,11 @@ func Over(expr string, length, step time.Duration) string {
 	return fmt.Sprintf("sum_over_time((\n  %s\n)[%s:%s])", indent(expr), Duration(length), Duration(step))
 }
 
-// within returns the values of a selector at a point of time that aren't NaN.
-func within(selector string, window time.Duration) string {
-	return "last_over_time(" + selector + "[" + Duration(window) + "]) >= 0"
+// At returns the values of a selector at a point of time that aren't NaN.
+func (s Sampling) At(selector string) string { return s.last(selector) + " >= 0" }
+
+func (s Sampling) last(selector string) string {
+	return "last_over_time(" + selector + "[" + Duration(s.Window) + "] offset -" + Duration(s.Step-time.Millisecond) + ")"
 }
 
 // Running returns 1 for each running pod, with the labels namespace, pod and uid.
@@ -46,45 +57,54 @@ func (p Past) Running() string {
 	by := "(" + p.Labels("pod", "uid") + ")"
 	if p.NoPhases {
 		annotations, labels := p.PodOwners()
-		return call("group by "+by, within(annotations, p.State), "or", within(labels, p.State))
+		return call("group by "+by, p.State.At(annotations), "or", p.State.At(labels))
 	}
-	return call("group by "+by, "last_over_time("+p.pods(PodPhase, `phase="Running"`)+"["+Duration(p.State)+"]) == 1")
+	return call("group by "+by, p.State.last(p.pods(PodPhase, `phase="Running"`))+" == 1")
 }
 
 // Memory returns the working set of running pods in bytes, with the labels namespace and pod.
 func (p Past) Memory() string {
 	return firstOf(
-		p.sumOfLargest(within(p.pods(ContainerMemory, isContainer), p.Kubelet), "container"),
-		p.sumOfLargest(within(p.pods(ContainerMemory, isPod), p.Kubelet)))
+		p.sumOfLargest(p.Kubelet.At(p.pods(ContainerMemory, isContainer)), "container"),
+		p.sumOfLargest(p.Kubelet.At(p.pods(ContainerMemory, isPod))))
 }
 
-// CPU returns the CPU seconds of pods in a range before each point of time, with the labels namespace and pod.
-func (p Past) CPU(length time.Duration) string { return p.cpu("["+Duration(length)+"]", " >= 0") }
+// CPU returns the cores that running pods use, with the labels namespace and pod. It is the mean over some samples before and after a
+// point. Prometheus' own rate would extrapolate to a time in which the pod didn't run, and differs in VictoriaMetrics. If
+// a counter was reset, which happens only without the labels id and name, rate has to be used all the same.
+func (p Past) CPU() string {
+	length := max(10*time.Minute, 10*p.Kubelet.Interval)
+	around := "[" + Duration(length) + "] offset -" + Duration(length/2)
+	return p.cpu(func(selector string) string {
+		series := selector + around
+		seconds := fmt.Sprintf("((count_over_time(%s) - 1) * %g > 0)", series, p.Kubelet.Interval.Seconds())
+		mean := fmt.Sprintf("(max_over_time(%s) - min_over_time(%s)) / %s", series, series, seconds)
+		return "(" + mean + " unless resets(" + series + ") > 0 or rate(" + series + ")) and " + p.Kubelet.last(selector)
+	}, around)
+}
 
 // Requests returns the requests of running pods, with the labels namespace, pod and uid.
 func (p Past) Requests(resource usage.Resource) string {
 	return call("sum by ("+p.Labels("pod", "uid")+")",
 		call("max by ("+p.Labels("pod", "uid", "container", "resource")+")",
-			within(p.pods(ContainerRequests, requested(resource)), p.State))) +
+			p.State.At(p.pods(ContainerRequests, requested(resource))))) +
 		"\n* on (" + p.Labels("pod", "uid") + ")\n" +
 		p.Running()
 }
 
-// Charged returns the greater of the usage and the requests of pods, with the labels namespace and pod. For CPU it is in seconds
-// over the range before each point of time.
-func (p Past) Charged(resource usage.Resource, length time.Duration) string {
+// Charged returns the greater of the usage and the requests of pods, with the labels namespace and pod.
+func (p Past) Charged(resource usage.Resource) string {
 	used, requests := p.Memory(), p.Requests(usage.MemoryRequests)
 	if resource == usage.CPU {
-		used, requests = p.CPU(length), fmt.Sprintf("%d * %s", int(length.Seconds()), p.Requests(usage.CPURequests))
+		used, requests = p.CPU(), p.Requests(usage.CPURequests)
 	}
-	requests = call("sum by ("+p.Labels("pod")+")", requests)
-	used = strings.TrimSpace(call("", used))
+	used, requests = strings.TrimSpace(call("", used)), call("sum by ("+p.Labels("pod")+")", requests)
 	return firstOf(used+"\n> on ("+p.Labels("pod")+")\n"+requests, requests, used)
 }
 
 // Sizes returns the size of each directory in bytes, with the labels namespace and directory.
 func (p Past) Sizes() string {
-	return call("max by ("+p.Labels(Directory)+")", within(p.OfHubs(DirectorySize), p.Homes))
+	return call("max by ("+p.Labels(Directory)+")", p.Homes.At(p.OfHubs(DirectorySize)))
 }
 
 // PastOwners returns 1 for each pod and owner in a range before the time of the query, with the labels namespace, pod and

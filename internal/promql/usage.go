@@ -65,7 +65,8 @@ func (q Queries) ofPods(resource usage.Resource) string {
 	case usage.Memory:
 		return q.memory()
 	case usage.CPU:
-		return q.cpu("[5m]", "")
+		const length = "[5m]"
+		return q.cpu(func(selector string) string { return "increase(" + selector + length + ")" }, length)
 	default:
 		return q.requests(requested(resource))
 	}
@@ -89,9 +90,9 @@ func unless(vector, on, without string) string {
 	return vector + "\nunless on (" + on + ")\n" + without
 }
 
-// cpu counts the same series as memory, in seconds over a range. A filter is added to each increase. A pod that is
-// restarted has two series for some minutes, the end of the old one and the beginning of the new one, and both count.
-// Only the labels id or name distinguish them from one series that is scraped twice, if Prometheus keeps these labels.
+// cpu counts the same series as memory, each by a function of its selector. A pod that is restarted has two series for
+// some minutes, the end of the old one and the beginning of the new one, and both count. Only the labels id or name
+// distinguish them from one series that is scraped twice, if Prometheus keeps these labels.
 //
 // Without them, a pod as a whole and its pause container are one series, whose samples alternate between two counters,
 // and each step up would count as usage. Such a series has many resets and is left out. The series of a pod alone has
@@ -99,16 +100,14 @@ func unless(vector, on, without string) string {
 //
 // The query uses increase and not rate: a rate times 300 is the same in Prometheus, but not in VictoriaMetrics, where a
 // rate stays the same until the last sample of a series has left the window.
-func (q Queries) cpu(length, filter string) string {
-	increase := func(kind, identity string) string {
-		return "increase(" + q.pods(ContainerCPU, kind, identity) + length + ")" + filter
-	}
-	notMixed := increase(isPod, `id=""`) + " and resets(" + q.pods(ContainerCPU, isPod, `id=""`) + length + ") <= 1"
+func (q Queries) cpu(function func(selector string) string, length string) string {
+	of := func(kind, identity string) string { return function(q.pods(ContainerCPU, kind, identity)) }
+	notMixed := of(isPod, `id=""`) + " and resets(" + q.pods(ContainerCPU, isPod, `id=""`) + length + ") <= 1"
 	return firstOf(
-		q.sumOfLargest(increase(isContainer, `id!=""`), "container", "id"),
-		q.sumOfLargest(increase(isContainer, `id="",name!=""`), "container", "name"),
-		q.sumOfLargest(increase(isContainer, `id="",name=""`), "container"),
-		q.sumOfLargest(increase(isPod, `id!=""`), "id"),
+		q.sumOfLargest(of(isContainer, `id!=""`), "container", "id"),
+		q.sumOfLargest(of(isContainer, `id="",name!=""`), "container", "name"),
+		q.sumOfLargest(of(isContainer, `id="",name=""`), "container"),
+		q.sumOfLargest(of(isPod, `id!=""`), "id"),
 		q.sumOfLargest(notMixed))
 }
 
