@@ -110,7 +110,7 @@ func (r *reader) has(m report.Measure) bool { return !slices.Contains(r.missing,
 // coverPods finds the times without data of the kubelets and of kube-state-metrics. If neither has any pod, but memberships are
 // recorded, no server was running, unless their targets were down.
 func (r *reader) coverPods(ctx context.Context, w window, found *sampled, c *cell, past promql.Past, namespace string, known []window) error {
-	kubelet, err := r.absent(ctx, past.PodSeries(promql.ContainerMemory), found.kubelet[namespace], past.Kubelet, w)
+	kubelet, err := r.absent(ctx, past.PodSeries(promql.ContainerMemory), found.kubelet[namespace], found.kubelet[namespace].at(finest), w)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (r *reader) coverPods(ctx context.Context, w window, found *sampled, c *cel
 		{[]string{annotations, requests}, found.state[namespace], r.coverage.states, state},
 	} {
 		for _, job := range source.series.jobs {
-			source.jobs[job] = true
+			source.jobs[job.name] = true
 		}
 		down, err := r.down(ctx, slices.Sorted(maps.Keys(source.jobs)), calm)
 		if err != nil {

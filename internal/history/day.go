@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -106,19 +107,21 @@ const (
 
 // cells groups the hubs by how often their series have samples.
 func (r *reader) cells(w window, found *sampled, timelines map[string]*timeline) []*cell {
-	type key struct{ kubelet, state, homes promql.Sampling }
-	byKey := map[key]*cell{}
+	byPoints := map[string]*cell{}
 	var cells []*cell
 	for _, namespace := range r.Namespaces {
-		k := key{found.kubelet[namespace].at(finest), found.state[namespace].at(finest), found.homes[namespace].at(finestHomes)}
-		c := byKey[k]
+		past := promql.Past{
+			Queries: r.Queries, NoPhases: r.noPhases, Kubelets: found.kubelet[namespace].ofJobs(finest),
+			State: found.state[namespace].at(finest), Homes: found.homes[namespace].at(finestHomes),
+		}
+		points := fmt.Sprint(past.Kubelets, past.State, past.Homes)
+		c := byPoints[points]
 		if c == nil {
 			c = &cell{
-				window: w, timelines: timelines, users: map[string]map[string]string{}, homeOwners: map[string]map[string]string{},
-				past:   promql.Past{Queries: r.Queries, Kubelet: k.kubelet, State: k.state, Homes: k.homes, NoPhases: r.noPhases},
+				window: w, past: past, timelines: timelines, users: map[string]map[string]string{}, homeOwners: map[string]map[string]string{},
 				served: map[string]float64{}, lost: map[string]float64{},
 			}
-			byKey[k] = c
+			byPoints[points] = c
 			cells = append(cells, c)
 		}
 		c.namespaces = append(c.namespaces, namespace)
@@ -181,7 +184,7 @@ func (r *reader) timeline(ctx context.Context, namespace string, w window) (*tim
 
 // questions returns the queries for the measures that Prometheus has data for.
 func (r *reader) questions(c *cell) []question {
-	kubelet, state, homes := c.past.Kubelet.Step, c.past.State.Step, c.past.Homes.Step
+	kubelet, state, homes := c.past.Kubelets[0].Step, c.past.State.Step, c.past.Homes.Step
 	requests := func(resource usage.Resource) func(promql.Past) string {
 		return func(p promql.Past) string { return p.Requests(resource) }
 	}

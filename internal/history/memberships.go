@@ -146,8 +146,13 @@ func (h *hub) scraped(w window, segments []*segment, interval time.Duration) (kn
 	usual := max(interval, time.Second).Milliseconds()
 	carry := max(h.lookback.Milliseconds(), 2*usual)
 	note := func(last, next int64) {
+		end := w.from // of the time for which the last scrape counts
 		if last != 0 {
-			known = appendWindow(known, window{max(last, w.from), min(next, last+carry)})
+			end = min(next, last+carry)
+			known = appendWindow(known, window{max(last, w.from), end})
+		}
+		if next < w.to { // after a gap, other targets may have been scraped before the exporter
+			known = appendWindow(known, window{max(next-usual, end, w.from), next})
 		}
 		from := max(w.from, last+usual)
 		if last == 0 {

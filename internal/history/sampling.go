@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -21,8 +22,15 @@ type sampling struct {
 	window time.Duration
 	// times are the times of the samples of the series with the most samples, in milliseconds since 1970.
 	times []int64
-	// jobs are the values of the label job.
-	jobs []string
+	// jobs are those of each job that has such series, the one with the most samples first.
+	jobs []job
+}
+
+// job is the sampling of the series of a job.
+type job struct {
+	name             string
+	interval, window time.Duration
+	samples          int
 }
 
 // isComplete reports whether the series had samples throughout a window.
@@ -45,6 +53,21 @@ func (s *sampling) at(finest time.Duration) promql.Sampling {
 	}
 }
 
+// ofJobs returns the points for the series of each job. They are the same for all jobs.
+func (s *sampling) ofJobs(finest time.Duration) []promql.Sampling {
+	whole := s.at(finest)
+	same := !slices.ContainsFunc(s.jobs, func(j job) bool { return j.interval != s.interval || j.window != s.window })
+	if same {
+		return []promql.Sampling{whole}
+	}
+	var all []promql.Sampling
+	for _, j := range s.jobs {
+		interval := max(j.interval, time.Second)
+		all = append(all, promql.Sampling{Interval: interval, Step: whole.Step, Window: max(j.window, interval), Job: j.name})
+	}
+	return all
+}
+
 // measure looks at the series with the most samples in a window, for each namespace. If several jobs have such series, it looks
 // at one of each: a sample counts as long as that of the slowest.
 func (q *querier) measure(ctx context.Context, selector string, w window) (map[string]*sampling, error) {
@@ -59,17 +82,25 @@ func (q *querier) measure(ctx context.Context, selector string, w window) (map[s
 		if err != nil {
 			return nil, err
 		}
-		s, namespace := newSampling(timesOf(series)), string(one.Metric[metrics.LabelNamespace])
-		if other := found[namespace]; other != nil {
-			s.jobs, s.window = other.jobs, max(s.window, other.window)
-			if len(s.times) < len(other.times) {
-				s.times, s.interval = other.times, other.interval
-			}
-		}
-		s.jobs = append(s.jobs, string(one.Metric["job"]))
-		found[namespace] = s
+		namespace := string(one.Metric[metrics.LabelNamespace])
+		found[namespace] = found[namespace].with(string(one.Metric["job"]), newSampling(timesOf(series)))
 	}
 	return found, nil
+}
+
+// with adds the sampling of a job.
+func (s *sampling) with(name string, other *sampling) *sampling {
+	jobs := []job{{name, other.interval, other.window, len(other.times)}}
+	if s != nil {
+		jobs = append(jobs, s.jobs...)
+		other.window = max(s.window, other.window)
+		if len(other.times) < len(s.times) {
+			other.times, other.interval = s.times, s.interval
+		}
+	}
+	slices.SortStableFunc(jobs, func(a, b job) int { return cmp.Compare(b.samples, a.samples) })
+	other.jobs = jobs
+	return other
 }
 
 // newSampling computes the usual distance of samples. Distances above twice the median are gaps.

@@ -2,6 +2,7 @@ package promql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,8 @@ type Sampling struct {
 	Step time.Duration
 	// Window is how long a sample counts, at least Interval.
 	Window time.Duration
+	// Job is the label job of the series. It is empty if all series of a namespace have samples equally often.
+	Job string
 }
 
 // Past writes queries for usage in the past, by pod and by directory. They are evaluated at points of time. A series counts at
@@ -25,9 +28,10 @@ type Sampling struct {
 // timestamps of their own.
 type Past struct {
 	Queries
-	// Kubelet, State and Homes are those of the kubelets' series, of those of kube-state-metrics, and of the sizes of
-	// directories.
-	Kubelet, State, Homes Sampling
+	// Kubelets are those of the kubelets' series. If several jobs scrape the kubelets, a pod counts by the first job that has it.
+	Kubelets []Sampling
+	// State and Homes are those of the series of kube-state-metrics and of the sizes of directories.
+	State, Homes Sampling
 	// NoPhases is set if Prometheus has no phases of pods. Then a pod counts as running while it exists.
 	NoPhases bool
 }
@@ -64,23 +68,47 @@ func (p Past) Running() string {
 
 // Memory returns the working set of running pods in bytes, with the labels namespace and pod.
 func (p Past) Memory() string {
-	return firstOf(
-		p.sumOfLargest(p.Kubelet.At(p.pods(ContainerMemory, isContainer)), "container"),
-		p.sumOfLargest(p.Kubelet.At(p.pods(ContainerMemory, isPod))))
+	return p.ofKubelets(ContainerMemory, func(q Queries, s Sampling) string {
+		return firstOf(
+			q.sumOfLargest(s.At(q.pods(ContainerMemory, isContainer)), "container"),
+			q.sumOfLargest(s.At(q.pods(ContainerMemory, isPod))))
+	})
+}
+
+// ofKubelets returns an expression for the series of all jobs. If the first job has a pod for some minutes, that pod's series of
+// other jobs don't count: they may begin earlier and end later.
+func (p Past) ofKubelets(metric string, expr func(Queries, Sampling) string) string {
+	if len(p.Kubelets) == 1 {
+		return expr(p.Queries, p.Kubelets[0])
+	}
+	var parts, present []string
+	for _, kubelet := range p.Kubelets {
+		q := p.Queries
+		q.Hubs = append(slices.Clone(q.Hubs), Is("job", kubelet.Job))
+		part := expr(q, kubelet)
+		if len(present) > 0 {
+			part = unless(strings.TrimSpace(call("", part)), p.Labels("pod"), strings.TrimSpace(call("", strings.Join(present, "\nor\n"))))
+		}
+		parts = append(parts, strings.TrimSpace(call("", part)))
+		present = append(present, "present_over_time("+q.pods(metric, `pod!=""`)+"[20m] offset -10m)")
+	}
+	return firstOf(parts...)
 }
 
 // CPU returns the cores that running pods use, with the labels namespace and pod. It is the mean over some samples before and after a
 // point. Prometheus' own rate would extrapolate to a time in which the pod didn't run, and differs in VictoriaMetrics. If
 // a counter was reset, which happens only without the labels id and name, rate has to be used all the same.
 func (p Past) CPU() string {
-	length := max(10*time.Minute, 10*p.Kubelet.Interval)
-	around := "[" + Duration(length) + "] offset -" + Duration(length/2)
-	return p.cpu(func(selector string) string {
-		series := selector + around
-		seconds := fmt.Sprintf("((count_over_time(%s) - 1) * %g > 0)", series, p.Kubelet.Interval.Seconds())
-		mean := fmt.Sprintf("(max_over_time(%s) - min_over_time(%s)) / %s", series, series, seconds)
-		return "(" + mean + " unless resets(" + series + ") > 0 or rate(" + series + ")) and " + p.Kubelet.last(selector)
-	}, around)
+	return p.ofKubelets(ContainerCPU, func(q Queries, s Sampling) string {
+		length := max(10*time.Minute, 10*s.Interval)
+		around := "[" + Duration(length) + "] offset -" + Duration(length/2)
+		return q.cpu(func(selector string) string {
+			series := selector + around
+			seconds := fmt.Sprintf("((count_over_time(%s) - 1) * %g > 0)", series, s.Interval.Seconds())
+			mean := fmt.Sprintf("(max_over_time(%s) - min_over_time(%s)) / %s", series, series, seconds)
+			return "(" + mean + " unless resets(" + series + ") > 0 or rate(" + series + ")) and " + s.last(selector)
+		}, around)
+	})
 }
 
 // Requests returns the requests of running pods, with the labels namespace, pod and uid.
