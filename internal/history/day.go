@@ -101,6 +101,8 @@ func (r *reader) sample(ctx context.Context, w window) (*sampled, error) {
 const (
 	// finest is the least distance of two points for pods.
 	finest = 30 * time.Second
+	// finestCPU is the least distance of two points for CPU time: the query is expensive, and counters hold what was used in between.
+	finestCPU = 5 * time.Minute
 	// finestHomes is the least distance of two points for directories, whose sizes change slowly.
 	finestHomes = 5 * time.Minute
 )
@@ -185,6 +187,7 @@ func (r *reader) timeline(ctx context.Context, namespace string, w window) (*tim
 // questions returns the queries for the measures that Prometheus has data for.
 func (r *reader) questions(c *cell) []question {
 	kubelet, state, homes := c.past.Kubelets[0].Step, c.past.State.Step, c.past.Homes.Step
+	cpu := (kubelet + finestCPU - 1) / finestCPU * finestCPU
 	requests := func(resource usage.Resource) func(promql.Past) string {
 		return func(p promql.Past) string { return p.Requests(resource) }
 	}
@@ -193,7 +196,7 @@ func (r *reader) questions(c *cell) []question {
 	}
 	all := []question{
 		{report.ServerHours, promql.Past.Running, state, state.Hours()},
-		{report.CPU, promql.Past.CPU, kubelet, kubelet.Hours()},
+		{report.CPU, func(p promql.Past) string { return p.CPU(cpu) }, cpu, 1.0 / 3600},
 		{report.CPURequested, requests(usage.CPURequests), state, state.Hours()},
 		{report.Memory, promql.Past.Memory, kubelet, kubelet.Hours() / gib},
 		{report.MemoryRequested, requests(usage.MemoryRequests), state, state.Hours() / gib},

@@ -95,18 +95,29 @@ func (p Past) ofKubelets(metric string, expr func(Queries, Sampling) string) str
 	return firstOf(parts...)
 }
 
-// CPU returns the cores that running pods use, with the labels namespace and pod. It is the mean over some samples before and after a
-// point. Prometheus' own rate would extrapolate to a time in which the pod didn't run, and differs in VictoriaMetrics. If
-// a counter was reset, which happens only without the labels id and name, rate has to be used all the same.
-func (p Past) CPU() string {
+// CPU returns the CPU seconds that pods used between a point and the next one, with the labels namespace and pod. They are the
+// mean of the cores used, times the time that the samples in between stand for.
+func (p Past) CPU(step time.Duration) string {
+	return p.cores(step, func(s Sampling, selector string) string {
+		return fmt.Sprintf("* count_over_time(%s[%s] offset -%s) * %g", selector, Duration(step), Duration(step-time.Millisecond), s.Interval.Seconds())
+	})
+}
+
+// cores returns the cores that pods use between a point and the next one, with the labels namespace and pod, as the mean over some
+// samples before and after the middle.
+// Prometheus' own rate would extrapolate to a time in which the pod didn't run, and differs in VictoriaMetrics. It has to be used
+// all the same for counters that were reset, which don't have the label id. The result of then follows each mean.
+func (p Past) cores(step time.Duration, then func(s Sampling, selector string) string) string {
 	return p.ofKubelets(ContainerCPU, func(q Queries, s Sampling) string {
 		length := max(10*time.Minute, 10*s.Interval)
-		around := "[" + Duration(length) + "] offset -" + Duration(length/2)
+		around := "[" + Duration(length) + "] offset -" + Duration((length+step)/2)
 		return q.cpu(func(selector string) string {
 			series := selector + around
-			seconds := fmt.Sprintf("((count_over_time(%s) - 1) * %g > 0)", series, s.Interval.Seconds())
-			mean := fmt.Sprintf("(max_over_time(%s) - min_over_time(%s)) / %s", series, series, seconds)
-			return "(" + mean + " unless resets(" + series + ") > 0 or rate(" + series + ")) and " + s.last(selector)
+			mean := fmt.Sprintf("(max_over_time(%[1]s) - min_over_time(%[1]s)) / ((count_over_time(%[1]s) - 1) * %[2]g > 0)", series, s.Interval.Seconds())
+			if strings.Contains(selector, `id=""`) {
+				mean = mean + " unless resets(" + series + ") > 0 or rate(" + series + ")"
+			}
+			return "(" + mean + ") " + then(s, selector)
 		}, around)
 	})
 }
@@ -124,7 +135,8 @@ func (p Past) Requests(resource usage.Resource) string {
 func (p Past) Charged(resource usage.Resource) string {
 	used, requests := p.Memory(), p.Requests(usage.MemoryRequests)
 	if resource == usage.CPU {
-		used, requests = p.CPU(), p.Requests(usage.CPURequests)
+		used = p.cores(p.Kubelets[0].Step, func(s Sampling, selector string) string { return "and " + s.last(selector) })
+		requests = p.Requests(usage.CPURequests)
 	}
 	used, requests = strings.TrimSpace(call("", used)), call("sum by ("+p.Labels("pod")+")", requests)
 	return firstOf(used+"\n> on ("+p.Labels("pod")+")\n"+requests, requests, used)
