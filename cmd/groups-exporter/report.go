@@ -64,7 +64,7 @@ func (o *reportOptions) addFlags(cmd *cobra.Command) {
 	flags.VarP(choice[output]{&o.output, reportOutputs()}, "output", "o", "format of the output")
 	completeWords(cmd, "output", words(reportOutputs()))
 	flags.BoolVar(&o.demo, "demo", false, "report a made-up month of a built-in sample hub")
-	flags.StringVar(&o.outputFile, "output-file", "", "replace this `file` in one step")
+	flags.StringVar(&o.outputFile, "output-file", "", "replace this `file` in one step; {period} stands for the period")
 	flags.BoolVar(&o.printQueries, "print-queries", false, "print the queries that Prometheus evaluates")
 	setHeading(cmd, mainHeading)
 	addChoice(cmd, &o.attribution, "usage-attribution", "how a user in several groups counts", usage.Share, usage.Full)
@@ -204,7 +204,7 @@ unless --allow-gaps is set.
 			if err := o.write(&page, made); err != nil {
 				return err
 			}
-			return writeFile(cmd.Context(), o.outputFile, &page)
+			return writeFile(cmd.Context(), strings.ReplaceAll(o.outputFile, "{period}", r.whole.Interval()), &page)
 		},
 	}
 	o.addFlags(cmd)

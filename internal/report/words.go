@@ -47,6 +47,19 @@ func (p Period) Short() string {
 	}
 }
 
+// Interval returns the period for the name of a file: a month like 2026-10, or else both ends like 2026-10-05--2026-10-12. The end is
+// exclusive.
+func (p Period) Interval() string {
+	format := time.DateOnly
+	switch {
+	case p.isMonth():
+		return p.From.Format("2006-01")
+	case !startsDay(p.From) || !startsDay(p.To):
+		format = "2006-01-02T1504"
+	}
+	return p.From.Format(format) + "--" + p.To.Format(format)
+}
+
 func (p Period) isMonth() bool { return p.From.Equal(month(p.From, 0)) && p.To.Equal(month(p.From, 1)) }
 
 func (p Period) isDay() bool { return startsDay(p.From) && p.To.Equal(next(p.From, EveryDay)) }

@@ -9,19 +9,22 @@ import (
 )
 
 func TestPeriodInWords(t *testing.T) {
-	for _, c := range []struct{ from, to, words, short string }{
-		{"2026-10-01T00:00", "2026-11-01T00:00", "October 2026", "2026-10"},
-		{"2026-12-01T00:00", "2027-01-01T00:00", "December 2026", "2026-12"},
-		{"2026-10-25T00:00", "2026-10-26T00:00", "25 October 2026", "2026-10-25"}, // it has 25 hours
-		{"2026-10-05T00:00", "2026-10-12T00:00", "5 to 11 October 2026", "2026-10-05 to 2026-10-11"},
-		{"2026-10-01T00:00", "2026-12-01T00:00", "1 October to 30 November 2026", "2026-10-01 to 2026-11-30"},
-		{"2026-12-28T00:00", "2027-01-04T00:00", "28 December 2026 to 3 January 2027", "2026-12-28 to 2027-01-03"},
-		{"2026-10-05T14:00", "2026-10-06T00:00", "5 October 2026 14:00 to 6 October 2026 00:00", "2026-10-05 14:00 to 2026-10-06 00:00"},
-		{"2026-10-05T00:00", "2026-10-05T14:30", "5 October 2026 00:00 to 5 October 2026 14:30", "2026-10-05 00:00 to 2026-10-05 14:30"},
+	for _, c := range []struct{ from, to, words, short, interval string }{
+		{"2026-10-01T00:00", "2026-11-01T00:00", "October 2026", "2026-10", "2026-10"},
+		{"2026-12-01T00:00", "2027-01-01T00:00", "December 2026", "2026-12", "2026-12"},
+		{"2026-10-25T00:00", "2026-10-26T00:00", "25 October 2026", "2026-10-25", "2026-10-25--2026-10-26"}, // it has 25 hours
+		{"2026-10-05T00:00", "2026-10-12T00:00", "5 to 11 October 2026", "2026-10-05 to 2026-10-11", "2026-10-05--2026-10-12"},
+		{"2026-10-01T00:00", "2026-12-01T00:00", "1 October to 30 November 2026", "2026-10-01 to 2026-11-30", "2026-10-01--2026-12-01"},
+		{"2026-12-28T00:00", "2027-01-04T00:00", "28 December 2026 to 3 January 2027", "2026-12-28 to 2027-01-03", "2026-12-28--2027-01-04"},
+		{"2026-10-05T14:00", "2026-10-06T00:00", "5 October 2026 14:00 to 6 October 2026 00:00", "2026-10-05 14:00 to 2026-10-06 00:00", "2026-10-05T1400--2026-10-06T0000"},
+		{"2026-10-05T00:00", "2026-10-05T14:30", "5 October 2026 00:00 to 5 October 2026 14:30", "2026-10-05 00:00 to 2026-10-05 14:30", "2026-10-05T0000--2026-10-05T1430"},
 	} {
 		period := report.Period{From: inZurich(t, c.from), To: inZurich(t, c.to)}
 		if got := period.String(); got != c.words {
 			t.Errorf("%s to %s is %q, want %q", c.from, c.to, got, c.words)
+		}
+		if got := period.Interval(); got != c.interval {
+			t.Errorf("%s to %s is %q in the name of a file, want %q", c.from, c.to, got, c.interval)
 		}
 		if got := period.Short(); got != c.short {
 			t.Errorf("%s to %s in short is %q, want %q", c.from, c.to, got, c.short)
