@@ -120,6 +120,7 @@ func TestPagesTellTheTruth(t *testing.T) {
 		// Of kube-state-metrics, node_exporter and Prometheus.
 		"metric-annotations-allowlist": true, "metric-labels-allowlist": true,
 		"collector.textfile.directory": true, "web.enable-remote-write-receiver": true,
+		"storage.tsdb.retention.time": true,
 		"no-run-if-empty": true, // of xargs
 	}
 	for _, command := range allCommands() {
