@@ -131,8 +131,33 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* What the pods that serve and check have in common. */}}
-{{- define "groups-exporter.podSpec" -}}
+{{/* The arguments of the report that writes one output: a list of the context and the output. Later flags win. */}}
+{{- define "groups-exporter.reportArgs" -}}
+{{- $ := index . 0 }}
+{{- $output := index . 1 -}}
+- report
+{{- range $flag := include "groups-exporter.flags" $ | fromJsonArray }}
+{{- if and (has (index $flag 0) (list "prometheus-url" "prometheus.config.file" "metrics-prefix" "multiple-name")) (index $flag 2) }}
+- {{ include "groups-exporter.arg" (list (index $flag 0) (index $flag 2)) }}
+{{- end }}
+{{- end }}
+{{- range $.Values.extraArgs }}
+{{- if has (include "groups-exporter.flagName" .) (list "none-name" "pods" "prometheus-matcher" "prometheus-timeout") }}
+- {{ quote . }}
+{{- end }}
+{{- end }}
+- {{ include "groups-exporter.arg" (list "timezone" $.Values.report.timeZone) }}
+{{- if $.Values.report.prices }}
+- "--prices=/etc/groups-exporter/report/prices.yml"
+{{- end }}
+{{- range concat $.Values.report.args ($output.args | default list) }}
+- {{ quote . }}
+{{- end }}
+- {{ include "groups-exporter.arg" (list "output-file" (printf "/reports/%s" $output.file)) }}
+{{- end }}
+
+{{/* What all pods have in common. */}}
+{{- define "groups-exporter.podBase" -}}
 serviceAccountName: {{ include "groups-exporter.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 # What the program reads from its environment is what stands below.
@@ -156,6 +181,11 @@ tolerations:
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ quote . }}
 {{- end }}
+{{- end }}
+
+{{/* What the pods that serve and check have in common. */}}
+{{- define "groups-exporter.podSpec" -}}
+{{ include "groups-exporter.podBase" . }}
 volumes:
   - name: hub
     secret:
@@ -181,7 +211,7 @@ volumes:
   {{- end }}
 {{- end }}
 
-{{- define "groups-exporter.container" -}}
+{{- define "groups-exporter.containerBase" -}}
 {{- with .Values.image -}}
 image: {{ printf "%s:%s%s" .repository (.tag | default $.Chart.AppVersion) (ternary (printf "@%s" .digest) "" (ne .digest "")) | quote }}
 imagePullPolicy: {{ .pullPolicy }}
@@ -206,6 +236,10 @@ envFrom:
 resources:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{- define "groups-exporter.container" -}}
+{{ include "groups-exporter.containerBase" . }}
 # Whole folders, no subPath: only so does a file change when its secret does.
 volumeMounts:
   - name: hub
@@ -346,6 +380,17 @@ selector:
 {{- end }}
 {{- if and .Values.prometheusRule.enabled (not .Values.prometheusRule.rules) (eq .Values.usernames "omit") }}
 {{- fail "prometheusRule: the rules join by users' names, which usernames: omit leaves out: use prometheus.url, and rules of alerts alone (--set-file prometheusRule.rules=FILE, from: groups-exporter rules --only alerts)" }}
+{{- end }}
+{{- if .Values.report.enabled }}
+{{- if not .Values.prometheus.url }}
+{{- fail "report: it queries Prometheus: set prometheus.url" }}
+{{- end }}
+{{- if eq .Values.usernames "omit" }}
+{{- fail "report: memberships without users' names, as with usernames: omit, don't say whose usage it is" }}
+{{- end }}
+{{- if not .Values.report.volume }}
+{{- fail "report.volume: name where files are written, like {persistentVolumeClaim: {claimName: reports}}" }}
+{{- end }}
 {{- end }}
 {{- if .Values.networkPolicy.enabled }}
 {{- if not .Values.networkPolicy.ingressFrom }}
