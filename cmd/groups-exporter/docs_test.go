@@ -121,7 +121,7 @@ func TestPagesTellTheTruth(t *testing.T) {
 		"metric-annotations-allowlist": true, "metric-labels-allowlist": true,
 		"collector.textfile.directory": true, "web.enable-remote-write-receiver": true,
 		"storage.tsdb.retention.time": true,
-		"no-run-if-empty": true, // of xargs
+		"no-run-if-empty":             true, // of xargs
 	}
 	for _, command := range allCommands() {
 		command.Flags().VisitAll(func(flag *pflag.Flag) { flags[flag.Name] = true })
