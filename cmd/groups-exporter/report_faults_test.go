@@ -104,6 +104,13 @@ func TestReportFails(t *testing.T) {
 			io.WriteString(w, `{"status":"success","data":[]}`)
 			return true
 		}, "Prometheus has no memberships (jupyterhub_user_group_info) from 2026-10-05"},
+		"no usage": {func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.Contains(r.URL.Path, "/label/") || strings.Contains(r.Form.Encode(), "jupyterhub_user_group_info") {
+				return false
+			}
+			io.WriteString(w, `{"status":"success","data":[]}`)
+			return true
+		}, "Prometheus has no usage in this period: neither kube_pod_annotations with users' names nor dirsize_total_size_bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
