@@ -28,7 +28,7 @@ type prometheusOptions struct {
 	configFile string
 	timeout    time.Duration // the default if 0
 
-	defaultTimeout time.Duration // defaultPrometheusTimeout if 0
+	defaultTimeout time.Duration  // defaultPrometheusTimeout if 0
 	flags          *pflag.FlagSet // of the command
 }
 

@@ -96,9 +96,9 @@ func TestReportFails(t *testing.T) {
 	}{
 		"401":      {status(http.StatusUnauthorized), "answered 401 Unauthorized"},
 		"503":      {status(http.StatusServiceUnavailable), "answered 503 Service Unavailable"},
-		"page":     {answers("", "<!DOCTYPE html><title>Log in</title>"), "is not a Prometheus'"},
-		"warning":  {answers("container_memory_working_set_bytes", "{"+vector+`,"warnings":["a store didn't answer"]}`), "may not be whole: a store didn't answer"},
-		"partial":  {answers("kube_pod_status_phase", "{"+vector+`,"isPartial":true}`), "may not be whole"},
+		"page":     {answers("", "<!DOCTYPE html><title>Log in</title>"), "doesn't answer like a Prometheus"},
+		"warning":  {answers("container_memory_working_set_bytes", "{"+vector+`,"warnings":["a store didn't answer"]}`), "may be incomplete: a store didn't answer"},
+		"partial":  {answers("kube_pod_status_phase", "{"+vector+`,"isPartial":true}`), "may be incomplete"},
 		"bad data": {answers("dirsize_total_size_bytes", `{"status":"error","errorType":"bad_data","error":"no such function"}`), "can't answer the query: "},
 		"nothing": {func(w http.ResponseWriter, _ *http.Request) bool {
 			io.WriteString(w, `{"status":"success","data":[]}`)
@@ -115,8 +115,8 @@ func TestReportFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			code, out, errOut := reportFrom(t.Context(), samplePrometheus(t, c.fault))
-			if code != exitWorld || out != "" || !strings.Contains(errOut, c.want) {
-				t.Errorf("got exit code %d, output %q and error %q, want exit code %d, no output and an error with %q", code, out, errOut, exitWorld, c.want)
+			if code != exitFailure || out != "" || !strings.Contains(errOut, c.want) {
+				t.Errorf("got exit code %d, output %q and error %q, want exit code %d, no output and an error with %q", code, out, errOut, exitFailure, c.want)
 			}
 		})
 	}
@@ -195,7 +195,7 @@ func TestReportIsInterrupted(t *testing.T) {
 		return true
 	})
 	code, out, errOut := reportFrom(ctx, address)
-	if code != exitWorld || out != "" || errOut != "groups-exporter: interrupted\n" {
-		t.Errorf("got exit code %d, output %q and error %q, want exit code %d and an error", code, out, errOut, exitWorld)
+	if code != exitFailure || out != "" || errOut != "groups-exporter: interrupted\n" {
+		t.Errorf("got exit code %d, output %q and error %q, want exit code %d and an error", code, out, errOut, exitFailure)
 	}
 }
