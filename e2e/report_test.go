@@ -36,7 +36,12 @@ func TestReport(t *testing.T) {
 			if err := os.CopyFS(data, os.DirFS(blocks)); err != nil {
 				t.Fatal(err)
 			}
-			reports(t, m, stored(t, version, data))
+			server := stored(t, version, data)
+			if version == prometheusVersions[0] { // an old version, which is slow
+				monthReport{by: []string{"namespace", "group", "user"}}.check(t, m, server)
+				return
+			}
+			reports(t, m, server)
 		})
 	}
 	t.Run("VictoriaMetrics", func(t *testing.T) { reports(t, m, imported(t, m)) })
@@ -117,9 +122,6 @@ func imported(t *testing.T, m *month.Month) string {
 func reports(t *testing.T, m *month.Month, url string) {
 	all := []string{"namespace", "group", "user"}
 	for _, r := range []monthReport{
-		{by: all, only: "prod"},
-		{by: all, only: "lab"},
-		{by: all, only: "twin"},
 		{by: all},
 		{by: all, full: true},
 		{by: []string{"group"}},
@@ -251,8 +253,11 @@ func compareRows(t *testing.T, row reportKey, example string, want *month.Row, g
 		if !special {
 			tolerance = 0.005
 		}
-		const rounding = 1e-6
-		if amount := columns[column]; math.Abs(got[column]-amount) > tolerance*amount+rounding {
+		slack := 1e-6 // for rounding
+		if column == "cpu_core_hours" {
+			slack = 0.005 // the kubelet's timestamps are 15 s apart from the scrapes, which shows in a pod of twenty minutes
+		}
+		if amount := columns[column]; math.Abs(got[column]-amount) > tolerance*amount+slack {
 			t.Errorf("%s: %v: got %s %v, want %v", example, row, column, got[column], amount)
 		}
 	}

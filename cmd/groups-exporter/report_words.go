@@ -15,6 +15,9 @@ func reportHint(err error) string {
 	if errors.As(err, new(*history.NoMemberships)) {
 		return "does Prometheus scrape 'groups-exporter serve', with honor_labels? For a time before it did, --memberships takes the output of 'groups-exporter dump'"
 	}
+	if errors.As(err, new(*history.NoUsernames)) {
+		return "'groups-exporter serve' runs with --usernames omit, and memberships of users can't be recorded: use --memberships with the output of 'groups-exporter dump'"
+	}
 	if errors.As(err, new(*history.NoSeries)) {
 		return "'groups-exporter check --prometheus-url URL' shows which series are missing and how to get them"
 	}

@@ -59,8 +59,11 @@ func (s *Server) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (s *Server) answer(r *http.Request) (any, error) {
 	if label, ok := strings.CutPrefix(r.URL.Path, "/api/v1/label/"); ok {
-		if label == metrics.LabelNamespace+"/values" {
+		switch label {
+		case metrics.LabelNamespace + "/values":
 			return []string{s.namespace}, nil
+		case metrics.LabelUsername + "/values":
+			return s.users(), nil
 		}
 		return []string{}, nil
 	}
@@ -83,7 +86,7 @@ func data(value model.Value) any {
 
 var (
 	rangeForm  = regexp.MustCompile(`^(\w+)\{.*\}\[(\w+)\]$`)
-	topForm    = regexp.MustCompile(`^topk by \(namespace, job\) \(1, count_over_time\((\w+).*\[(\w+)\]\)\)$`)
+	topForm    = regexp.MustCompile(`^topk(?: by \(namespace, job\) )?\(1, count_over_time\((\w+).*\[(\w+)\]\)\)$`)
 	countForm  = regexp.MustCompile(`^count_over_time\((\w+).*\[(\w+)\]\)$`)
 	ownersForm = regexp.MustCompile(`(?s)present_over_time\((\w+).*\[(\w+)\]\)`)
 	sumForm    = regexp.MustCompile(`(?s)^sum_over_time\(\(\n  (.*)\n\)\[(\w+):(\w+)\]\)$`)

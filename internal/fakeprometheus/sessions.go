@@ -106,7 +106,7 @@ func (s *Server) sums(expr string, at time.Time, length, step time.Duration) mod
 	var all model.Vector
 	for _, one := range s.sessions(at.Add(-length), at) {
 		from, to := later(one.from, at.Add(-length)), earlier(one.to, at)
-		if value := points(from, to, step) * one.value(expr); value > 0 {
+		if value := points(from, to, step) * one.value(expr, step); value > 0 {
 			all = append(all, s.sample(at, model.SampleValue(value), "pod", one.pod(), "uid", one.uid()))
 		}
 	}
@@ -133,7 +133,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // value returns the value of an expression at each point.
-func (s *session) value(expr string) float64 {
+func (s *session) value(expr string, step time.Duration) float64 {
 	requests := strings.Contains(expr, promql.ContainerRequests)
 	memory, cpu := strings.Contains(expr, promql.ContainerMemory), strings.Contains(expr, promql.ContainerCPU)
 	switch {
@@ -143,8 +143,8 @@ func (s *session) value(expr string) float64 {
 		return s.memory
 	case cpu && requests:
 		return max(s.cpu, s.cpuWant)
-	case cpu:
-		return s.cpu
+	case cpu: // in seconds between two points
+		return s.cpu * step.Seconds()
 	case strings.Contains(expr, `resource="memory"`):
 		return s.memoryWant
 	case strings.Contains(expr, `resource="cpu"`):

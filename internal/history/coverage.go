@@ -119,14 +119,18 @@ func (r *reader) coverPods(ctx context.Context, w window, found *sampled, c *cel
 		return err
 	}
 	calm := intersection(intersection(kubelet, state), known)
+	noCPU := intersection(found.noCPU, without(w, kubelet))
+	noRequests := intersection(found.noRequests, without(w, state))
 	for _, source := range []struct {
-		names  []string
+		name   string
 		series *sampling
 		jobs   map[string]bool
-		absent []window
+		absent []window // at which no pod of the hub has such series
+		gaps   []window // found otherwise
 	}{
-		{[]string{containers}, found.kubelet[namespace], r.coverage.kubelets, kubelet},
-		{[]string{annotations, requests}, found.state[namespace], r.coverage.states, state},
+		{containers, found.kubelet[namespace], r.coverage.kubelets, kubelet, noCPU},
+		{annotations, found.state[namespace], r.coverage.states, state, c.unowned(namespace)},
+		{requests, found.state[namespace], r.coverage.states, state, noRequests},
 	} {
 		for _, job := range source.series.jobs {
 			source.jobs[job.name] = true
@@ -135,13 +139,7 @@ func (r *reader) coverPods(ctx context.Context, w window, found *sampled, c *cel
 		if err != nil {
 			return err
 		}
-		gaps := union(subtract(source.absent, calm), down)
-		for _, name := range source.names {
-			if name == annotations {
-				gaps = union(gaps, c.unowned(namespace))
-			}
-			r.coverage.add(name, namespace, gaps)
-		}
+		r.coverage.add(source.name, namespace, union(union(subtract(source.absent, calm), down), source.gaps))
 	}
 	return nil
 }

@@ -66,7 +66,11 @@ func (r *reader) readDay(ctx context.Context, w window, s *sums) error {
 }
 
 // sampled holds how often the series of each namespace have samples.
-type sampled struct{ kubelet, state, homes map[string]*sampling }
+type sampled struct {
+	kubelet, state, homes map[string]*sampling
+	// noCPU and noRequests are the times at which no pod of the cluster has such series.
+	noCPU, noRequests []window
+}
 
 func (r *reader) sample(ctx context.Context, w window) (*sampled, error) {
 	found := &sampled{}
@@ -82,6 +86,25 @@ func (r *reader) sample(ctx context.Context, w window) (*sampled, error) {
 	} {
 		group.Go(func() (err error) {
 			*source.found, err = r.measure(groupCtx, source.selector, w)
+			return err
+		})
+	}
+	for _, source := range []struct {
+		absent   *[]window
+		measure  report.Measure
+		selector string
+	}{
+		{&found.noCPU, report.CPU, promql.Past{Queries: r.cluster}.PodSeries(promql.ContainerCPU)},
+		{&found.noRequests, report.MemoryRequested, promql.Past{Queries: r.cluster}.RequestSeries(usage.MemoryRequests)},
+	} {
+		if !r.has(source.measure) {
+			continue
+		}
+		group.Go(func() error {
+			s, err := r.measureAny(groupCtx, source.selector, w)
+			if err == nil {
+				*source.absent, err = r.absent(groupCtx, source.selector, s, s.at(finest), w)
+			}
 			return err
 		})
 	}

@@ -62,7 +62,7 @@ func (e *NoMemberships) Error() string {
 		e.Periods[0].From.Format(time.DateOnly), e.Periods[len(e.Periods)-1].To.Format(time.DateOnly))
 }
 
-// Read reads the usage in consecutive periods. Its error is a *remote.Error, a *NoMemberships, a *NoSeries, a
+// Read reads the usage in consecutive periods. Its error is a *remote.Error, a *NoMemberships, a *NoUsernames, a *NoSeries, a
 // *MixedClusters, or that of the context.
 func Read(ctx context.Context, o Options, periods []report.Period) (*Result, error) {
 	r := &reader{Options: o, querier: newQuerier(o.Client), coverage: newCoverage()}
@@ -98,6 +98,7 @@ func windowOf(p report.Period) window { return window{p.From.UnixMilli(), p.To.U
 type reader struct {
 	Options
 	*querier
+	cluster  promql.Queries  // of all namespaces
 	hubs     map[string]*hub // by namespace
 	missing  []report.Measure
 	noPhases bool
@@ -117,6 +118,7 @@ func (r *reader) prepare(ctx context.Context, periods []report.Period) error {
 	if len(r.Namespaces) == 0 {
 		return &NoMemberships{metrics.Name(r.Queries.Prefix, metrics.UserGroupInfo), periods}
 	}
+	r.cluster = r.Queries
 	r.Queries.Hubs = append(slices.Clone(r.Queries.Hubs), oneOf(metrics.LabelNamespace, r.Namespaces))
 	if err := r.findMissing(ctx, whole); err != nil {
 		return err
@@ -163,6 +165,11 @@ type MixedClusters struct{ Clusters []string }
 func (e *MixedClusters) Error() string {
 	return fmt.Sprintf("the pods of users are in several clusters: %q", e.Clusters)
 }
+
+// NoUsernames is the error if the exporter publishes memberships without users' names.
+type NoUsernames struct{}
+
+func (*NoUsernames) Error() string { return "the recorded memberships have no names of users" }
 
 // NoSeries is the error if Prometheus lacks the series that all usage is computed from.
 type NoSeries struct{}

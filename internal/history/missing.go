@@ -12,6 +12,9 @@ import (
 
 // findMissing finds the kinds of series that Prometheus lacks in a window.
 func (r *reader) findMissing(ctx context.Context, whole window) error {
+	if err := r.checkUsernames(ctx, whole); err != nil {
+		return err
+	}
 	annotations, labels := r.Queries.PodOwners()
 	owners, err := r.hasSeries(ctx, whole, annotations, labels)
 	if err != nil {
@@ -59,6 +62,22 @@ func (r *reader) findMissing(ctx context.Context, whole window) error {
 	r.noPhases = !phases
 	if r.noPhases {
 		r.notes = append(r.notes, "Prometheus has no "+promql.PodPhase+": pods that are pending or have ended count as running")
+	}
+	return err
+}
+
+// checkUsernames returns an error if there are memberships, but none with the name of a user.
+func (r *reader) checkUsernames(ctx context.Context, whole window) error {
+	if r.Memberships != nil {
+		return nil
+	}
+	recorded, err := r.hasSeries(ctx, whole, r.Queries.Memberships())
+	if err != nil || !recorded {
+		return err
+	}
+	users, err := r.labelValues(ctx, metrics.LabelUsername, whole, r.Queries.Memberships())
+	if err == nil && len(users) == 0 {
+		return &NoUsernames{}
 	}
 	return err
 }

@@ -88,6 +88,16 @@ func (q *querier) measure(ctx context.Context, selector string, w window) (map[s
 	return found, nil
 }
 
+// measureAny looks at the series with the most samples in a window, wherever it is.
+func (q *querier) measureAny(ctx context.Context, selector string, w window) (*sampling, error) {
+	most, err := q.vector(ctx, "topk(1, count_over_time("+selector+w.brackets()+"))", w)
+	if err != nil || len(most) == 0 {
+		return &sampling{}, err
+	}
+	series, err := q.raw(ctx, exactly(nameOf(selector), most[0].Metric), w)
+	return newSampling(timesOf(series)), err
+}
+
 // with adds the sampling of a job.
 func (s *sampling) with(name string, other *sampling) *sampling {
 	jobs := []job{{name, other.interval, other.window, len(other.times)}}
