@@ -297,31 +297,30 @@ func (o *reportOptions) write(w io.Writer, made *report.Report) error {
 	return writeReport(w, made, o.output)
 }
 
-// leastCoverage is the part of a period for which each source has to have data.
-const leastCoverage = 0.99
-
 // coverageError says that a report would be incomplete.
 type coverageError struct{ lacking []report.Coverage }
 
 func (e *coverageError) Error() string {
-	text := "data is missing, so the report would be incomplete:"
-	for i, c := range e.lacking {
-		if i > 0 {
-			text += ";"
+	// A gap in Prometheus itself is the same for all sources.
+	var order, texts []string
+	titles := map[string][]string{}
+	for _, c := range e.lacking {
+		missing := missingPart(c)
+		if titles[missing] == nil {
+			order = append(order, missing)
 		}
-		text += " " + coverageText(c)
+		titles[missing] = append(titles[missing], c.Title(quote))
 	}
-	return text
+	for _, missing := range order {
+		texts = append(texts, some(titles[missing])+" "+missing)
+	}
+	return "data is missing, so the report would be incomplete: " + strings.Join(texts, "; ")
 }
 
-// coverageText describes for which part of a period a source has data, and its longest gap.
-func coverageText(c report.Coverage) string {
-	text := c.Source
-	if c.Namespace != "" {
-		text += " of " + quote(c.Namespace)
-	}
-	text += fmt.Sprintf(" for %.1f %% of the period", 100*c.Covered)
+// missingPart describes for which part of a period a source has data, and its longest gap.
+func missingPart(c report.Coverage) string {
 	gaps := slices.DeleteFunc(slices.Clone(c.Gaps), func(g report.Gap) bool { return g.Carried })
+	text := "for " + c.Percent() + " of the period"
 	if len(gaps) == 0 {
 		return text
 	}
@@ -334,7 +333,7 @@ func coverageText(c report.Coverage) string {
 func moment(t time.Time) string { return t.Format("2006-01-02 15:04") }
 
 func (o *reportOptions) checkCoverage(all []report.Coverage) error {
-	lacking := slices.DeleteFunc(slices.Clone(all), func(c report.Coverage) bool { return c.Covered >= leastCoverage })
+	lacking := slices.DeleteFunc(slices.Clone(all), func(c report.Coverage) bool { return c.Covered >= report.Complete })
 	if len(lacking) == 0 || o.allowGaps {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -174,8 +175,8 @@ func times(at time.Time, length, step time.Duration) []time.Time {
 // sample returns a sample with labels, given as names and values.
 func (s *Server) sample(at time.Time, value model.SampleValue, labels ...string) *model.Sample {
 	metric := model.Metric{metrics.LabelNamespace: model.LabelValue(s.namespace)}
-	for i := 0; i < len(labels); i += 2 {
-		metric[model.LabelName(labels[i])] = model.LabelValue(labels[i+1])
+	for pair := range slices.Chunk(labels, 2) {
+		metric[model.LabelName(pair[0])] = model.LabelValue(pair[1])
 	}
 	return &model.Sample{Metric: metric, Value: value, Timestamp: model.TimeFromUnixNano(at.UnixNano())}
 }
