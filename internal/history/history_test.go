@@ -1,0 +1,166 @@
+package history_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/common/config"
+
+	"github.com/groups-exporter/groups-exporter/internal/fakeprometheus"
+	"github.com/groups-exporter/groups-exporter/internal/history"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
+	"github.com/groups-exporter/groups-exporter/internal/report"
+)
+
+// memberships returns users in 50 groups.
+func memberships(users int) map[string][]string {
+	all := map[string][]string{}
+	for i := range users {
+		all[fmt.Sprintf("user-%d", i)] = []string{fmt.Sprintf("group-%d", i%50)}
+	}
+	return all
+}
+
+// counting counts the requests to a server, and those at the same time.
+type counting struct {
+	http.RoundTripper
+	requests, now, most atomic.Int64
+}
+
+func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.requests.Add(1)
+	now := c.now.Add(1)
+	defer c.now.Add(-1)
+	for most := c.most.Load(); now > most && !c.most.CompareAndSwap(most, now); most = c.most.Load() {
+	}
+	return c.RoundTripper.RoundTrip(r)
+}
+
+// read reads some days of October from a server, as one period.
+func read(tb testing.TB, server http.RoundTripper, days int) *history.Result {
+	tb.Helper()
+	client, err := prometheus.New(prometheus.Options{
+		URL: &url.URL{Scheme: "http", Host: "prometheus.invalid"}, HTTP: config.DefaultHTTPClientConfig, Timeout: time.Minute, Transport: server,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	from := time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
+	result, err := history.Read(context.Background(), history.Options{
+		Client: client, Servers: func(pod string) bool { return strings.HasPrefix(pod, "jupyter-") }, Excluded: func(string) bool { return false },
+		None: "none", Multiple: "multiple", Lookback: time.Hour, Progress: func(int, int) {},
+	}, []report.Period{{From: from, To: from.AddDate(0, 0, days)}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return result
+}
+
+// total returns the sum of a measure over all users.
+func total(r *history.Result, m report.Measure) float64 {
+	sum := 0.0
+	for _, use := range r.Uses[0].Uses {
+		sum += use.Amounts[m]
+	}
+	return sum
+}
+
+// Days add up, each user has the groups that were recorded, and all sources are covered.
+func TestRead(t *testing.T) {
+	users := memberships(40)
+	server := fakeprometheus.New("hub", users)
+	week := read(t, server, 7)
+	if want := []string{"hub"}; !slices.Equal(week.Namespaces, want) {
+		t.Errorf("got namespaces %q, want %q", week.Namespaces, want)
+	}
+	for _, use := range week.Uses[0].Uses {
+		if use.Kind == report.Known && !slices.Equal(use.Groups, users[use.User]) {
+			t.Errorf("got groups %q of %s, want %q", use.Groups, use.User, users[use.User])
+		}
+	}
+	for _, c := range week.Coverage {
+		if c.Covered != 1 || len(c.Gaps) > 0 {
+			t.Errorf("got coverage %+v, want all of the period", c)
+		}
+	}
+	day := read(t, server, 1)
+	for _, m := range []report.Measure{report.ServerHours, report.CPU, report.Memory, report.MemoryRequested, report.Home} {
+		if one, all := total(day, m), total(week, m); one <= 0 || all <= one {
+			t.Errorf("got %s %v on a day and %v in its week", m, one, all)
+		}
+	}
+}
+
+// A server that refuses to evaluate more than six hours at once leads to the same numbers.
+func TestSplitQueries(t *testing.T) {
+	server := fakeprometheus.New("hub", memberships(40))
+	whole := read(t, server, 2)
+	split := read(t, refusing{server}, 2)
+	for _, m := range report.Measures() {
+		if got, want := total(split, m), total(whole, m); math.Abs(got-want) > 1e-9*want {
+			t.Errorf("got %s %v in parts, want %v", m, got, want)
+		}
+	}
+	if diff := cmp.Diff(whole.Coverage, split.Coverage); diff != "" {
+		t.Errorf("-whole +split:\n%s", diff)
+	}
+}
+
+// refusing fails for sums over more than six hours.
+type refusing struct{ http.RoundTripper }
+
+func (s refusing) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, err
+	}
+	if query := r.Form.Get("query"); strings.HasPrefix(query, "sum_over_time") && (strings.Contains(query, "[86400s:") || strings.Contains(query, "[43200s:")) {
+		return &http.Response{
+			StatusCode: http.StatusUnprocessableEntity, Request: r, Header: http.Header{"Content-Type": {"application/json"}},
+			Body: io.NopCloser(strings.NewReader(`{"status":"error","errorType":"execution","error":"query processing would load too many samples into memory in query execution"}`)),
+		}, nil
+	}
+	return s.RoundTripper.RoundTrip(r)
+}
+
+// The number of requests grows with the days and not with the users, and no more than two are under way.
+func TestRequests(t *testing.T) {
+	count := func(users, days int) int64 {
+		server := &counting{RoundTripper: fakeprometheus.New("hub", memberships(users))}
+		read(t, server, days)
+		if most := server.most.Load(); most > 2 {
+			t.Errorf("got %d requests at the same time, want 2 at most", most)
+		}
+		return server.requests.Load()
+	}
+	one, three := count(40, 1), count(40, 3)
+	const perDay = 30
+	if each := (three - one) / 2; each > perDay {
+		t.Errorf("got %d requests for each day, want %d at most", each, perDay)
+	}
+	if small, large := count(300, 1), count(3000, 1); small != large {
+		t.Errorf("got %d requests for 300 users and %d for 3,000, want the same", small, large)
+	}
+}
+
+// BenchmarkMonth reads a month from a server in memory, which takes about as long as the reader.
+func BenchmarkMonth(b *testing.B) {
+	for _, users := range []int{100, 1000, 5000} {
+		b.Run(fmt.Sprintf("users=%d", users), func(b *testing.B) {
+			server := fakeprometheus.New("hub", memberships(users))
+			b.ReportAllocs()
+			for b.Loop() {
+				read(b, server, 31)
+			}
+		})
+	}
+}
