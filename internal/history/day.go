@@ -232,7 +232,7 @@ func (r *reader) questions(c *cell) []question {
 			question{report.CPUCharged, charged(usage.CPU), kubelet, kubelet.Hours()},
 			question{report.MemoryCharged, charged(usage.Memory), kubelet, kubelet.Hours() / gib})
 	}
-	return slices.DeleteFunc(all, func(q question) bool { return slices.Contains(r.missing, q.measure) })
+	return slices.DeleteFunc(all, func(q question) bool { return !r.has(q.measure) || slices.Contains(r.unused, q.measure) })
 }
 
 // attribute adds the sums of a query to the users and groups that they belong to. If a user's groups changed in the window, or

@@ -101,6 +101,7 @@ type reader struct {
 	cluster  promql.Queries  // of all namespaces
 	hubs     map[string]*hub // by namespace
 	missing  []report.Measure
+	unused   []report.Measure // GPUs that no pod requests: they are 0, and needn't be queried
 	noPhases bool
 	notes    []string
 	coverage *coverage

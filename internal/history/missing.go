@@ -58,6 +58,15 @@ func (r *reader) findMissing(ctx context.Context, whole window) error {
 			r.lacks(source.selector, source.measures...)
 		}
 	}
+	for measure, resource := range map[report.Measure]usage.Resource{report.GPU: usage.GPURequests, report.GPUSlices: usage.GPUSliceRequests} {
+		has, err := r.hasSeries(ctx, whole, past.RequestSeries(resource))
+		if err != nil {
+			return err
+		}
+		if !has {
+			r.unused = append(r.unused, measure)
+		}
+	}
 	phases, err := r.hasSeries(ctx, whole, past.PodSeries(promql.PodPhase))
 	r.noPhases = !phases
 	if r.noPhases {
