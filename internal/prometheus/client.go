@@ -220,7 +220,9 @@ func (c *Client) failure(err error, warnings v1.Warnings, sent *secrets) error {
 	failed, ok := errors.AsType[*remote.Error](err)
 	apiErr, isAPI := errors.AsType[*v1.Error](err)
 	switch {
-	case ok: // from this package
+	case ok: // from this package, or the error of another request that canceled this one
+		other := *failed
+		failed = &other
 	case err == nil:
 		failed = &remote.Error{Reason: remote.Partial, Problem: strings.Join(warnings, "; ")}
 	case errors.As(err, new(*http.MaxBytesError)):
