@@ -17,8 +17,8 @@ func (r *hubReport) writeRemedy(text *bytes.Buffer) error {
 	return r.writeRole(text)
 }
 
-// writeAddition writes the scopes to add to the role that the token's service has. A hub with two roles of the same name
-// doesn't start.
+// writeAddition writes the scopes to add to the role that the token's service has. A hub with two roles of the same
+// name doesn't start.
 func (r *hubReport) writeAddition(text *bytes.Buffer) error {
 	fmt.Fprintf(text, "\n# Add these scopes to the role of the service %s.\n# In jupyterhub_config.py, to its \"scopes\" in c.JupyterHub.load_roles:\n", printable(r.service))
 	for _, scope := range r.missing() {

@@ -81,7 +81,8 @@ func count(n *int) string {
 	return strconv.Itoa(*n)
 }
 
-// cost describes the requests of a refresh. It returns "" if their number is unknown, as when the token can't read users.
+// cost describes the requests of a refresh. It returns "" if their number is unknown, as when the token can't read
+// users.
 func (r *hubReport) cost() string {
 	requests := r.found.Requests()
 	if requests <= 0 {

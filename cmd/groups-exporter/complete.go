@@ -16,8 +16,8 @@ import (
 // completionTime is how long a shell waits for a hub.
 const completionTime = time.Second
 
-// prepareCompletion removes the backquotes around the names of values from the descriptions of flags if a shell asks for
-// completions, because cobra shows them.
+// prepareCompletion removes the backquotes around the names of values from the descriptions of flags if a shell asks
+// for completions, because cobra shows them.
 func prepareCompletion(root *cobra.Command, args []string) {
 	if len(args) == 0 || args[0] != cobra.ShellCompRequestCmd && args[0] != cobra.ShellCompNoDescRequestCmd {
 		return
@@ -60,8 +60,8 @@ func groupNames(s *membership.Snapshot) []string {
 // userNames returns the names of the users of a snapshot.
 func userNames(s *membership.Snapshot) []string { return slices.Collect(s.Users()) }
 
-// hubNames returns a function that completes names from the hub that are safe in shells and not yet arguments. If there is
-// no hub or no answer within a second, there are no names, and no error either, because somebody is typing.
+// hubNames returns a function that completes names from the hub that are safe in shells and not yet arguments. If there
+// is no hub or no answer within a second, there are no names, and no error either, because somebody is typing.
 func hubNames(getenv func(string) string, o *hubOptions, names func(*membership.Snapshot) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
@@ -87,8 +87,9 @@ func hubNames(getenv func(string) string, o *hubOptions, names func(*membership.
 	}
 }
 
-// isHarmless reports whether every shell takes an unquoted name literally, because the generated completions insert names
-// as they are, and evaluate the line at the next Tab. A name may have letters, digits, _ and /, and not first @ . + : and -.
+// isHarmless reports whether every shell takes an unquoted name literally, because the generated completions insert
+// names as they are, and evaluate the line at the next Tab. A name may have letters, digits, _ and /, and not first @ .
+// + : and -.
 func isHarmless(name string) bool {
 	for i, r := range name {
 		isSign := strings.ContainsRune("_/", r) || i > 0 && strings.ContainsRune("@.+:-", r)

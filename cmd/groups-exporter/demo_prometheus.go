@@ -16,7 +16,7 @@ import (
 func demoPrometheus(ctx context.Context, given ...string) (*prometheus.UsageReader, error) {
 	for _, value := range given {
 		if value != "" {
-			return nil, usagef("--demo has a Prometheus of its own: it goes without --prometheus-url and --prometheus.config.file")
+			return nil, usagef("--demo has its own Prometheus: remove --prometheus-url and --prometheus.config.file")
 		}
 	}
 	o := hubOptions{namespace: "demo", timeout: time.Minute, rules: membership.Rules{MultiGroup: membership.Each}}

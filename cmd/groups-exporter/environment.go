@@ -28,11 +28,12 @@ func hasVariable(ofServe *pflag.Flag) bool {
 	return ofServe != nil && !ofServe.Hidden && ofServe.Name != "help"
 }
 
-// readsVariables reports whether environment variables set flags of a command. In the commands that don't query a hub, flags
-// of the same names have other meanings.
+// readsVariables reports whether environment variables set flags of a command. In the commands that don't query a hub,
+// flags of the same names have other meanings.
 func readsVariables(flags *pflag.FlagSet) bool { return flags.Lookup("hub-url") != nil }
 
-// setFlags sets flags of a command from the environment: those that serve has, too, and that aren't on the command line.
+// setFlags sets flags of a command from the environment: those that serve has, too, and that aren't on the command
+// line.
 func setFlags(flags, ofServe *pflag.FlagSet, getenv func(string) string) (err error) {
 	if !readsVariables(flags) {
 		return nil
@@ -45,7 +46,8 @@ func setFlags(flags, ofServe *pflag.FlagSet, getenv func(string) string) (err er
 	return err
 }
 
-// setFlag sets a flag to the value of its variable. Each line is a value of a repeatable flag. Empty values are ignored.
+// setFlag sets a flag to the value of its variable. Each line is a value of a repeatable flag. Empty values are
+// ignored.
 func setFlag(flags *pflag.FlagSet, flag *pflag.Flag, text string) error {
 	values := []string{strings.TrimRightFunc(text, isLineEnd)}
 	if _, repeatable := flag.Value.(pflag.SliceValue); repeatable {
@@ -126,8 +128,8 @@ func flagsOfServe(cmd *cobra.Command) *pflag.FlagSet {
 	return serve.Flags()
 }
 
-// useEnvironment sets flags of a command from the environment. It warns of unknown variables: in the log of serve, and on
-// standard error of other commands.
+// useEnvironment sets flags of a command from the environment. It warns of unknown variables: in the log of serve, and
+// on standard error of other commands.
 func useEnvironment(cmd *cobra.Command, getenv func(string) string, environ []string) error {
 	ofServe := flagsOfServe(cmd)
 	if err := setFlags(cmd.Flags(), ofServe, getenv); err != nil || !readsVariables(cmd.Flags()) {

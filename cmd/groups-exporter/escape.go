@@ -114,8 +114,8 @@ func runEscape(in io.Reader, out, errOut io.Writer, args []string, o escapeOptio
 }
 
 // eachName calls handle with each argument or, if there are none, with each name on standard input. It reports names
-// that no user can have, because they are empty or not UTF-8, and calls handle with "" instead. It returns the number of
-// names that are not UTF-8.
+// that no user can have, because they are empty or not UTF-8, and calls handle with "" instead. It returns the number
+// of names that are not UTF-8.
 func (o *escapeOptions) eachName(in io.Reader, errOut io.Writer, args []string, handle func(name string) error) (invalid int, err error) {
 	const longest = 1 << 20
 	scanner := bufio.NewScanner(in)

@@ -13,8 +13,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 )
 
-// Callers who could read before an outage of the hub can read as long as memberships are published. An outage can also be
-// a service mesh that refuses the requests.
+// Callers who could read before an outage of the hub can read as long as memberships are published. An outage can also
+// be a service mesh that refuses the requests.
 func TestCallersStayInDuringAnOutage(t *testing.T) {
 	for _, status := range []int{http.StatusBadGateway, http.StatusForbidden} {
 		t.Run(http.StatusText(status), func(t *testing.T) { testOutage(t, status) })

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// writeFile replaces a file by a new one with the same owner, group and permissions. If that fails or ctx ends, the file
-// stays as it is, and no other file is left behind.
+// writeFile replaces a file by a new one with the same owner, group and permissions. If that fails or ctx ends, the
+// file stays as it is, and no other file is left behind.
 func writeFile(ctx context.Context, name string, content io.WriterTo) error {
 	err := replaceFile(ctx, name, content)
 	if err == nil {

@@ -39,8 +39,8 @@ func folderWith(t *testing.T, content string) (name string, untouched func() err
 	}
 }
 
-// The first signal removes the temporary file, even while a slow disk blocks the write, because a second signal kills the
-// program.
+// The first signal removes the temporary file, even while a slow disk blocks the write, because a second signal kills
+// the program.
 func TestAnInterruptedWriteLeavesNothing(t *testing.T) {
 	name, untouched := folderWith(t, "old")
 	ctx, cancel := context.WithCancel(t.Context())

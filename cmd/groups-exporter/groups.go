@@ -209,7 +209,8 @@ func (o *groupsOptions) userRows(snapshot *membership.Snapshot) []userRow {
 	return rows
 }
 
-// matcher returns a function that reports whether a name matches one of the patterns. Without patterns, all names match.
+// matcher returns a function that reports whether a name matches one of the patterns. Without patterns, all names
+// match.
 func matcher(patterns []string) func(string) bool {
 	matches := membership.Globs(patterns)
 	return func(name string) bool { return len(patterns) == 0 || matches(name) }

@@ -26,8 +26,8 @@ func (t *listTable) add(names []string, cells ...string) {
 	t.rows = append(t.rows, listRow{cells, names})
 }
 
-// write writes the table in a form for people. On a terminal that is too narrow for all names, outputTable shows some of
-// them. Rows are written one below the other if there is little room for names, or if all have to be shown.
+// write writes the table in a form for people. On a terminal that is too narrow for all names, outputTable shows some
+// of them. Rows are written one below the other if there is little room for names, or if all have to be shown.
 func (t *listTable) write(out io.Writer, as output) error {
 	all := t.cells(func(names []string) string { return strings.Join(shownInList(as, names), ", ") })
 	if as == outputMarkdown {

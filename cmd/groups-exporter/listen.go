@@ -112,8 +112,8 @@ func (o *webOptions) whereToListen(ctx context.Context, log *slog.Logger) []list
 	return addresses
 }
 
-// logListening logs where the exporter listens. It warns if anyone can read, except on Unix sockets, to which only their
-// owner and group can connect, and in the demo.
+// logListening logs where the exporter listens. It warns if anyone can read, except on Unix sockets, to which only
+// their owner and group can connect, and in the demo.
 func (o *webOptions) logListening(listeners []net.Listener, demo bool, log *slog.Logger) {
 	secure := o.tls != nil || o.demands(webconfig.TLS)
 	var public []string

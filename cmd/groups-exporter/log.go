@@ -45,8 +45,8 @@ func (o *logOptions) logger(w io.Writer, redact func(string) string) *slog.Logge
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// toolkitLogger returns a logger for exporter-toolkit. It drops messages below warnings, because the exporter logs the same
-// itself. It hides quoted values, because YAML's errors quote the configuration file, which may contain passwords.
+// toolkitLogger returns a logger for exporter-toolkit. It drops messages below warnings, because the exporter logs the
+// same itself. It hides quoted values, because YAML's errors quote the configuration file, which may contain passwords.
 func (o *logOptions) toolkitLogger(w io.Writer, redact func(string) string) *slog.Logger {
 	warnings := logOptions{logLevel{max(o.level.level, slog.LevelWarn)}, o.format}
 	return warnings.logger(w, func(text string) string { return redact(hideValues(text)) })
@@ -73,7 +73,8 @@ func (l *logLevel) Set(text string) error {
 // Type returns what the help shows as the value.
 func (l *logLevel) Type() string { return "debug|info|warn|error" }
 
-// changes logs when something fails, fails for another reason, or works again. It logs repeated failures at debug level.
+// changes logs when something fails, fails for another reason, or works again. It logs repeated failures at debug
+// level.
 type changes struct {
 	log            *slog.Logger
 	failed, mended string // messages

@@ -1,5 +1,6 @@
-// Command groups-exporter exposes the group memberships of a JupyterHub as Prometheus metrics. This package has the flags,
-// the environment, the messages and the exit codes, with one file for each command. It connects the packages in internal.
+// Command groups-exporter exposes the group memberships of a JupyterHub as Prometheus metrics. This package has the
+// flags, the environment, the messages and the exit codes, with one file for each command. It connects the packages in
+// internal.
 package main
 
 import (
@@ -33,7 +34,8 @@ line.`
 
 func main() {
 	if os.Getenv("GOGC") == "" {
-		// A refresh produces much short-lived garbage. With 100,000 users, this saves 4 MiB at the peak, for no measurable CPU.
+		// A refresh produces much short-lived garbage. With 100,000 users, this saves 4 MiB at the peak, for no
+		// measurable CPU.
 		debug.SetGCPercent(50)
 	}
 	// Collect garbage before the memory limit of a container is reached. Without a limit, or with GOMEMLIMIT, this does
@@ -91,8 +93,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, environ
 	}
 }
 
-// interruptible calls do, which may block on a hub, on standard input or on a pipe that nobody reads. It returns when do
-// returns or, if that takes longer than a moment, when ctx ends.
+// interruptible calls do, which may block on a hub, on standard input or on a pipe that nobody reads. It returns when
+// do returns or, if that takes longer than a moment, when ctx ends.
 func interruptible(ctx context.Context, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
@@ -177,8 +179,8 @@ GPUs and storage can be attributed to groups.
 	return root
 }
 
-// addCobraCommands adds cobra's own commands, help and completion, and makes them fail for an unknown command. By default,
-// they print help and succeed.
+// addCobraCommands adds cobra's own commands, help and completion, and makes them fail for an unknown command. By
+// default, they print help and succeed.
 func addCobraCommands(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -211,8 +213,8 @@ func addCobraCommands(root *cobra.Command) {
 	}
 }
 
-// writeFishCompletion writes cobra's completion script for fish. It adds quotes to the words before the cursor, because fish
-// has removed them and the script evaluates the words.
+// writeFishCompletion writes cobra's completion script for fish. It adds quotes to the words before the cursor, because
+// fish has removed them and the script evaluates the words.
 func writeFishCompletion(root *cobra.Command, out io.Writer, descriptions bool) error {
 	var script bytes.Buffer
 	if err := root.GenFishCompletion(&script, descriptions); err != nil {

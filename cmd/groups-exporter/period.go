@@ -23,16 +23,16 @@ func (o *periodOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.month, "month", "", "`month` like 2026-10 (default last month)")
 	flags.StringVar(&o.from, "from", "", "beginning of the period: `date` or time in RFC 3339")
 	flags.StringVar(&o.to, "to", "", "end of the period, exclusive: `date` or time (default now)")
-	flags.StringVar(&o.last, "last", "", "`time` until now, like 7d or 4w")
+	flags.StringVar(&o.last, "last", "", "period of this `length` until now, like 7d or 4w")
 	flags.StringVar(&o.timezone, "timezone", "UTC", "time `zone` of days and months, like Europe/Berlin")
 	addChoice(cmd, &o.every, "every", "rows for each day, week or month", report.EveryDay, report.EveryWeek, report.EveryMonth)
 }
 
-// complete returns the period. Its end isn't in the future.
+// complete returns the period. It cuts off the part of the period that is in the future.
 func (o *periodOptions) complete(now time.Time) (report.Period, error) {
 	zone, err := time.LoadLocation(o.timezone)
 	if err != nil || o.timezone == "Local" {
-		return report.Period{}, usagef("--timezone %q is no time zone like Europe/Berlin", o.timezone)
+		return report.Period{}, usagef("--timezone %q is not a time zone like Europe/Berlin", o.timezone)
 	}
 	now = now.In(zone).Truncate(time.Minute)
 	period, err := o.period(now, zone)
@@ -65,7 +65,7 @@ func (o *periodOptions) period(now time.Time, zone *time.Location) (report.Perio
 	case o.last != "":
 		length, err := model.ParseDuration(o.last)
 		if err != nil || length == 0 {
-			return report.Period{}, usagef("--last %q is no duration like 7d or 4w", o.last)
+			return report.Period{}, usagef("--last %q is not a duration like 7d or 4w", o.last)
 		}
 		return report.Period{From: now.Add(-time.Duration(length)), To: now}, nil
 	case o.from == "" && o.to != "":

@@ -6,7 +6,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// progressBar shows how many days were read. In a pipe it shows nothing.
+// progressBar shows how many days have been read, if the output is a terminal.
 type progressBar struct {
 	out io.Writer
 	bar *progressbar.ProgressBar
@@ -27,7 +27,7 @@ func (p *progressBar) set(done, all int) {
 	_ = p.bar.Set(done) // the writer's errors don't matter here
 }
 
-// remove removes the bar, so that what follows begins on an empty line.
+// remove removes the bar, so that further output begins on an empty line.
 func (p *progressBar) remove() {
 	if p.bar != nil {
 		_ = p.bar.Clear()

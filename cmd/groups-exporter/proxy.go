@@ -10,8 +10,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// checkProxy returns an error if the environment sets an invalid proxy for a server. The error doesn't repeat the proxy's
-// address, which may contain a password.
+// checkProxy returns an error if the environment sets an invalid proxy for a server. The error doesn't repeat the
+// proxy's address, which may contain a password.
 func checkProxy(server *url.URL) error {
 	if remote.Socket(server) != "" {
 		return nil // there is no proxy to a Unix socket

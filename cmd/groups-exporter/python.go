@@ -27,8 +27,8 @@ type pythonOptions struct {
 	usageInterval, homeDirInterval time.Duration
 }
 
-// normalizeFlag replaces "_" by "-" in the name of a flag, and the name of an argument of the Python exporter by the name
-// of the flag with the same meaning.
+// normalizeFlag replaces "_" by "-" in the name of a flag, and the name of an argument of the Python exporter by the
+// name of the flag with the same meaning.
 func normalizeFlag(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	name = strings.ReplaceAll(name, "_", "-")
 	renamed := map[string]string{ //nolint:gosec // no credentials, but names of flags
@@ -100,8 +100,8 @@ func (p *pythonOptions) addFlags(cmd *cobra.Command, o *serveOptions) {
 	}
 }
 
-// setInterval sets an interval. If it is 0 or less, the default applies. The Python exporter would query the hub without a
-// pause.
+// setInterval sets an interval. If it is 0 or less, the default applies. The Python exporter would query the hub
+// without a pause.
 func (p *pythonOptions) setInterval(name string, interval *time.Duration, text string) error {
 	p.zeros = slices.DeleteFunc(p.zeros, func(zero string) bool { return zero == name })
 	if seconds, err := strconv.Atoi(text); err == nil && seconds <= 0 {
@@ -124,8 +124,8 @@ func (p *pythonOptions) complete(o *usageOptions, schedules *scheduleOptions) {
 	p.usageInterval, p.homeDirInterval = 0, 0 // nothing to warn of
 }
 
-// spreadAllowedGroups replaces "--allowed_groups A B" by a flag for each word. In the Python exporter, this argument takes
-// all words that follow, or none.
+// spreadAllowedGroups replaces "--allowed_groups A B" by a flag for each word. In the Python exporter, this argument
+// takes all words that follow, or none.
 func spreadAllowedGroups(args []string) []string {
 	spread := []string{}
 	taking := false

@@ -57,29 +57,29 @@ func (o *reportOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	o.period.addFlags(cmd)
 	setHeading(cmd, "Period")
-	addChoices(cmd, &o.by, "by", "what rows are separated by (default group)", report.ByGroup, report.ByUser, report.ByNamespace)
+	addChoices(cmd, &o.by, "by", "a row for each of these (default group)", report.ByGroup, report.ByUser, report.ByNamespace)
 	flags.StringArrayVar(&o.namespaces, "namespace", nil, "count only the hubs in these `namespaces` (repeatable)")
 	flags.StringArrayVar(&o.groups, "group", nil, "show only these groups (`glob`, repeatable)")
 	flags.StringArrayVar(&o.excludeUsers, "exclude-user", nil, "leave out these users (`glob`, repeatable)")
 	flags.VarP(choice[output]{&o.output, reportOutputs()}, "output", "o", "format of the output")
 	completeWords(cmd, "output", words(reportOutputs()))
-	flags.BoolVar(&o.demo, "demo", false, "report a made-up month of a built-in sample hub")
+	flags.BoolVar(&o.demo, "demo", false, "report on a made-up month of a built-in sample hub")
 	flags.StringVar(&o.outputFile, "output-file", "", "replace this `file` in one step; {period} stands for the period")
 	flags.BoolVar(&o.printQueries, "print-queries", false, "print the queries that Prometheus evaluates")
 	setHeading(cmd, mainHeading)
 	addChoice(cmd, &o.attribution, "usage-attribution", "how a user in several groups counts", usage.Share, usage.Full)
-	addChoices(cmd, &o.spread, "spread", "distribute this usage over the groups in proportion", pseudoGroup(report.Unknown.String()), pseudoGroup(report.Unowned.String()))
-	flags.IntVar(&o.minUsers, "min-users", 0, "show groups with fewer active users as one, other")
-	addChoice(cmd, &o.usernames, "usernames", "whether names of users are shown", includeUsernames, omitUsernames)
-	flags.StringVar(&o.servers, "server-pods", "jupyter-.*", "pods that are servers, by `regexp` for the whole name")
+	addChoices(cmd, &o.spread, "spread", "distribute this usage over the groups proportionally", pseudoGroup(report.Unknown.String()), pseudoGroup(report.Unowned.String()))
+	flags.IntVar(&o.minUsers, "min-users", 0, "show groups with fewer active users as one row, other")
+	addChoice(cmd, &o.usernames, "usernames", "whether user names are shown", includeUsernames, omitUsernames)
+	flags.StringVar(&o.servers, "server-pods", "jupyter-.*", "`regexp` for the whole names of pods that are servers")
 	flags.BoolVar(&o.allowGaps, "allow-gaps", false, "print a report even if data is missing")
 	setHeading(cmd, "Counting")
 	o.costs.addFlags(cmd)
 	setHeading(cmd, "Cost")
 	flags.StringVar(&o.memberships, "memberships", "", "`file` with memberships to use instead of recorded ones")
 	flags.Var(duration{&o.lookback}, "membership-lookback", "how long memberships are carried over a gap")
-	flags.StringVar(&o.noneName, "none-name", membership.DefaultNoneName, "`name` that serve has for --none-name")
-	flags.StringVar(&o.multiple, "multiple-name", membership.DefaultMultipleName, "`name` that serve has for --multiple-name")
+	flags.StringVar(&o.noneName, "none-name", membership.DefaultNoneName, "`name` that serve has in --none-name")
+	flags.StringVar(&o.multiple, "multiple-name", membership.DefaultMultipleName, "`name` that serve has in --multiple-name")
 	o.prefix.addFlag(cmd)
 	setHeading(cmd, "Memberships")
 	o.prometheus.defaultTimeout = 2 * time.Minute // Prometheus' own limit
@@ -87,15 +87,15 @@ func (o *reportOptions) addFlags(cmd *cobra.Command) {
 	setHeading(cmd, "Prometheus")
 }
 
-// reading is what complete makes of the flags.
-type reading struct {
+// plan is what to read and how to report it, according to the flags.
+type plan struct {
 	options history.Options
 	whole   report.Period
 	report  report.Options
 	flags   map[string]string // those that were given
 }
 
-func (o *reportOptions) complete(ctx context.Context, getenv func(string) string) (*reading, error) {
+func (o *reportOptions) complete(ctx context.Context, getenv func(string) string) (*plan, error) {
 	reader, err := o.reader(ctx)
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func (o *reportOptions) complete(ctx context.Context, getenv func(string) string
 	}
 	servers, err := regexp.Compile("^(?:" + o.servers + ")$")
 	if err != nil {
-		return nil, usagef("--server-pods is no regular expression: %w", err)
+		return nil, usagef("--server-pods is not a regular expression: %w", err)
 	}
 	if len(o.by) == 0 {
 		o.by = []report.Dimension{report.ByGroup}
@@ -122,7 +122,7 @@ func (o *reportOptions) complete(ctx context.Context, getenv func(string) string
 	}
 	queries := reader.Queries
 	queries.Prefix = o.prefix.value
-	r := &reading{whole: whole}
+	r := &plan{whole: whole}
 	if r.report, err = o.options(); err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (o *reportOptions) complete(ctx context.Context, getenv func(string) string
 	return r, nil
 }
 
-// reader returns what reads Prometheus.
+// reader returns the reader of Prometheus.
 func (o *reportOptions) reader(ctx context.Context) (*prometheus.UsageReader, error) {
 	if o.demo {
 		return demoPrometheus(ctx, o.prometheus.address, o.prometheus.configFile)
@@ -150,7 +150,7 @@ func (o *reportOptions) reader(ctx context.Context) (*prometheus.UsageReader, er
 	return o.prometheus.reader("")
 }
 
-// options returns how the report is made from what was read.
+// options returns the options that determine how the report is made from what was read.
 func (o *reportOptions) options() (options report.Options, err error) {
 	options = report.Options{By: o.by, Attribution: o.attribution, MinUsers: o.minUsers}
 	if len(o.groups) > 0 {
@@ -211,8 +211,8 @@ unless --allow-gaps is set.
 	return cmd
 }
 
-// givenFlags returns the flags that a report was made with. The address and the credentials of Prometheus aren't among them, and
-// neither is where the report was written.
+// givenFlags returns the flags that determine the content of the report. It omits the address and the credentials of
+// Prometheus, and the output file.
 func givenFlags(cmd *cobra.Command) map[string]string {
 	given := map[string]string{}
 	cmd.Flags().Visit(func(flag *pflag.Flag) {
@@ -229,7 +229,7 @@ func givenFlags(cmd *cobra.Command) map[string]string {
 }
 
 // make reads Prometheus and makes the report.
-func (o *reportOptions) make(ctx context.Context, errOut io.Writer, r *reading) (*report.Report, error) {
+func (o *reportOptions) make(ctx context.Context, errOut io.Writer, r *plan) (*report.Report, error) {
 	periods := r.whole.Split(o.period.every)
 	perDay := o.output == outputHTML && o.period.every == ""
 	if perDay {
@@ -246,7 +246,7 @@ func (o *reportOptions) make(ctx context.Context, errOut io.Writer, r *reading) 
 		return nil, err
 	}
 	if len(found.Namespaces) > 1 && slices.Contains(r.report.By, report.ByUser) && !slices.Contains(r.report.By, report.ByNamespace) {
-		r.report.By = append(r.report.By, report.ByNamespace) // the same name in two hubs may be two people
+		r.report.By = append(r.report.By, report.ByNamespace) // the same name in two hubs may mean two people
 	}
 	made := &report.Report{
 		Version: versionText(), Flags: r.flags, Period: r.whole, Every: o.period.every, Namespaces: found.Namespaces, Options: r.report,
@@ -273,7 +273,7 @@ func (o *reportOptions) make(ctx context.Context, errOut io.Writer, r *reading) 
 	return made, nil
 }
 
-// addDetails adds what only HTML shows: the usage of each day, and the members of a group if the report is about one group.
+// addDetails adds what only HTML shows: the usage of each day and, if the report is about one group, its members.
 func (o *reportOptions) addDetails(made *report.Report, days []*report.Uses) (err error) {
 	options := made.Options
 	options.By, options.Costs, options.MinUsers = []report.Dimension{report.ByGroup}, nil, 0
@@ -297,7 +297,7 @@ func (o *reportOptions) write(w io.Writer, made *report.Report) error {
 	return writeReport(w, made, o.output)
 }
 
-// coverageError says that a report would be incomplete.
+// coverageError is the error if a report would be incomplete.
 type coverageError struct{ lacking []report.Coverage }
 
 func (e *coverageError) Error() string {
@@ -317,10 +317,10 @@ func (e *coverageError) Error() string {
 	return "data is missing, so the report would be incomplete: " + strings.Join(texts, "; ")
 }
 
-// missingPart describes for which part of a period a source has data, and its longest gap.
+// missingPart says how much of the period a source covers, and what its longest gap is.
 func missingPart(c report.Coverage) string {
 	gaps := slices.DeleteFunc(slices.Clone(c.Gaps), func(g report.Gap) bool { return g.Carried })
-	text := "for " + c.Percent() + " of the period"
+	text := "cover only " + c.Percent() + " of the period"
 	if len(gaps) == 0 {
 		return text
 	}

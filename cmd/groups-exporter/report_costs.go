@@ -12,7 +12,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// costOptions are the flags for what usage costs.
+// costOptions are the flags for costs.
 type costOptions struct {
 	prices   string
 	charge   report.Charge
@@ -26,7 +26,7 @@ func (o *costOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.prices, "prices", "", "YAML `file` with a price for each measure")
 	addChoice(cmd, &o.charge, "charge", "what the prices of memory and CPU apply to", report.ChargeRequested, report.ChargeUsed, report.ChargeMax)
 	flags.StringArrayVar(&o.bills, "bill", nil, "split a `bill` like compute=8423.10 or storage=612 (repeatable)")
-	flags.StringVar(&o.shareOf, "bill-by", "", "`measure` for the share, and for the bill of compute (default memory_gib_hours)")
+	flags.StringVar(&o.shareOf, "bill-by", "", "`measure` of the share and the bill for compute (default memory_gib_hours)")
 	flags.StringVar(&o.currency, "currency", "", "`currency` of the bills")
 	var names []string
 	for _, measure := range report.Measures() {
@@ -43,7 +43,7 @@ func (o *costOptions) complete(attribution usage.Attribution) (costs *report.Cos
 	case o.charge != "" && o.prices == "":
 		return nil, usagef("--charge needs --prices")
 	case o.currency != "" && len(o.bills) == 0:
-		return nil, usagef("--currency needs --bill: prices have a currency of their own")
+		return nil, usagef("--currency needs --bill: with --prices, the file names the currency")
 	case o.prices != "":
 		document, err := os.ReadFile(o.prices)
 		if err != nil {

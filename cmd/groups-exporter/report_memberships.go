@@ -16,8 +16,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 )
 
-// readMemberships reads memberships from a file: the output of dump, or that of groups in CSV, which has no namespace. It returns
-// the groups of each user in each namespace.
+// readMemberships reads memberships from a file: the output of dump, or that of groups in CSV, which has no namespace.
+// It returns the groups of each user in each namespace.
 func (o *reportOptions) readMemberships(name string) (map[string]map[string][]string, error) {
 	content, err := os.ReadFile(name) //nolint:gosec // the path comes from the operator
 	if err != nil {
@@ -69,7 +69,7 @@ func (o *reportOptions) readDump(content []byte, add func(namespace, user, group
 	for _, metric := range families[metrics.Name(o.prefix.value, metrics.UserGroupInfo)].GetMetric() {
 		namespace, user, group := labelOf(metric, metrics.LabelNamespace), labelOf(metric, metrics.LabelUsername), labelOf(metric, metrics.LabelUsergroup)
 		if user == "" {
-			return errors.New("it has no names of users: make it without --usernames=omit")
+			return errors.New("it has no user names: create it without --usernames=omit")
 		}
 		if len(o.namespaces) == 0 || slices.Contains(o.namespaces, namespace) {
 			add(namespace, user, group)
@@ -90,7 +90,7 @@ func labelOf(metric *dto.Metric, name string) string {
 // readTable reads rows of groups and users.
 func (o *reportOptions) readTable(content []byte, add func(namespace, user, group string)) error {
 	if len(o.namespaces) != 1 {
-		return errors.New("a table has no namespace: name the hub's with --namespace")
+		return errors.New("a table has no namespaces: set the hub's with --namespace")
 	}
 	rows, err := csv.NewReader(bytes.NewReader(content)).ReadAll()
 	if err != nil {
@@ -104,7 +104,7 @@ func (o *reportOptions) readTable(content []byte, add func(namespace, user, grou
 		return errors.New("it is neither the output of dump nor a table with the columns group and username, as 'groups -o csv' prints it")
 	}
 	for _, row := range rows[1:] {
-		if row[user] != "" { // a group without members
+		if row[user] != "" { // empty for a group without members
 			add(o.namespaces[0], row[user], row[group])
 		}
 	}

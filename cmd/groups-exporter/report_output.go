@@ -54,10 +54,10 @@ func reportCells(r *report.Report) (header []string, rows [][]string) {
 	return header, rows
 }
 
-// maxGaps limits the gaps that people see of each source.
+// maxGaps limits the gaps that are shown for each source.
 const maxGaps = 10
 
-// reportText is a report for people: a table, with what has to be known before and after it.
+// reportText is a report for people: a table with remarks above it, and definitions and the coverage below it.
 type reportText struct {
 	*report.Report
 	bytes.Buffer
@@ -80,7 +80,7 @@ func (t *reportText) write() error {
 	return nil
 }
 
-// line writes a line, or several if it is wider than the terminal. What goes on below is indented by a mark.
+// line writes a mark and a text. On a terminal, it wraps the text, and indents further lines by the width of the mark.
 func (t *reportText) line(mark, text string) {
 	if t.as == outputMarkdown {
 		fmt.Fprintln(t, mark+markdownText(text))
@@ -89,7 +89,7 @@ func (t *reportText) line(mark, text string) {
 	writeLine(t, t.width, mark, oneLine(text), "")
 }
 
-// heading writes the beginning of a part.
+// heading writes the heading of a part.
 func (t *reportText) heading(text string) {
 	if t.as == outputMarkdown {
 		fmt.Fprintf(t, "\n## %s\n\n", text)
@@ -122,8 +122,8 @@ func (t *reportText) writeHead() {
 	fmt.Fprint(t, "\n")
 }
 
-// columns returns the columns that have data and fit the terminal, and the titles of those that don't fit. If even the most
-// important ones don't fit, it returns all: they are written one below the other.
+// columns returns the columns that have data and fit the terminal, and the titles of those that don't fit. If even the
+// most important ones don't fit, it returns all: they are written one below the other.
 func (t *reportText) columns() (columns []*report.Column, omitted []string) {
 	for _, column := range t.Columns() {
 		if column.Kind != report.Metadata && t.HasData(column) {
@@ -144,8 +144,8 @@ func (t *reportText) columns() (columns []*report.Column, omitted []string) {
 	return columns, omitted
 }
 
-// expendable returns the measures of columns in the order in which they are left out of a narrow table: first those that are 0
-// everywhere. The measure that shares are of is always shown.
+// expendable returns the measures of columns in the order in which they are left out of a narrow table: first those
+// that are 0 everywhere. The measure that shares are of is always shown.
 func (t *reportText) expendable(columns []*report.Column) []report.Measure {
 	order := []report.Measure{
 		report.GPUSlices, report.Sessions, report.CPURequested, report.MemoryRequested, report.CPUCharged, report.MemoryCharged,
@@ -187,7 +187,7 @@ func (t *reportText) header(columns []*report.Column) []string {
 	return header
 }
 
-// title returns a title as it is written in this form.
+// title returns a title as this output format writes it.
 func (t *reportText) title(text string) string {
 	if t.as == outputMarkdown {
 		return text

@@ -79,7 +79,7 @@ func yamlNode(value any) (*yaml.Node, error) {
 	}
 }
 
-// reportRecord returns a report for programs, with what is needed to make it again.
+// reportRecord returns a report for programs, with everything needed to reproduce it.
 func reportRecord(r *report.Report) record {
 	flags, totals, rows := record{}, []any{}, []any{}
 	var every any // null if there is one period
@@ -140,13 +140,13 @@ func coverageRecords(r *report.Report) []any {
 		for _, gap := range c.Gaps {
 			gaps = append(gaps, record{{"start", at(gap.Period.From)}, {"end", at(gap.Period.To)}, {"carried", gap.Carried}})
 		}
-		covered := json.Number(strconv.FormatFloat(math.Floor(c.Covered*1e6+1e-6)/1e6, 'f', -1, 64)) // never more than there is
+		covered := json.Number(strconv.FormatFloat(math.Floor(c.Covered*1e6+1e-6)/1e6, 'f', -1, 64)) // rounded down, like Percent
 		records = append(records, record{{"source", c.Source}, {"namespace", c.Namespace}, {"covered", covered}, {"gaps", gaps}})
 	}
 	return records
 }
 
-// list returns texts as a value of a field.
+// list returns texts as the value of a field.
 func list(texts []string) []any {
 	values := make([]any, len(texts))
 	for i, text := range texts {

@@ -10,13 +10,13 @@ import (
 // reportHint returns what to do about an error of report, or "".
 func reportHint(err error) string {
 	if errors.As(err, new(*coverageError)) {
-		return "--from and --to choose a period with data; --allow-gaps prints the report anyway, and says in its first lines what is missing"
+		return "choose a period with data with --from and --to, or print the report anyway with --allow-gaps: its first lines then say what is missing"
 	}
 	if errors.As(err, new(*history.NoMemberships)) {
-		return "does Prometheus scrape 'groups-exporter serve', with honor_labels? For a time before it did, --memberships takes the output of 'groups-exporter dump'"
+		return "check that Prometheus scrapes 'groups-exporter serve' with honor_labels. For a time before it did, use --memberships with the output of 'groups-exporter dump'"
 	}
 	if errors.As(err, new(*history.NoUsernames)) {
-		return "'groups-exporter serve' runs with --usernames omit, and memberships of users can't be recorded: use --memberships with the output of 'groups-exporter dump'"
+		return "'groups-exporter serve' runs with --usernames=omit, so Prometheus doesn't record who is in which group: use --memberships with the output of 'groups-exporter dump'"
 	}
 	if errors.As(err, new(*history.NoSeries)) {
 		return "'groups-exporter check --prometheus-url URL' shows which series are missing and how to get them"

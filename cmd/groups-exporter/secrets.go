@@ -8,8 +8,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// secrets holds the tokens that neither the log nor a page may show, even if a hub's answer repeats them: the current token
-// and, after a rotation, the previous one. A nil secrets holds none.
+// secrets holds the tokens that neither the log nor a page may show, even if a hub's answer repeats them: the current
+// token and, after a rotation, the previous one. A nil secrets holds none.
 type secrets struct {
 	mu     sync.Mutex
 	tokens []string // the latest is the last

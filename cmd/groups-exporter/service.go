@@ -11,7 +11,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// isPublic reports whether the hub's proxy forwards requests to the exporter. Port 0 means that the service has no address.
+// isPublic reports whether the hub's proxy forwards requests to the exporter. Port 0 means that the service has no
+// address.
 func isPublic(serviceURL string) bool {
 	u, err := url.Parse(serviceURL)
 	return serviceURL != "" && (err != nil || u.Port() != "0")
@@ -29,8 +30,8 @@ func serviceAddress(serviceURL string) string {
 // lookupTimeout limits how long a name server can delay listening. A hub waits ten seconds for its service.
 const lookupTimeout = 2 * time.Second
 
-// localAddresses returns the addresses of a host that belong to this machine. Localhost has two, and the hub and its proxy
-// may use different ones. A Kubernetes Service has none.
+// localAddresses returns the addresses of a host that belong to this machine. Localhost has two, and the hub and its
+// proxy may use different ones. A Kubernetes Service has none.
 func localAddresses(ctx context.Context, host string) []netip.Addr {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()

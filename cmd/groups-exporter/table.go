@@ -53,8 +53,8 @@ func terminalWidth(stream any) int {
 // isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool { return term.IsTerminal(descriptor(stream)) }
 
-// writeTable writes a table with borders, or one without, whose columns are two or more spaces apart. Columns of numbers
-// are aligned to the right.
+// writeTable writes a table with borders, or one without, whose columns are two or more spaces apart. Columns of
+// numbers are aligned to the right.
 func writeTable(w io.Writer, borders bool, numbers []int, header []string, rows [][]string) error {
 	padding := tw.CellPadding{}
 	var options []tablewriter.Option
@@ -76,9 +76,9 @@ func (o output) shown(name string) string {
 	return printable(name)
 }
 
-// codeSpan returns a name as a code span of Markdown, in which GitHub interprets nothing: no emphasis, link, HTML, mention
-// or issue number. A pipe would end the cell of a table even in code, so it is written as a character reference between
-// two spans.
+// codeSpan returns a name as a code span of Markdown, in which GitHub interprets nothing: no emphasis, link, HTML,
+// mention or issue number. A pipe would end the cell of a table even in code, so it is written as a character reference
+// between two spans.
 func codeSpan(name string) string {
 	spans := strings.Split(printable(name), "|")
 	for i, code := range spans {

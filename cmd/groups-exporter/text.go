@@ -14,8 +14,8 @@ func isVisible(r rune) bool {
 	return unicode.IsPrint(r) && !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// escapeInvisible escapes every character that isn't visible. All text from outside is printed through it, except in CSV and
-// metrics, whose formats have no such escapes.
+// escapeInvisible escapes every character that isn't visible. All text from outside is printed through it, except in
+// CSV and metrics, whose formats have no such escapes.
 func escapeInvisible(text string, escape func(rune) string) string {
 	var escaped strings.Builder
 	for _, r := range text {

@@ -25,8 +25,8 @@ type tlsFiles struct {
 	last    *tls.Config // made of the content
 }
 
-// serviceTLS returns the TLS configuration for a service of a hub with internal_ssl. It returns nil if the service has no
-// https URL or no certificate. Port 0 means that the service has no address.
+// serviceTLS returns the TLS configuration for a service of a hub with internal_ssl. It returns nil if the service has
+// no https URL or no certificate. Port 0 means that the service has no address.
 func serviceTLS(getenv func(string) string) *tlsFiles {
 	u, err := url.Parse(getenv("JUPYTERHUB_SERVICE_URL"))
 	f := &tlsFiles{caFile: getenv("JUPYTERHUB_SSL_CLIENT_CA"), certFile: getenv("JUPYTERHUB_SSL_CERTFILE"), keyFile: getenv("JUPYTERHUB_SSL_KEYFILE")}
@@ -74,7 +74,8 @@ func (f *tlsFiles) read() error {
 		if !config.RootCAs.AppendCertsFromPEM(content[0]) {
 			return fmt.Errorf("there is no certificate in %s", f.caFile)
 		}
-		// As in JupyterHub's own services, callers need a certificate of the hub's authorities. The hub and its proxy have one.
+		// As in JupyterHub's own services, callers need a certificate of the hub's authorities. The hub and its proxy
+		// have one.
 		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, config.RootCAs.Clone()
 	}
 	if f.certFile != "" {

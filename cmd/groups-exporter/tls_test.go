@@ -208,8 +208,8 @@ func TestCertificatesForTheHubAreRotated(t *testing.T) {
 	}
 }
 
-// With internal_ssl and an https address, a service serves the hub's certificate to callers that have one too. It uses a
-// replaced file for the next connection, and keeps the previous one if the new one can't be read.
+// With internal_ssl and an https address, a service serves the hub's certificate to callers that have one too. It uses
+// a replaced file for the next connection, and keeps the previous one if the new one can't be read.
 func TestServesTheHubsCertificate(t *testing.T) {
 	dir := t.TempDir()
 	first, second := newAuthority(t), newAuthority(t)

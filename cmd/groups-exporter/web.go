@@ -181,8 +181,8 @@ func (o *webOptions) security(log, toolkit *slog.Logger) server.Security {
 	return server.Security{ConfigFile: o.configFile, Log: toolkit}
 }
 
-// check returns a function that checks callers, or nil if anyone may read. The grace is how long callers keep their access
-// while the hub is down.
+// check returns a function that checks callers, or nil if anyone may read. The grace is how long callers keep their
+// access while the hub is down.
 func (o *webOptions) check(client *hub.Client, grace time.Duration, log *slog.Logger) func(*http.Request) *server.Refusal {
 	var checks []func(*http.Request) *server.Refusal
 	if o.config != nil {

@@ -7,8 +7,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// writeYAML writes a value so that all parsers read the same. They disagree on which unquoted values are text, because of
-// YAML's versions and of bugs.
+// writeYAML writes a value so that all parsers read the same. They disagree on which unquoted values are text, because
+// of YAML's versions and of bugs.
 func writeYAML(w io.Writer, value any) error {
 	var node yaml.Node
 	if err := node.Encode(value); err != nil {

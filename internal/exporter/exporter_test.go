@@ -58,8 +58,8 @@ func snapshotOf(n int) *membership.Snapshot {
 	return membership.New("n", membership.NewListing(time.Now(), users...), membership.Rules{})
 }
 
-// After a suspend, a scrape contains nothing that is too old. The exporter then polls again at once: the hub, and Prometheus
-// for each resource on its own.
+// After a suspend, a scrape contains nothing that is too old. The exporter then polls again at once: the hub, and
+// Prometheus for each resource on its own.
 func TestExpireOnScrape(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		suspended := map[string]time.Duration{}

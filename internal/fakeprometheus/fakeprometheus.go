@@ -1,5 +1,5 @@
-// Package fakeprometheus answers the queries of a report for a made-up hub, in memory. The usage of each user on each day depends only on
-// the user's name and the day, so the same report is the same at any time.
+// Package fakeprometheus is a Prometheus in memory that answers the queries of package history for a made-up hub. A
+// user's usage on a day depends only on the user's name and the day, so a report on the same period is always the same.
 package fakeprometheus
 
 import (
@@ -20,7 +20,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
-// Server behaves like a Prometheus that has scraped a hub and its cluster every five minutes since ever. It is an http.RoundTripper.
+// Server behaves like a Prometheus that has always scraped a hub and its cluster every five minutes. It is an
+// http.RoundTripper.
 type Server struct {
 	namespace   string
 	memberships map[string][]string // users and their groups
@@ -29,7 +30,7 @@ type Server struct {
 	days map[time.Time][]*session
 }
 
-// New returns a server for the users of a hub and their groups. A user in no group has the group none.
+// New returns a server for a hub, given its users and their groups. A user in no group has the group none.
 func New(namespace string, memberships map[string][]string) *Server {
 	return &Server{namespace: namespace, memberships: memberships, days: map[time.Time][]*session{}}
 }
@@ -115,7 +116,8 @@ func (s *Server) vector(query string, at time.Time) (model.Vector, error) {
 	return nil, fmt.Errorf("the sample Prometheus can't evaluate %q", query)
 }
 
-// counts returns the series of a metric with the number of their samples. Of metrics of pods, it returns only those of the hub.
+// counts returns the number of samples of each series of a metric. For metrics about pods, it returns only a series of
+// the hub's own pod.
 func (s *Server) counts(metric string, at time.Time, length time.Duration) model.Vector {
 	count := model.SampleValue(len(times(at, length, interval)))
 	if metric != metrics.Name("", metrics.UserGroupInfo) {
@@ -130,7 +132,7 @@ func (s *Server) counts(metric string, at time.Time, length time.Duration) model
 	return all
 }
 
-// samples returns the samples of all memberships, or of one series that always exists.
+// samples returns the samples of a metric's series, or those of a single series if the query selects users.
 func (s *Server) samples(query, metric string, at time.Time, length time.Duration) model.Matrix {
 	series := model.Vector{s.sample(at, 1)}
 	if !strings.Contains(query, metrics.LabelUsername+"=") {
@@ -163,7 +165,7 @@ func (s *Server) owners(metric string, at time.Time, length time.Duration) model
 	return all
 }
 
-// times returns the points with a distance of step in a range before a time.
+// times returns the multiples of step in a range that ends at a time.
 func times(at time.Time, length, step time.Duration) []time.Time {
 	var all []time.Time
 	for t := at.Add(-length).Truncate(step).Add(step); !t.After(at); t = t.Add(step) {
@@ -172,7 +174,7 @@ func times(at time.Time, length, step time.Duration) []time.Time {
 	return all
 }
 
-// sample returns a sample with labels, given as names and values.
+// sample returns a sample with labels, given as alternating names and values.
 func (s *Server) sample(at time.Time, value model.SampleValue, labels ...string) *model.Sample {
 	metric := model.Metric{metrics.LabelNamespace: model.LabelValue(s.namespace)}
 	for pair := range slices.Chunk(labels, 2) {

@@ -16,13 +16,13 @@ import (
 
 const gib = 1 << 30
 
-// session is a server that ran. What it used stayed the same.
+// session is a server that ran. Its usage is constant.
 type session struct {
-	user               string
-	from, to           time.Time
-	memory, memoryWant float64 // bytes
-	cpu, cpuWant       float64 // cores
-	gpus               float64
+	user                  string
+	from, to              time.Time
+	memory, memoryRequest float64 // bytes
+	cpu, cpuRequest       float64 // cores
+	gpus                  float64
 }
 
 func (s *session) pod() string { return slug.PodName(slug.Safe(s.user)) }
@@ -31,14 +31,14 @@ func (s *session) uid() string { return s.pod() + s.from.UTC().Format(time.DateO
 
 func (s *Server) users() []string { return slices.Sorted(maps.Keys(s.memberships)) }
 
-// dice returns random numbers that depend only on a text.
-func dice(text string) *rand.Rand {
+// seeded returns a random number generator whose numbers depend only on a text.
+func seeded(text string) *rand.Rand {
 	hash := fnv.New64a()
 	_, _ = hash.Write([]byte(text))
 	return rand.New(rand.NewPCG(hash.Sum64(), 2026))
 }
 
-// sessions returns the servers that ran at any time between two times. No session lasts over midnight, in UTC.
+// sessions returns the servers that ran at any time between two times. All sessions end before midnight UTC.
 func (s *Server) sessions(from, to time.Time) []*session {
 	var all []*session
 	for day := from.UTC().Truncate(24 * time.Hour); day.Before(to); day = day.AddDate(0, 0, 1) {
@@ -51,7 +51,7 @@ func (s *Server) sessions(from, to time.Time) []*session {
 	return all
 }
 
-// sessionsOf returns the servers of a day. Each query asks for them again, so they are kept.
+// sessionsOf returns the servers of a day. They are cached, because each query needs them.
 func (s *Server) sessionsOf(day time.Time) []*session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,20 +69,20 @@ func (s *Server) sessionsOf(day time.Time) []*session {
 
 // sessionOf returns a user's server on a day, or nil. Some users work on most days and others rarely.
 func sessionOf(user string, day time.Time) *session {
-	habits := dice(user)
+	habits := seeded(user)
 	chance, size, hasGPU := habits.Float64(), 1+3*habits.Float64(), habits.Float64() < 0.1
 	if day.Weekday() == time.Saturday || day.Weekday() == time.Sunday {
 		chance /= 5
 	}
-	today := dice(user + day.Format(time.DateOnly))
+	today := seeded(user + day.Format(time.DateOnly))
 	if today.Float64() > chance {
 		return nil
 	}
 	from := day.Add(time.Duration(7*12+today.IntN(9*12)) * interval)
 	one := &session{user: user, from: from, to: from.Add(time.Duration(4+today.IntN(7*12)) * interval)}
-	one.memoryWant, one.cpuWant = 2*gib, 0.5
+	one.memoryRequest, one.cpuRequest = 2*gib, 0.5
 	if size > 2 {
-		one.memoryWant, one.cpuWant = 4*gib, 1
+		one.memoryRequest, one.cpuRequest = 4*gib, 1
 	}
 	one.memory, one.cpu = size*(0.5+today.Float64())*gib, size*today.Float64()/2
 	if hasGPU && today.Float64() < 0.3 {
@@ -93,7 +93,7 @@ func sessionOf(user string, day time.Time) *session {
 
 // home returns the size of a user's home directory in bytes. It grows a little each day.
 func home(user string, at time.Time) float64 {
-	habits := dice(user)
+	habits := seeded(user)
 	since := at.Sub(time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)).Hours() / 24
 	return gib * (0.2 + 10*habits.Float64()*habits.Float64()) * (1 + since/2000)
 }
@@ -113,7 +113,7 @@ func (s *Server) sums(expr string, at time.Time, length, step time.Duration) mod
 	return all
 }
 
-// points returns the number of points with a distance of step between two times, without the first.
+// points returns the number of multiples of step between two times, including the second time but not the first.
 func points(from, to time.Time, step time.Duration) float64 {
 	return float64(to.UnixNano()/int64(step) - from.UnixNano()/int64(step))
 }
@@ -138,17 +138,17 @@ func (s *session) value(expr string, step time.Duration) float64 {
 	memory, cpu := strings.Contains(expr, promql.ContainerMemory), strings.Contains(expr, promql.ContainerCPU)
 	switch {
 	case memory && requests:
-		return max(s.memory, s.memoryWant)
+		return max(s.memory, s.memoryRequest)
 	case memory:
 		return s.memory
 	case cpu && requests:
-		return max(s.cpu, s.cpuWant)
+		return max(s.cpu, s.cpuRequest)
 	case cpu: // in seconds between two points
 		return s.cpu * step.Seconds()
 	case strings.Contains(expr, `resource="memory"`):
-		return s.memoryWant
+		return s.memoryRequest
 	case strings.Contains(expr, `resource="cpu"`):
-		return s.cpuWant
+		return s.cpuRequest
 	case strings.Contains(expr, "mig_"):
 		return 0
 	case requests:
@@ -158,7 +158,8 @@ func (s *session) value(expr string, step time.Duration) float64 {
 	}
 }
 
-// sizes returns the sums of the sizes of directories, or how often there were any. One directory belongs to nobody.
+// sizes returns the sum of each directory's size over the points in a range, or the number of points. One directory
+// belongs to no user.
 func (s *Server) sizes(expr string, at time.Time, length, step time.Duration) model.Vector {
 	count := points(at.Add(-length), at, step)
 	if strings.HasPrefix(expr, "group by (namespace)") {

@@ -21,10 +21,11 @@ const (
 	directories = "directories"
 )
 
-// coverage collects the times for which sources have no data.
+// coverage collects the gaps in the data of each source.
 type coverage struct {
 	gaps map[coverageKey][]window
-	// kubelets and states are the jobs of the kubelets and of kube-state-metrics that had series on any day so far.
+	// kubelets and states are the jobs of the kubelets and of kube-state-metrics that have had series on any day so
+	// far.
 	kubelets, states map[string]bool
 }
 
@@ -70,9 +71,9 @@ func (c *coverage) of(periods []report.Period, lookback time.Duration) []report.
 	return all
 }
 
-// cover finds the times in a window for which sources have no data.
-func (r *reader) cover(ctx context.Context, w window, found *sampled, cells []*cell) error {
-	for _, c := range cells {
+// cover records the gaps of each source in a window.
+func (r *reader) cover(ctx context.Context, w window, found *samplings, cohorts []*cohort) error {
+	for _, c := range cohorts {
 		for _, namespace := range c.namespaces {
 			if err := r.coverHub(ctx, w, found, c, namespace); err != nil {
 				return err
@@ -82,7 +83,7 @@ func (r *reader) cover(ctx context.Context, w window, found *sampled, cells []*c
 	return nil
 }
 
-func (r *reader) coverHub(ctx context.Context, w window, found *sampled, c *cell, namespace string) error {
+func (r *reader) coverHub(ctx context.Context, w window, found *samplings, c *cohort, namespace string) error {
 	known := []window{w}
 	if r.Memberships == nil {
 		gaps := c.timelines[namespace].gaps
@@ -107,10 +108,10 @@ func (r *reader) coverHub(ctx context.Context, w window, found *sampled, c *cell
 // has reports whether Prometheus has data for a measure.
 func (r *reader) has(m report.Measure) bool { return !slices.Contains(r.missing, m) }
 
-// coverPods finds the times without data of the kubelets and of kube-state-metrics. If neither has any pod, but memberships are
-// recorded, no server was running, unless their targets were down.
-func (r *reader) coverPods(ctx context.Context, w window, found *sampled, c *cell, past promql.Past, namespace string, known []window) error {
-	kubelet, err := r.absent(ctx, past.PodSeries(promql.ContainerMemory), found.kubelet[namespace], found.kubelet[namespace].at(finest), w)
+// coverPods records the gaps of the kubelets and of kube-state-metrics. If neither has any pod while memberships are
+// recorded, no server was running, and this is a gap only if their targets were down.
+func (r *reader) coverPods(ctx context.Context, w window, found *samplings, c *cohort, past promql.Past, namespace string, known []window) error {
+	kubelet, err := r.absent(ctx, past.PodSeries(promql.ContainerMemory), found.kubelet[namespace], found.kubelet[namespace].at(minStep), w)
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func (r *reader) coverPods(ctx context.Context, w window, found *sampled, c *cel
 	if err != nil {
 		return err
 	}
-	calm := intersection(intersection(kubelet, state), known)
+	idle := intersection(intersection(kubelet, state), known)
 	noCPU := intersection(found.noCPU, without(w, kubelet))
 	noRequests := intersection(found.noRequests, without(w, state))
 	for _, source := range []struct {
@@ -126,7 +127,7 @@ func (r *reader) coverPods(ctx context.Context, w window, found *sampled, c *cel
 		series *sampling
 		jobs   map[string]bool
 		absent []window // at which no pod of the hub has such series
-		gaps   []window // found otherwise
+		gaps   []window // found in other ways
 	}{
 		{containers, found.kubelet[namespace], r.coverage.kubelets, kubelet, noCPU},
 		{annotations, found.state[namespace], r.coverage.states, state, c.unowned(namespace)},
@@ -135,16 +136,16 @@ func (r *reader) coverPods(ctx context.Context, w window, found *sampled, c *cel
 		for _, job := range source.series.jobs {
 			source.jobs[job.name] = true
 		}
-		down, err := r.down(ctx, slices.Sorted(maps.Keys(source.jobs)), calm)
+		down, err := r.down(ctx, slices.Sorted(maps.Keys(source.jobs)), idle)
 		if err != nil {
 			return err
 		}
-		r.coverage.add(source.name, namespace, union(union(subtract(source.absent, calm), down), source.gaps))
+		r.coverage.add(source.name, namespace, union(union(subtract(source.absent, idle), down), source.gaps))
 	}
 	return nil
 }
 
-// absent returns the times in a window at which no series that a selector matches has a sample.
+// absent returns the parts of a window in which no series that a selector matches has a sample.
 func (r *reader) absent(ctx context.Context, selector string, s *sampling, at promql.Sampling, w window) ([]window, error) {
 	if len(s.times) == 0 {
 		return []window{w}, nil
@@ -159,8 +160,8 @@ func (r *reader) absent(ctx context.Context, selector string, s *sampling, at pr
 	return absentBetween(timesOf(points), at.Step, at.Step, w), nil
 }
 
-// absentBetween returns the gaps between some times in a window. Distances up to 1.5 intervals, or up to the usual maximum, are no
-// gaps.
+// absentBetween returns the gaps in a window, given the times of samples. An interval between samples is a gap if it is
+// longer than 1.5 usual intervals, and longer than most.
 func absentBetween(times []int64, interval, most time.Duration, w window) []window {
 	usual := interval.Milliseconds()
 	var gaps []window
@@ -178,8 +179,8 @@ func absentBetween(times []int64, interval, most time.Duration, w window) []wind
 	return gaps
 }
 
-// down returns those parts of windows in which no target of some jobs was up. It returns nothing if Prometheus doesn't record
-// whether they are.
+// down returns the parts of windows in which no target of some jobs was up. It returns nothing if Prometheus doesn't
+// record the series up of these jobs.
 func (r *reader) down(ctx context.Context, jobs []string, windows []window) ([]window, error) {
 	up := promql.Select("up", oneOf("job", jobs))
 	var found []window

@@ -20,29 +20,29 @@ import (
 
 const gib = 1 << 30
 
-// cell holds what is known about some hubs on a day, before usage is joined with users. The series of the hubs have samples equally
-// often, so they share queries.
-type cell struct {
+// cohort is a set of hubs whose series have samples at the same intervals, so that one query covers all of them. It
+// holds what is needed to attribute their usage on one day to users.
+type cohort struct {
 	window     window
 	namespaces []string
 	past       promql.Past
 	timelines  map[string]*timeline
 	owners     map[pod][]string
-	// users and homeOwners map forms of users' names to users, by namespace.
+	// users and homeOwners map namespaces and the forms of user names that pods and directories have to users.
 	users, homeOwners map[string]map[string]string
-	// served and lost are the hours of all servers and of those without an owner, by namespace.
+	// served is the time of all servers, and lost that of servers without an owner, by namespace.
 	served, lost map[string]float64
 }
 
-// question is a query and what its values mean.
-type question struct {
+// measureQuery is the query for a measure.
+type measureQuery struct {
 	measure report.Measure
 	expr    func(promql.Past) string
 	step    time.Duration
-	unit    float64 // what a value of 1 at one point adds to the measure
+	unit    float64 // the amount of the measure for a value of 1 at one point
 }
 
-// readDay adds the usage in a window to sums.
+// readDay adds the usage in a window to s.
 func (r *reader) readDay(ctx context.Context, w window, s *sums) error {
 	timelines := map[string]*timeline{}
 	for _, namespace := range r.Namespaces {
@@ -52,28 +52,29 @@ func (r *reader) readDay(ctx context.Context, w window, s *sums) error {
 		}
 		timelines[namespace] = t
 	}
-	sampled, err := r.sample(ctx, w)
+	sampled, err := r.samplings(ctx, w)
 	if err != nil {
 		return err
 	}
-	cells := r.cells(w, sampled, timelines)
-	for _, c := range cells {
-		if err := r.readCell(ctx, c, s); err != nil {
+	cohorts := r.cohorts(w, sampled, timelines)
+	for _, c := range cohorts {
+		if err := r.readCohort(ctx, c, s); err != nil {
 			return err
 		}
 	}
-	return r.cover(ctx, w, sampled, cells)
+	return r.cover(ctx, w, sampled, cohorts)
 }
 
-// sampled holds how often the series of each namespace have samples.
-type sampled struct {
+// samplings holds how often the series of each namespace have samples.
+type samplings struct {
 	kubelet, state, homes map[string]*sampling
-	// noCPU and noRequests are the times at which no pod of the cluster has such series.
+	// noCPU and noRequests are the windows in which no pod of the whole cluster has such series.
 	noCPU, noRequests []window
 }
 
-func (r *reader) sample(ctx context.Context, w window) (*sampled, error) {
-	found := &sampled{}
+// samplings finds out how often series have samples in a window.
+func (r *reader) samplings(ctx context.Context, w window) (*samplings, error) {
+	found := &samplings{}
 	past := promql.Past{Queries: r.Queries, NoPhases: r.noPhases}
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, source := range []struct {
@@ -103,7 +104,7 @@ func (r *reader) sample(ctx context.Context, w window) (*sampled, error) {
 		group.Go(func() error {
 			s, err := r.measureAny(groupCtx, source.selector, w)
 			if err == nil {
-				*source.absent, err = r.absent(groupCtx, source.selector, s, s.at(finest), w)
+				*source.absent, err = r.absent(groupCtx, source.selector, s, s.at(minStep), w)
 			}
 			return err
 		})
@@ -122,56 +123,57 @@ func (r *reader) sample(ctx context.Context, w window) (*sampled, error) {
 }
 
 const (
-	// finest is the least distance of two points for pods.
-	finest = 30 * time.Second
-	// finestCPU is the least distance of two points for CPU time: the query is expensive, and counters hold what was used in between.
-	finestCPU = 5 * time.Minute
-	// finestHomes is the least distance of two points for directories, whose sizes change slowly.
-	finestHomes = 5 * time.Minute
+	// minStep is the minimum interval between the points for pods.
+	minStep = 30 * time.Second
+	// minCPUStep is the minimum for CPU time. Its query is expensive, and its values are averages over ten minutes
+	// anyway.
+	minCPUStep = 5 * time.Minute
+	// minHomeStep is the minimum for directories, whose sizes change slowly.
+	minHomeStep = 5 * time.Minute
 )
 
-// cells groups the hubs by how often their series have samples.
-func (r *reader) cells(w window, found *sampled, timelines map[string]*timeline) []*cell {
-	byPoints := map[string]*cell{}
-	var cells []*cell
+// cohorts groups the hubs by how often their series have samples.
+func (r *reader) cohorts(w window, found *samplings, timelines map[string]*timeline) []*cohort {
+	byPoints := map[string]*cohort{}
+	var cohorts []*cohort
 	for _, namespace := range r.Namespaces {
 		past := promql.Past{
-			Queries: r.Queries, NoPhases: r.noPhases, Kubelets: found.kubelet[namespace].ofJobs(finest),
-			State: found.state[namespace].at(finest), Homes: found.homes[namespace].at(finestHomes),
+			Queries: r.Queries, NoPhases: r.noPhases, Kubelets: found.kubelet[namespace].ofJobs(minStep),
+			State: found.state[namespace].at(minStep), Homes: found.homes[namespace].at(minHomeStep),
 		}
 		points := fmt.Sprint(past.Kubelets, past.State, past.Homes)
 		c := byPoints[points]
 		if c == nil {
-			c = &cell{
+			c = &cohort{
 				window: w, past: past, timelines: timelines, users: map[string]map[string]string{}, homeOwners: map[string]map[string]string{},
 				served: map[string]float64{}, lost: map[string]float64{},
 			}
 			byPoints[points] = c
-			cells = append(cells, c)
+			cohorts = append(cohorts, c)
 		}
 		c.namespaces = append(c.namespaces, namespace)
 		c.users[namespace] = r.forms.byForm(timelines[namespace].users, ownerForms)
 		c.homeOwners[namespace] = r.forms.byForm(timelines[namespace].users, directoryForms)
 	}
-	for _, c := range cells {
-		if len(cells) > 1 {
+	for _, c := range cohorts {
+		if len(cohorts) > 1 {
 			c.past.Hubs = append(slices.Clone(c.past.Hubs), oneOf(metrics.LabelNamespace, c.namespaces))
 		}
 	}
-	return cells
+	return cohorts
 }
 
-// readCell adds the usage of some hubs to sums.
-func (r *reader) readCell(ctx context.Context, c *cell, s *sums) (err error) {
+// readCohort adds the usage of some hubs to s.
+func (r *reader) readCohort(ctx context.Context, c *cohort, s *sums) (err error) {
 	if c.owners, err = r.readOwners(ctx, c.past, c.window); err != nil {
 		return err
 	}
-	questions := r.questions(c)
-	answers := make([][]*model.Sample, len(questions))
+	measureQueries := r.measureQueries(c)
+	results := make([][]*model.Sample, len(measureQueries))
 	group, groupCtx := errgroup.WithContext(ctx)
-	for i, q := range questions {
+	for i, q := range measureQueries {
 		group.Go(func() (err error) {
-			answers[i], err = r.sum(groupCtx, q.expr(c.past), q.step, c.window)
+			results[i], err = r.sum(groupCtx, q.expr(c.past), q.step, c.window)
 			return err
 		})
 	}
@@ -188,8 +190,8 @@ func (r *reader) readCell(ctx context.Context, c *cell, s *sums) (err error) {
 	for _, one := range homePoints {
 		s.result.HomeHours[string(one.Metric[metrics.LabelNamespace])] += float64(one.Value) * c.past.Homes.Step.Hours()
 	}
-	for i, q := range questions {
-		if err := r.attribute(ctx, c, q, answers[i], s); err != nil {
+	for i, q := range measureQueries {
+		if err := r.attribute(ctx, c, q, results[i], s); err != nil {
 			return err
 		}
 	}
@@ -207,17 +209,17 @@ func (r *reader) timeline(ctx context.Context, namespace string, w window) (*tim
 	return t, nil
 }
 
-// questions returns the queries for the measures that Prometheus has data for.
-func (r *reader) questions(c *cell) []question {
+// measureQueries returns the queries for the measures that Prometheus has data for.
+func (r *reader) measureQueries(c *cohort) []measureQuery {
 	kubelet, state, homes := c.past.Kubelets[0].Step, c.past.State.Step, c.past.Homes.Step
-	cpu := (kubelet + finestCPU - 1) / finestCPU * finestCPU
+	cpu := (kubelet + minCPUStep - 1) / minCPUStep * minCPUStep
 	requests := func(resource usage.Resource) func(promql.Past) string {
 		return func(p promql.Past) string { return p.Requests(resource) }
 	}
 	charged := func(resource usage.Resource) func(promql.Past) string {
 		return func(p promql.Past) string { return p.Charged(resource) }
 	}
-	all := []question{
+	all := []measureQuery{
 		{report.ServerHours, promql.Past.Running, state, state.Hours()},
 		{report.CPU, func(p promql.Past) string { return p.CPU(cpu) }, cpu, 1.0 / 3600},
 		{report.CPURequested, requests(usage.CPURequests), state, state.Hours()},
@@ -229,17 +231,17 @@ func (r *reader) questions(c *cell) []question {
 	}
 	if r.Charged {
 		all = append(all,
-			question{report.CPUCharged, charged(usage.CPU), kubelet, kubelet.Hours()},
-			question{report.MemoryCharged, charged(usage.Memory), kubelet, kubelet.Hours() / gib})
+			measureQuery{report.CPUCharged, charged(usage.CPU), kubelet, kubelet.Hours()},
+			measureQuery{report.MemoryCharged, charged(usage.Memory), kubelet, kubelet.Hours() / gib})
 	}
-	return slices.DeleteFunc(all, func(q question) bool { return !r.has(q.measure) || slices.Contains(r.unused, q.measure) })
+	return slices.DeleteFunc(all, func(q measureQuery) bool { return !r.has(q.measure) || slices.Contains(r.unused, q.measure) })
 }
 
-// attribute adds the sums of a query to the users and groups that they belong to. If a user's groups changed in the window, or
-// several users' pods had one name, it reads the values at each point.
-func (r *reader) attribute(ctx context.Context, c *cell, q question, answer []*model.Sample, s *sums) error {
+// attribute adds the result of a query to the users and groups to which the usage belongs. If a user's groups changed
+// in the window, or pods of several users had the same name, it reads the values point by point.
+func (r *reader) attribute(ctx context.Context, c *cohort, q measureQuery, result []*model.Sample, s *sums) error {
 	unclear := map[string][]string{} // names of pods or directories, by namespace
-	for _, one := range answer {
+	for _, one := range result {
 		key := keyOf(q, one.Metric)
 		owner, ok := c.owner(r, key)
 		if !ok {
@@ -260,7 +262,7 @@ func (r *reader) attribute(ctx context.Context, c *cell, q question, answer []*m
 	}
 	for _, namespace := range slices.Sorted(maps.Keys(unclear)) {
 		slices.Sort(unclear[namespace])
-		for names := range slices.Chunk(slices.Compact(unclear[namespace]), fewPods) {
+		for names := range slices.Chunk(slices.Compact(unclear[namespace]), maxNames) {
 			if err := r.attributePoints(ctx, c, q, namespace, names, s); err != nil {
 				return err
 			}
@@ -269,14 +271,14 @@ func (r *reader) attribute(ctx context.Context, c *cell, q question, answer []*m
 	return nil
 }
 
-// fewPods is the number of pods or directories whose values are read at each point by one query.
-const fewPods = 50
+// maxNames limits the pods or directories that one query reads point by point.
+const maxNames = 50
 
-// owner is whoever a pod or a directory belongs to.
+// owner is the owner of a pod or a directory.
 type owner struct {
-	text string // as the pod or the directory names the owner
-	user string // the user whom the text means, or empty if there is none
-	// others are further owners of pods of the same name.
+	text string // the annotation or label of the pod, or the name of the directory
+	user string // the hub's user, or empty if there is none
+	// others are further owners of pods with the same name.
 	others []string
 }
 
@@ -286,7 +288,7 @@ type object struct {
 	directory       bool
 }
 
-func keyOf(q question, labels model.Metric) object {
+func keyOf(q measureQuery, labels model.Metric) object {
 	namespace := string(labels[metrics.LabelNamespace])
 	if q.measure == report.Home {
 		return object{namespace, string(labels[promql.Directory]), true}
@@ -294,8 +296,9 @@ func keyOf(q question, labels model.Metric) object {
 	return object{namespace, string(labels["pod"]), false}
 }
 
-// owner returns the owner of a pod or a directory. A pod without one doesn't count, unless it is named like a server.
-func (c *cell) owner(r *reader, o object) (owner, bool) {
+// owner returns the owner of a pod or a directory. It returns false for a pod that doesn't count: one without an owner
+// that isn't named like a server.
+func (c *cohort) owner(r *reader, o object) (owner, bool) {
 	if o.directory {
 		return owner{text: o.name, user: c.homeOwners[o.namespace][o.name]}, true
 	}
@@ -306,8 +309,8 @@ func (c *cell) owner(r *reader, o object) (owner, bool) {
 	return owner{text: names[0], user: c.users[o.namespace][names[0]], others: names[1:]}, true
 }
 
-// throughout returns the groups of an owner if they stayed the same in the window.
-func (c *cell) throughout(namespace string, o owner) (groups []string, kind report.Kind, same bool) {
+// throughout returns the groups of an owner, and whether they stayed the same in the whole window.
+func (c *cohort) throughout(namespace string, o owner) (groups []string, kind report.Kind, same bool) {
 	if len(o.others) > 0 {
 		return nil, 0, false
 	}
@@ -319,7 +322,7 @@ func (c *cell) throughout(namespace string, o owner) (groups []string, kind repo
 }
 
 // add adds a value to the sum of an owner.
-func (r *reader) add(s *sums, q question, key object, o owner, kind report.Kind, groups []string, value float64, uid string) {
+func (r *reader) add(s *sums, q measureQuery, key object, o owner, kind report.Kind, groups []string, value float64, uid string) {
 	if q.measure == report.ServerHours && !r.Servers(key.name) || value == 0 {
 		return
 	}
@@ -337,9 +340,9 @@ func (r *reader) add(s *sums, q question, key object, o owner, kind report.Kind,
 	}
 }
 
-// unowned returns the window if more than one in a hundred hours of a namespace's servers has no owner: then the annotations are
-// missing.
-func (c *cell) unowned(namespace string) []window {
+// unowned returns the window if more than 1 % of the server time in a namespace has no owner, because that means that
+// annotations are missing.
+func (c *cohort) unowned(namespace string) []window {
 	if c.lost[namespace] > c.served[namespace]/100 {
 		return []window{c.window}
 	}

@@ -1,5 +1,5 @@
-// Package history reads from Prometheus what users used in a period, and in which groups they were at that time. Usage is read by
-// pod and by directory, and the package joins it with the recorded memberships. The package logs nothing.
+// Package history reads the usage in a past period from Prometheus, by pod and by home directory, and joins it with the
+// group memberships that were recorded at that time. It logs nothing.
 package history
 
 import (
@@ -15,39 +15,41 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/report"
 )
 
-// Options say what to read.
+// Options configure Read.
 type Options struct {
 	Client *prometheus.Client
-	// Queries has the prefix of the metrics, matchers that select a cluster, and which pods count. Its Groups, Clusters and
-	// MultipleName aren't used.
+	// Queries has the prefix of the metrics, the matchers that select a cluster, and which pods count. Read doesn't use
+	// its Groups, Clusters and MultipleName.
 	Queries promql.Queries
-	// Namespaces lists the namespaces of the hubs. Without any, all hubs count that have memberships or pods.
+	// Namespaces lists the namespaces of the hubs. If it is empty, Read covers all hubs that have memberships or pods.
 	Namespaces []string
-	// Servers reports whether the pod of a user is a server, by the pod's name. Others, like Dask workers, are no sessions.
+	// Servers reports whether a user's pod is a server, by the pod's name. Other pods, such as Dask workers, aren't
+	// sessions.
 	Servers func(pod string) bool
-	// Excluded reports whether a user doesn't count.
+	// Excluded reports whether to leave out a user.
 	Excluded func(user string) bool
-	// None and Multiple are the names of the pseudo-groups in the memberships.
+	// None and Multiple are the names of the pseudo-groups in the recorded memberships.
 	None, Multiple string
-	// Lookback is how long memberships stay known if the exporter isn't scraped.
+	// Lookback is how long the last memberships stay valid while the exporter isn't scraped.
 	Lookback time.Duration
-	// Charged is set if CPUCharged and MemoryCharged are needed.
+	// Charged is set if the report needs CPUCharged and MemoryCharged.
 	Charged bool
-	// Memberships maps namespaces to users and users to their groups. It replaces the recorded memberships, unless it is nil.
+	// Memberships maps namespaces to users, and users to their groups. Unless it is nil, it replaces the recorded
+	// memberships.
 	Memberships map[string]map[string][]string
-	// Progress is called with the number of days that were read, and of all days.
+	// Progress is called after each day, with the number of days read so far and the number of all days.
 	Progress func(done, all int)
 }
 
-// Result is what was read.
+// Result is the result of Read.
 type Result struct {
 	Namespaces []string
-	// Uses has the usage of each period.
+	// Uses holds the usage of each period.
 	Uses     []*report.Uses
 	Coverage []report.Coverage
-	// Queries lists the queries.
+	// Queries lists the queries that summed the usage of a day.
 	Queries []string
-	// Notes says what a reader has to know about the numbers.
+	// Notes lists what a reader has to know about the numbers, such as missing series.
 	Notes []string
 }
 
@@ -62,8 +64,8 @@ func (e *NoMemberships) Error() string {
 		e.Periods[0].From.Format(time.DateOnly), e.Periods[len(e.Periods)-1].To.Format(time.DateOnly))
 }
 
-// Read reads the usage in consecutive periods. Its error is a *remote.Error, a *NoMemberships, a *NoUsernames, a *NoSeries, a
-// *MixedClusters, or that of the context.
+// Read reads the usage in consecutive periods. Its error is a *remote.Error, a *NoMemberships, a *NoUsernames, a
+// *NoSeries, a *MixedClusters, or that of the context.
 func Read(ctx context.Context, o Options, periods []report.Period) (*Result, error) {
 	r := &reader{Options: o, querier: newQuerier(o.Client), coverage: newCoverage()}
 	if err := r.prepare(ctx, periods); err != nil {
@@ -98,7 +100,7 @@ func windowOf(p report.Period) window { return window{p.From.UnixMilli(), p.To.U
 type reader struct {
 	Options
 	*querier
-	cluster  promql.Queries  // of all namespaces
+	cluster  promql.Queries  // for all namespaces
 	hubs     map[string]*hub // by namespace
 	missing  []report.Measure
 	unused   []report.Measure // GPUs that no pod requests: they are 0, and needn't be queried
@@ -109,7 +111,8 @@ type reader struct {
 	sessions map[string]*session // of pods without the label uid, by namespace and pod
 }
 
-// prepare finds the namespaces of the hubs and the series that Prometheus lacks, and reads the memberships before the periods.
+// prepare finds the namespaces of the hubs and the series that Prometheus lacks, and reads the last memberships before
+// the first period.
 func (r *reader) prepare(ctx context.Context, periods []report.Period) error {
 	whole := window{periods[0].From.UnixMilli(), periods[len(periods)-1].To.UnixMilli()}
 	r.sessions, r.forms = map[string]*session{}, formsCache{}
@@ -128,7 +131,10 @@ func (r *reader) prepare(ctx context.Context, periods []report.Period) error {
 	for _, namespace := range r.Namespaces {
 		queries := r.Queries
 		queries.Hubs = append(slices.Clone(queries.Hubs), promql.Is(metrics.LabelNamespace, namespace))
-		h := &hub{querier: r.querier, namespace: namespace, queries: queries, none: r.None, multiple: r.Multiple, lookback: r.Lookback, state: map[string][]string{}, seen: map[string]bool{}}
+		h := &hub{
+			querier: r.querier, namespace: namespace, queries: queries, none: r.None, multiple: r.Multiple, lookback: r.Lookback,
+			state: map[string][]string{}, seen: map[string]bool{},
+		}
 		r.hubs[namespace] = h
 		if r.Memberships == nil {
 			if _, err := h.read(ctx, window{whole.from - r.Lookback.Milliseconds(), whole.from}); err != nil {
@@ -167,10 +173,10 @@ func (e *MixedClusters) Error() string {
 	return fmt.Sprintf("the pods of users are in several clusters: %q", e.Clusters)
 }
 
-// NoUsernames is the error if the exporter publishes memberships without users' names.
+// NoUsernames is the error if the recorded memberships have no user names.
 type NoUsernames struct{}
 
-func (*NoUsernames) Error() string { return "the recorded memberships have no names of users" }
+func (*NoUsernames) Error() string { return "the recorded memberships have no user names" }
 
 // NoSeries is the error if Prometheus lacks the series that all usage is computed from.
 type NoSeries struct{}

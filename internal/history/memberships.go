@@ -17,7 +17,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
-// run is a time in which a user's groups stayed the same.
+// run is a time range in which a user's groups stayed the same.
 type run struct {
 	window
 	groups []string // sorted; never changed, so that runs may share them
@@ -26,21 +26,22 @@ type run struct {
 // timeline holds the memberships of a hub in a window.
 type timeline struct {
 	window window
-	// known are the times at which memberships are known: from each scrape to the next, as long as that is not further away
-	// than the lookback.
+	// known lists the windows in which memberships are known: from each scrape to the next one, but no longer than the
+	// lookback.
 	known []window
-	// users maps users to their runs in the order of time. The users' memberships are known only within known.
+	// users maps users to their runs, sorted by time. A run applies only where memberships are known.
 	users map[string][]run
-	// new are users who had no memberships before this window.
+	// new has the users who had no memberships before this window.
 	new map[string]bool
-	// gaps are the times without scrapes.
+	// gaps lists the windows without scrapes.
 	gaps []window
 }
 
-// unseen is how long a new user may run servers before the exporter reads the hub again and is scraped: a few intervals.
-const unseen = 15 * time.Minute
+// newUserDelay is how long it may take until the memberships of a new user are recorded: the exporter has to poll the
+// hub and to be scraped. The first memberships also apply to this time before them.
+const newUserDelay = 15 * time.Minute
 
-// at returns the groups of a user at a time, and whether the user had any memberships then.
+// at returns the groups of a user at a time. It returns false if memberships aren't known then, or the user had none.
 func (t *timeline) at(user string, when int64) (groups []string, ok bool) {
 	if !contains(t.known, when) {
 		return nil, false
@@ -48,7 +49,7 @@ func (t *timeline) at(user string, when int64) (groups []string, ok bool) {
 	for i, r := range t.users[user] {
 		before := int64(0)
 		if i == 0 && t.new[user] {
-			before = unseen.Milliseconds()
+			before = newUserDelay.Milliseconds()
 		}
 		if r.from-before <= when && when < r.to {
 			return r.groups, true
@@ -57,7 +58,7 @@ func (t *timeline) at(user string, when int64) (groups []string, ok bool) {
 	return nil, false
 }
 
-// throughout returns the groups of a user if they stayed the same and were known in the whole window.
+// throughout returns the groups of a user, and whether they are known and stayed the same in the whole window.
 func (t *timeline) throughout(user string) (groups []string, ok bool) {
 	runs := t.users[user]
 	if len(runs) != 1 || len(t.known) != 1 || t.known[0].from > t.window.from || t.known[0].to < t.window.to ||
@@ -67,7 +68,7 @@ func (t *timeline) throughout(user string) (groups []string, ok bool) {
 	return runs[0].groups, true
 }
 
-// contains reports whether one of the windows, which are in the order of time, contains a time.
+// contains reports whether a time is in one of the windows, which are sorted by time.
 func contains(windows []window, when int64) bool {
 	i := sort.Search(len(windows), func(i int) bool { return windows[i].to > when })
 	return i < len(windows) && windows[i].from <= when
@@ -82,15 +83,15 @@ type hub struct {
 	lookback       time.Duration
 
 	// The state at the last scrape so far.
-	last  int64 // its time; 0 if there was none
+	last  int64 // when it was, 0 if there was none
 	state map[string][]string
-	// seen are the users who have had memberships so far.
+	// seen has the users who have had memberships so far.
 	seen map[string]bool
 }
 
-// segment holds the scrapes in a part of a window.
+// segment holds the memberships in a part of a window.
 type segment struct {
-	scrapes []int64
+	scrapes []int64 // times of scrapes, sorted
 	// constant maps users whose groups were the same at each scrape to these groups.
 	constant map[string][]string
 	// changing maps the other users to their groups, and each group to the times of the user's samples.
@@ -113,7 +114,7 @@ func (h *hub) read(ctx context.Context, w window) (*timeline, error) {
 	}
 	t := &timeline{window: w, users: map[string][]run{}, new: map[string]bool{}}
 	t.known, t.gaps = h.scraped(w, segments, found.interval)
-	since := map[string]int64{} // from when on each user of the state has had those groups
+	since := map[string]int64{} // since when each user has had the groups in h.state
 	for user := range h.state {
 		since[user] = w.from
 	}
@@ -141,12 +142,12 @@ func (h *hub) read(ctx context.Context, w window) (*timeline, error) {
 	return t, nil
 }
 
-// scraped returns the times at which memberships are known, and those without scrapes.
+// scraped returns the windows in which memberships are known, and those without scrapes.
 func (h *hub) scraped(w window, segments []*segment, interval time.Duration) (known, gaps []window) {
 	usual := max(interval, time.Second).Milliseconds()
 	carry := max(h.lookback.Milliseconds(), 2*usual)
 	note := func(last, next int64) {
-		end := w.from // of the time for which the last scrape counts
+		end := w.from // when the last scrape ceases to count
 		if last != 0 {
 			end = min(next, last+carry)
 			known = appendWindow(known, window{max(last, w.from), end})
@@ -172,7 +173,7 @@ func (h *hub) scraped(w window, segments []*segment, interval time.Duration) (kn
 	return known, gaps
 }
 
-// appendWindow appends a window that doesn't begin before the last one, and joins it with the last one if they touch.
+// appendWindow appends a window that doesn't begin before the last one, and merges the two if they touch.
 func appendWindow(windows []window, next window) []window {
 	if next.to <= next.from {
 		return windows
@@ -184,7 +185,8 @@ func appendWindow(windows []window, next window) []window {
 	return append(windows, next)
 }
 
-// apply calls set for each user whose groups may have changed, scrape by scrape. The groups of a user without memberships are nil.
+// apply calls set for each user whose groups may have changed, scrape by scrape. The groups of a user without
+// memberships are nil.
 func (h *hub) apply(s *segment, set func(user string, groups []string, when int64), interval time.Duration) {
 	if len(s.scrapes) == 0 {
 		return
@@ -198,7 +200,8 @@ func (h *hub) apply(s *segment, set func(user string, groups []string, when int6
 	for user, groups := range s.constant {
 		set(user, groups, s.scrapes[0])
 	}
-	// A series counts at a scrape if it has a sample since the previous one: several exporters are scraped one after another.
+	// A group counts at a scrape if it has a sample since the previous scrape, because several exporters are scraped at
+	// different times.
 	fresh := interval.Milliseconds() * 99 / 100
 	for user, groups := range s.changing {
 		for _, scrape := range s.scrapes {
@@ -214,8 +217,8 @@ func (h *hub) apply(s *segment, set func(user string, groups []string, when int6
 	}
 }
 
-// groupsOf returns a user's groups without pseudo-groups: none, and multiple if the real groups are there too. If there are no
-// memberships at all, it returns nil.
+// groupsOf returns a user's groups without the pseudo-groups. If multiple is the only group, it stays. If there are no
+// memberships at all, groupsOf returns nil.
 func (h *hub) groupsOf(usergroups []string) []string {
 	if len(usergroups) == 0 {
 		return nil
@@ -234,15 +237,16 @@ func (h *hub) groupsOf(usergroups []string) []string {
 }
 
 const (
-	// fewSamples is the number of samples up to which all of them are read.
-	fewSamples = 20_000
-	// fewUsers is the number of users whose samples are read at once.
-	fewUsers = 100
+	// maxSamples is the number of samples up to which every sample is read.
+	maxSamples = 20_000
+	// maxUsers limits the users whose samples one query reads.
+	maxUsers = 100
 )
 
-// segments reads the scrapes in a window. Reading each sample would take too long with thousands of users. So a series that has
-// as many samples as the exporter was scraped counts as constant, and samples are read only of the other users. If scrapes are
-// missing, because the exporter was restarted or down, the two halves of the window are read separately.
+// segments reads the memberships in a window. With thousands of users, reading each sample would take too long. So
+// segments counts the samples of each series. If a series has a sample at every scrape, the user's group is constant.
+// Only the samples of the other users are read. If scrapes are missing, because the exporter was restarted or down, the
+// two halves of the window are read separately.
 func (h *hub) segments(ctx context.Context, w window, interval time.Duration) ([]*segment, error) {
 	if interval == 0 {
 		return nil, nil
@@ -252,7 +256,7 @@ func (h *hub) segments(ctx context.Context, w window, interval time.Duration) ([
 		return nil, err
 	}
 	expected := float64(w.length() / interval)
-	if float64(len(series))*expected <= fewSamples || w.length() <= time.Hour {
+	if float64(len(series))*expected <= maxSamples || w.length() <= time.Hour {
 		all, err := h.raw(ctx, h.queries.Memberships(), w)
 		return []*segment{h.segmentOf(all)}, err
 	}
@@ -298,13 +302,13 @@ func (s *segment) addChanging(series []*model.SampleStream) {
 		for _, value := range one.Values {
 			times = append(times, int64(value.Timestamp))
 		}
-		slices.Sort(times) // of several exporters
+		slices.Sort(times) // the samples of several exporters aren't in order
 		s.changing[user][group] = slices.Compact(times)
 	}
 }
 
-// segmentOfTarget returns the segment with the scrapes of the target that the series with the most samples is from. Other
-// exporters of the same hub are left out.
+// segmentOfTarget returns the segment for the target of the series with the most samples. It leaves out other exporters
+// of the same hub.
 func (h *hub) segmentOfTarget(ctx context.Context, series []*model.Sample, most *model.Sample, w window) (*segment, error) {
 	s := &segment{constant: map[string][]string{}, changing: map[string]map[string][]int64{}}
 	target := targetOf(most.Metric)
@@ -329,7 +333,7 @@ func (h *hub) segmentOfTarget(ctx context.Context, series []*model.Sample, most 
 		return nil, err
 	}
 	s.scrapes = timesOf(reference)
-	for users := range slices.Chunk(slices.Sorted(maps.Keys(changed)), fewUsers) {
+	for users := range slices.Chunk(slices.Sorted(maps.Keys(changed)), maxUsers) {
 		samples, err := h.raw(ctx, h.queries.Memberships(oneOf(metrics.LabelUsername, users)), w)
 		if err != nil {
 			return nil, err

@@ -10,7 +10,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// findMissing finds the kinds of series that Prometheus lacks in a window.
+// findMissing finds out which kinds of series Prometheus lacks in a window.
 func (r *reader) findMissing(ctx context.Context, whole window) error {
 	if err := r.checkUsernames(ctx, whole); err != nil {
 		return err
@@ -75,7 +75,7 @@ func (r *reader) findMissing(ctx context.Context, whole window) error {
 	return err
 }
 
-// checkUsernames returns an error if there are memberships, but none with the name of a user.
+// checkUsernames returns an error if there are memberships, but none with a user name.
 func (r *reader) checkUsernames(ctx context.Context, whole window) error {
 	if r.Memberships != nil {
 		return nil
@@ -97,6 +97,7 @@ func (r *reader) hasSeries(ctx context.Context, w window, selectors ...string) (
 	return len(found) > 0, err
 }
 
+// lacks records that Prometheus lacks a series, and therefore all data for some measures.
 func (r *reader) lacks(series string, measures ...report.Measure) {
 	r.missing = append(r.missing, measures...)
 	r.notes = append(r.notes, "Prometheus has no "+nameOf(series)+" in this period")

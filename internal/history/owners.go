@@ -9,13 +9,14 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
 
-// pod identifies a pod at a time. kubespawner gives the same name to a user's pods one after another.
+// pod is the namespace and the name of a pod. kubespawner uses it again for the next pod of the same server.
 type pod struct{ namespace, name string }
 
-// recentlyEnded is how long a pod keeps its owner after its end: its last CPU time may be counted in the window after it.
+// recentlyEnded is how long a pod keeps its owner after its end, because its last CPU time may count in the next
+// window.
 const recentlyEnded = 10 * time.Minute
 
-// readOwners returns the owners of the pods in a window. A pod has several if pods of several users had its name.
+// readOwners returns the owners of the pods in a window. A pod has several if pods of several users had the same name.
 func (r *reader) readOwners(ctx context.Context, past promql.Past, w window) (map[pod][]string, error) {
 	annotations, labels := past.PastOwners(w.length() + recentlyEnded)
 	owners := map[pod][]string{}
@@ -50,13 +51,14 @@ func (c formsCache) of(user string) []string {
 	return forms
 }
 
-// The positions of forms that may name a pod's owner, and those that may name a directory, by precedence.
+// The forms of a user name that pods and directories may have, as indices of the result of formsCache.of. Earlier ones
+// take precedence.
 var (
 	ownerForms     = []int{0, 1, 2, 3}
 	directoryForms = []int{2, 3}
 )
 
-// byForm maps forms of users' names to users. If a form could mean two users, the earlier form takes precedence.
+// byForm maps forms of user names to users. If a text is a form of two users, the earlier form takes precedence.
 func (c formsCache) byForm(users map[string][]run, positions []int) map[string]string {
 	index := make(map[string]string, 2*len(users))
 	for _, position := range positions {

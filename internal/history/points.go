@@ -13,9 +13,9 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/report"
 )
 
-// attributePoints adds the values of some pods or directories of a namespace, point by point, to the groups that their owners
-// had at that time.
-func (r *reader) attributePoints(ctx context.Context, c *cell, q question, namespace string, names []string, s *sums) error {
+// attributePoints attributes the usage of some pods or directories of a namespace point by point, to the groups that
+// their owners were in at each point.
+func (r *reader) attributePoints(ctx context.Context, c *cohort, q measureQuery, namespace string, names []string, s *sums) error {
 	label := "pod"
 	if q.measure == report.Home {
 		label = promql.Directory
@@ -40,7 +40,7 @@ func (r *reader) attributePoints(ctx context.Context, c *cell, q question, names
 			}
 		}
 		for _, value := range one.Values {
-			when := int64(value.Timestamp) + q.step.Milliseconds()/2 // the middle of what the point stands for
+			when := int64(value.Timestamp) + q.step.Milliseconds()/2 // the middle between this point and the next
 			r.addPoint(c, q, key, ownerAt(when), when, float64(value.Value), string(one.Metric["uid"]), s)
 		}
 	}
@@ -48,7 +48,7 @@ func (r *reader) attributePoints(ctx context.Context, c *cell, q question, names
 }
 
 // addPoint adds the value at one point.
-func (r *reader) addPoint(c *cell, q question, key object, o owner, when int64, value float64, uid string, s *sums) {
+func (r *reader) addPoint(c *cohort, q measureQuery, key object, o owner, when int64, value float64, uid string, s *sums) {
 	kind := report.Unknown
 	groups, ok := c.timelines[key.namespace].at(o.user, when)
 	if ok {
@@ -60,9 +60,9 @@ func (r *reader) addPoint(c *cell, q question, key object, o owner, when int64, 
 	r.add(s, q, key, o, kind, groups, value, uid)
 }
 
-// ownersOf returns the owner of the pods of one name at any time of a window: the one whose annotation or label had the last
-// sample.
-func (r *reader) ownersOf(ctx context.Context, c *cell, key object) (func(when int64) owner, error) {
+// ownersOf returns a function that returns the owner of the pods of one name at a time: the owner in the latest sample
+// of the annotation or label.
+func (r *reader) ownersOf(ctx context.Context, c *cohort, key object) (func(when int64) owner, error) {
 	past := c.past
 	past.Hubs = append(slices.Clone(past.Hubs), promql.Is(metrics.LabelNamespace, key.namespace), promql.Is("pod", key.name))
 	annotations, labels := past.PodOwners()
@@ -101,14 +101,14 @@ func (r *reader) ownersOf(ctx context.Context, c *cell, key object) (func(when i
 	}, nil
 }
 
-// session is a server that ran, of a pod without the label uid.
+// session is a run of a server whose series don't have the label uid.
 type session struct {
 	id   string
-	last int64
+	last int64 // when the server was last running
 }
 
-// sessionAt returns a name for the session of a pod at a time. Calls for one pod have to be in the order of time. A server that
-// didn't run for a while is another session.
+// sessionAt returns an ID for the session of a pod at a time. A new session begins if the server hasn't run for
+// recentlyEnded. The calls for a pod have to be in chronological order.
 func (r *reader) sessionAt(key object, when int64) string {
 	pod := key.namespace + "/" + key.name
 	found := r.sessions[pod]

@@ -20,17 +20,18 @@ import (
 // minWindow is the shortest range that a query is split into.
 const minWindow = 5 * time.Minute
 
-// maxTries limits how often a query is repeated that failed for a temporary reason.
+// maxTries limits how often a query is sent if it fails for a temporary reason.
 const maxTries = 5
 
-// querier runs queries: few at a time, again if they fail for a temporary reason, and in parts if they are too large.
+// querier runs queries. It limits how many run at a time, retries those that fail for a temporary reason, and splits
+// those that are too large.
 type querier struct {
 	client *prometheus.Client
 	slots  chan struct{} // limits concurrent queries
 
 	mu       sync.Mutex
 	answered bool
-	seen     map[string]bool // the queries that summed usage, without their times
+	seen     map[string]bool // the queries that summed usage, without their evaluation times
 }
 
 func newQuerier(client *prometheus.Client) *querier {
@@ -38,18 +39,18 @@ func newQuerier(client *prometheus.Client) *querier {
 	return &querier{client: client, slots: make(chan struct{}, concurrent), seen: map[string]bool{}}
 }
 
-// window is a range of time without its end, in milliseconds since 1970.
+// window is a time range in milliseconds since 1970. Its end is exclusive.
 type window struct{ from, to int64 }
 
 func (w window) length() time.Duration { return time.Duration(w.to-w.from) * time.Millisecond }
 
-// halves returns the two halves of a window, at a whole minute.
+// halves splits a window in two, at a whole minute near its middle.
 func (w window) halves() (first, second window) {
 	middle := (w.from + w.to) / 2 / 60_000 * 60_000
 	return window{w.from, middle}, window{middle, w.to}
 }
 
-// sum returns the sums of an expression over the points in a window, for each of its series.
+// sum returns the sum of each series of an expression over the points in a window.
 func (q *querier) sum(ctx context.Context, expr string, step time.Duration, w window) ([]*model.Sample, error) {
 	q.note(promql.Over(expr, w.length(), step))
 	value, err := q.at(ctx, promql.Over(expr, w.length(), step), w)
@@ -87,10 +88,10 @@ func (q *querier) points(ctx context.Context, expr string, step time.Duration, w
 	return matrix, err
 }
 
-// brackets returns the range of a window in PromQL.
+// brackets returns the length of a window as a range selector in PromQL.
 func (w window) brackets() string { return "[" + promql.Duration(w.length()) + "]" }
 
-// vector evaluates an expression that may contain the range of a window.
+// vector evaluates an expression at the end of a window. A range selector in the expression covers the window.
 func (q *querier) vector(ctx context.Context, expr string, w window) ([]*model.Sample, error) {
 	q.note(expr)
 	return samples(q.at(ctx, expr, w))
@@ -101,6 +102,7 @@ func samples(value model.Value, err error) ([]*model.Sample, error) {
 	return vector, err
 }
 
+// both runs a query for each half of a window, and returns all results.
 func both[T any](w window, query func(window) ([]T, error)) ([]T, error) {
 	one, two := w.halves()
 	first, err := query(one)
@@ -111,13 +113,15 @@ func both[T any](w window, query func(window) ([]T, error)) ([]T, error) {
 	return append(first, second...), err
 }
 
+// mustSplit reports whether a query failed because it is too large, and its window can be split.
 func (q *querier) mustSplit(err error, w window) bool {
 	failed, ok := errors.AsType[*remote.Error](err)
 	return ok && isTooLarge(failed) && w.length() >= 2*minWindow
 }
 
-// at evaluates a query at the end of a window, which isn't in the window. So a range from there has all that is in the window, and the
-// millisecond before it: Prometheus 3 leaves out the beginning of a range, and Prometheus 2 doesn't.
+// at evaluates a query at the last millisecond of a window. A range selector as long as the window covers it from
+// there. In Prometheus 2, it also includes the millisecond before the window, because only Prometheus 3 excludes the
+// start of a range.
 func (q *querier) at(ctx context.Context, query string, w window) (value model.Value, err error) {
 	err = q.do(ctx, func() (err error) {
 		value, err = q.client.QueryAt(ctx, query, time.UnixMilli(w.to-1))
@@ -126,7 +130,7 @@ func (q *querier) at(ctx context.Context, query string, w window) (value model.V
 	return value, err
 }
 
-// do runs a query, and again after a pause if it fails for a temporary reason.
+// do runs a query, and retries it after a pause if it fails for a temporary reason.
 func (q *querier) do(ctx context.Context, query func() error) error {
 	select {
 	case q.slots <- struct{}{}:
@@ -154,8 +158,8 @@ func (q *querier) do(ctx context.Context, query func() error) error {
 	return err
 }
 
-// mayRetry reports whether a query may succeed later. A server that has never answered isn't there, and a query that timed out
-// twice is too large.
+// mayRetry reports whether to retry a failed query. It gives up on a server that has never answered and can't be
+// reached. A query that timed out twice is too large.
 func (q *querier) mayRetry(err error, tries int) bool {
 	failed, ok := errors.AsType[*remote.Error](err)
 	q.mu.Lock()
@@ -170,6 +174,7 @@ func (q *querier) mayRetry(err error, tries int) bool {
 	}
 }
 
+// note records the text of a query.
 func (q *querier) note(text string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

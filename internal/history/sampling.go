@@ -14,19 +14,20 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
-// sampling says how often series of a namespace have samples.
+// sampling describes how often the series of a namespace have samples.
 type sampling struct {
-	// interval is the usual distance of two samples.
+	// interval is the usual time between two samples.
 	interval time.Duration
-	// window is how long a sample counts: until the next one, as long as that is usual.
+	// window is how long a sample counts: 99 % of the samples are followed by the next one within this time, apart from
+	// gaps.
 	window time.Duration
 	// times are the times of the samples of the series with the most samples, in milliseconds since 1970.
 	times []int64
-	// jobs are those of each job that has such series, the one with the most samples first.
+	// jobs describes the series of each job, starting with the job that has the most samples.
 	jobs []job
 }
 
-// job is the sampling of the series of a job.
+// job describes how often the series of a job have samples.
 type job struct {
 	name             string
 	interval, window time.Duration
@@ -38,24 +39,25 @@ func (s *sampling) isComplete(w window) bool {
 	return s.interval > 0 && float64(len(s.times)) >= nearlyAll*float64(w.length()/s.interval)
 }
 
-// nearlyAll is the part of the expected samples from which a series counts as present throughout. A few scrapes always fail.
+// nearlyAll is the fraction of the expected samples that a complete series has at least: a few scrapes always fail.
 const nearlyAll = 0.98
 
-// at returns the points at which the series are evaluated. Their distance is that of the samples, or the smallest multiple of it
-// that isn't less than finest.
-func (s *sampling) at(finest time.Duration) promql.Sampling {
+// at returns the points at which to evaluate the series. The step between them is the smallest multiple of the interval
+// that is at least minStep.
+func (s *sampling) at(minStep time.Duration) promql.Sampling {
 	interval := max(s.interval, time.Second)
 	if s.interval == 0 {
 		interval = time.Minute
 	}
 	return promql.Sampling{
-		Interval: interval, Step: (finest + interval - 1) / interval * interval, Window: max(s.window, interval),
+		Interval: interval, Step: (minStep + interval - 1) / interval * interval, Window: max(s.window, interval),
 	}
 }
 
-// ofJobs returns the points for the series of each job. They are the same for all jobs.
-func (s *sampling) ofJobs(finest time.Duration) []promql.Sampling {
-	whole := s.at(finest)
+// ofJobs returns the points for the series of each job, with a common step, or a single Sampling if all jobs have
+// samples equally often.
+func (s *sampling) ofJobs(minStep time.Duration) []promql.Sampling {
+	whole := s.at(minStep)
 	same := !slices.ContainsFunc(s.jobs, func(j job) bool { return j.interval != s.interval || j.window != s.window })
 	if same {
 		return []promql.Sampling{whole}
@@ -68,8 +70,8 @@ func (s *sampling) ofJobs(finest time.Duration) []promql.Sampling {
 	return all
 }
 
-// measure looks at the series with the most samples in a window, for each namespace. If several jobs have such series, it looks
-// at one of each: a sample counts as long as that of the slowest.
+// measure returns how often series have samples in a window, by namespace. Of each job, it examines the series with the
+// most samples. With several jobs, samples of all jobs count as long as those of the slowest job.
 func (q *querier) measure(ctx context.Context, selector string, w window) (map[string]*sampling, error) {
 	most, err := q.vector(ctx, "topk by (namespace, job) (1, count_over_time("+selector+w.brackets()+"))", w)
 	if err != nil {
@@ -88,7 +90,8 @@ func (q *querier) measure(ctx context.Context, selector string, w window) (map[s
 	return found, nil
 }
 
-// measureAny looks at the series with the most samples in a window, wherever it is.
+// measureAny returns how often series have samples in a window. It examines only the series with the most samples,
+// whatever its namespace.
 func (q *querier) measureAny(ctx context.Context, selector string, w window) (*sampling, error) {
 	most, err := q.vector(ctx, "topk(1, count_over_time("+selector+w.brackets()+"))", w)
 	if err != nil || len(most) == 0 {
@@ -98,7 +101,7 @@ func (q *querier) measureAny(ctx context.Context, selector string, w window) (*s
 	return newSampling(timesOf(series)), err
 }
 
-// with adds the sampling of a job.
+// with returns the sampling of several jobs: those of s, which may be nil, and another one.
 func (s *sampling) with(name string, other *sampling) *sampling {
 	jobs := []job{{name, other.interval, other.window, len(other.times)}}
 	if s != nil {
@@ -113,7 +116,7 @@ func (s *sampling) with(name string, other *sampling) *sampling {
 	return other
 }
 
-// newSampling computes the usual distance of samples. Distances above twice the median are gaps.
+// newSampling computes the usual interval between samples. Intervals longer than twice the median are gaps.
 func newSampling(times []int64) *sampling {
 	s := &sampling{times: times}
 	var distances []int64
@@ -135,7 +138,8 @@ func newSampling(times []int64) *sampling {
 	return s
 }
 
-// roundUp rounds to whole seconds: scrapes are some milliseconds early or late.
+// roundUp rounds up to whole seconds, except that the first 50 ms don't count: scrapes are some milliseconds early or
+// late.
 func roundUp(d time.Duration) time.Duration {
 	const late = 50 * time.Millisecond
 	return (d - late + time.Second - 1).Truncate(time.Second)

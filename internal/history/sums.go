@@ -29,7 +29,7 @@ func newSums(period report.Period, missing []report.Measure) *sums {
 	return &sums{&report.Uses{Period: period, Missing: missing, HomeHours: map[string]float64{}}, map[sumKey]*sum{}}
 }
 
-// of returns the sum of a user with some groups.
+// of returns the sum for a user while the user was in some groups.
 func (s *sums) of(namespace, user string, kind report.Kind, groups []string) *sum {
 	key := sumKey{namespace, user, kind, strings.Join(groups, "\x00")}
 	found := s.byKey[key]

@@ -1,8 +1,8 @@
 package history
 
-// The functions in this file take windows in the order of time that don't overlap, and return such windows.
+// The functions in this file take and return windows that are sorted by time and don't overlap.
 
-// without returns the parts of a window that aren't in others.
+// without returns the parts of a window that aren't in the others.
 func without(w window, others []window) []window {
 	var parts []window
 	from := w.from
@@ -18,7 +18,7 @@ func without(w window, others []window) []window {
 	return parts
 }
 
-// subtract returns the parts of windows that aren't in others.
+// subtract returns the parts of windows that aren't in the others.
 func subtract(windows, others []window) []window {
 	var parts []window
 	for _, w := range windows {

@@ -232,7 +232,8 @@ func TestIsMultipleReal(t *testing.T) {
 	}
 }
 
-// For any hub, the order of users and groups doesn't matter, a user's shares add up to 1, and the counts are those of the rows.
+// For any hub, the order of users and groups doesn't matter, a user's shares add up to 1, and the counts are those of
+// the rows.
 func TestProperties(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	names := []string{"a", "b", "c", "none", "multiple", "d,e", "f*"}

@@ -11,7 +11,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// UsageFamily yields the family of a resource in parts, like Families. If user names are omitted, usage is summed by group.
+// UsageFamily yields the family of a resource in parts, like Families. If user names are omitted, usage is summed by
+// group.
 func UsageFamily(o Options, used *usage.Usage, attribution usage.Attribution) iter.Seq[*dto.MetricFamily] {
 	name, help := usageFamily(used.Resource)
 	labels := []string{LabelNamespace, LabelUsergroup, LabelUsername, LabelEscaped, LabelSafe}
@@ -51,8 +52,8 @@ func usageByGroup(namespace string, rows iter.Seq[usage.Row], p *part) bool {
 	return true
 }
 
-// usageFamily returns the name of the family of a resource, without the prefix, and its help text. The names are those of the
-// Python exporter, which uses "seconds" for CPU seconds per second.
+// usageFamily returns the name of the family of a resource, without the prefix, and its help text. The names are those
+// of the Python exporter, which uses "seconds" for CPU seconds per second.
 func usageFamily(resource usage.Resource) (name, help string) {
 	switch resource {
 	case usage.Memory:

@@ -10,8 +10,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
-// QueryAt evaluates a query at a time: an expression with a vector as its result, or a selector with a range. Values may be NaN
-// or infinite. Its error is a *remote.Error.
+// QueryAt evaluates an instant query at a time. Its result is a vector, or a matrix if the query is a range selector.
+// Values may be NaN or infinite. Its error is a *remote.Error.
 func (c *Client) QueryAt(ctx context.Context, query string, at time.Time) (model.Value, error) {
 	return c.evaluate(ctx, func(ctx context.Context) (model.Value, v1.Warnings, error) {
 		value, warnings, _, err := c.api.Query(ctx, query, at, v1.WithTimeout(c.timeout))
@@ -19,7 +19,7 @@ func (c *Client) QueryAt(ctx context.Context, query string, at time.Time) (model
 	})
 }
 
-// QueryRange evaluates a query at the points from From to To with the distance Step. Its error is a *remote.Error.
+// QueryRange evaluates a range query. Its error is a *remote.Error.
 func (c *Client) QueryRange(ctx context.Context, query string, from, to time.Time, step time.Duration) (model.Matrix, error) {
 	value, err := c.evaluate(ctx, func(ctx context.Context) (model.Value, v1.Warnings, error) {
 		value, warnings, _, err := c.api.QueryRange(ctx, query, v1.Range{Start: from, End: to, Step: step}, v1.WithTimeout(c.timeout))

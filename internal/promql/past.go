@@ -10,29 +10,31 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// Sampling says at which points of time series are evaluated, and for how long a sample counts.
+// Sampling describes when series are evaluated, and how long a sample counts.
 type Sampling struct {
-	// Interval is the usual distance of two samples of a series.
+	// Interval is the usual time between two samples of a series.
 	Interval time.Duration
-	// Step is the distance of two points. Each point stands for the time from there to the next one.
+	// Step is the time between two points at which the series are evaluated. Each point stands for the time until the
+	// next one.
 	Step time.Duration
-	// Window is how long a sample counts, at least Interval.
+	// Window is how long a sample counts. It is at least Interval.
 	Window time.Duration
 	// Job is the label job of the series. It is empty if all series of a namespace have samples equally often.
 	Job string
 }
 
-// Past writes queries for usage in the past, by pod and by directory. They are evaluated at points of time. A series counts at
-// a point only if it has a sample between that point and the next one, or has had one for less than the window. Prometheus itself
-// would go back five minutes, and a pod of twenty minutes would count 25 if its series have no staleness markers, as those with
-// timestamps of their own.
+// Past writes queries for past usage, by pod and by directory. They are evaluated at points of time. The value at a
+// point is that of the last sample before the next point, if that sample is not older than the window. Prometheus
+// itself would look back five minutes: if a series has no staleness markers, as when samples have explicit timestamps,
+// a pod that ran for twenty minutes would count for 25.
 type Past struct {
 	Queries
-	// Kubelets are those of the kubelets' series. If several jobs scrape the kubelets, a pod counts by the first job that has it.
+	// Kubelets describes the series of the kubelets. If several jobs scrape the kubelets, a pod counts by the first job
+	// that has it.
 	Kubelets []Sampling
-	// State and Homes are those of the series of kube-state-metrics and of the sizes of directories.
+	// State and Homes describe the series of kube-state-metrics and of the sizes of directories.
 	State, Homes Sampling
-	// NoPhases is set if Prometheus has no phases of pods. Then a pod counts as running while it exists.
+	// NoPhases is set if Prometheus has no phases of pods. Then a pod counts as running as long as it exists.
 	NoPhases bool
 }
 
@@ -44,12 +46,12 @@ func Duration(d time.Duration) string {
 	return fmt.Sprintf("%dms", d/time.Millisecond)
 }
 
-// Over returns the sum of an expression over the points of time within a range before the time of the query.
+// Over returns the query that sums an expression over the points in a range that ends at the time of the query.
 func Over(expr string, length, step time.Duration) string {
 	return fmt.Sprintf("sum_over_time((\n  %s\n)[%s:%s])", indent(expr), Duration(length), Duration(step))
 }
 
-// At returns the values of a selector at a point of time that aren't NaN.
+// At returns the value of each series that a selector matches at a point, unless it is NaN.
 func (s Sampling) At(selector string) string { return s.last(selector) + " >= 0" }
 
 func (s Sampling) last(selector string) string {
@@ -75,8 +77,8 @@ func (p Past) Memory() string {
 	})
 }
 
-// ofKubelets returns an expression for the series of all jobs. If the first job has a pod for some minutes, that pod's series of
-// other jobs don't count: they may begin earlier and end later.
+// ofKubelets combines the expression for the series of each job. Where an earlier job has a pod, within ten minutes,
+// later jobs' series of that pod don't count: they may begin earlier and end later.
 func (p Past) ofKubelets(metric string, expr func(Queries, Sampling) string) string {
 	if len(p.Kubelets) == 1 {
 		return expr(p.Queries, p.Kubelets[0])
@@ -95,18 +97,19 @@ func (p Past) ofKubelets(metric string, expr func(Queries, Sampling) string) str
 	return firstOf(parts...)
 }
 
-// CPU returns the CPU seconds that pods used between a point and the next one, with the labels namespace and pod. They are the
-// mean of the cores used, times the time that the samples in between stand for.
+// CPU returns the CPU seconds that pods used between a point and the next one, with the labels namespace and pod. They
+// are the mean rate around these points, times the time that the samples between them stand for. So nothing counts
+// while there are no samples.
 func (p Past) CPU(step time.Duration) string {
 	return p.cores(step, func(s Sampling, selector string) string {
 		return fmt.Sprintf("* count_over_time(%s[%s] offset -%s) * %g", selector, Duration(step), Duration(step-time.Millisecond), s.Interval.Seconds())
 	})
 }
 
-// cores returns the cores that pods use between a point and the next one, with the labels namespace and pod, as the mean over some
-// samples before and after the middle.
-// Prometheus' own rate would extrapolate to a time in which the pod didn't run, and differs in VictoriaMetrics. It has to be used
-// all the same for counters that were reset, which don't have the label id. The result of then follows each mean.
+// cores returns the number of cores that pods use between a point and the next one, with the labels namespace and pod:
+// the mean over at least ten minutes and ten samples around the middle. It appends the result of then to each mean.
+// Prometheus' own rate would extrapolate to times at which the pod didn't run, and differs in VictoriaMetrics. It is
+// used only for counters that were reset, which are series without the label id.
 func (p Past) cores(step time.Duration, then func(s Sampling, selector string) string) string {
 	return p.ofKubelets(ContainerCPU, func(q Queries, s Sampling) string {
 		length := max(10*time.Minute, 10*s.Interval)
@@ -131,7 +134,7 @@ func (p Past) Requests(resource usage.Resource) string {
 		p.Running()
 }
 
-// Charged returns the greater of the usage and the requests of pods, with the labels namespace and pod.
+// Charged returns the greater of what pods use and what they request, with the labels namespace and pod.
 func (p Past) Charged(resource usage.Resource) string {
 	used, requests := p.Memory(), p.Requests(usage.MemoryRequests)
 	if resource == usage.CPU {
@@ -147,8 +150,9 @@ func (p Past) Sizes() string {
 	return call("max by ("+p.Labels(Directory)+")", p.Homes.At(p.OfHubs(DirectorySize)))
 }
 
-// PastOwners returns 1 for each pod and owner in a range before the time of the query, with the labels namespace, pod and
-// owner. It returns two queries: for owners in annotations, which decide, and for those in labels.
+// PastOwners returns 1 for each pod and owner in a range before the time of the query, with the labels namespace, pod
+// and owner. It returns two queries: one for owners in annotations, which take precedence, and one for owners in
+// labels.
 func (p Past) PastOwners(length time.Duration) (annotations, labels string) {
 	one := func(selector, label string) string {
 		return copyLabel(call("group by ("+p.Labels("pod", label)+")", "present_over_time("+selector+"["+Duration(length)+"])"), label, Owner)
@@ -162,10 +166,10 @@ func (q Queries) Memberships(matchers ...string) string {
 	return q.OfHubs(metrics.Name(q.Prefix, metrics.UserGroupInfo), matchers...)
 }
 
-// PodSeries returns the selector of a metric's series that are pods.
+// PodSeries returns the selector of a metric's series about pods.
 func (p Past) PodSeries(metric string) string { return p.pods(metric, `pod!=""`) }
 
-// RequestSeries returns the selector of the series that request a resource.
+// RequestSeries returns the selector of the series with requests for a resource.
 func (p Past) RequestSeries(resource usage.Resource) string {
 	return p.pods(ContainerRequests, requested(resource))
 }

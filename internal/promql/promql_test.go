@@ -57,8 +57,8 @@ func all(q promql.Queries) []string {
 	return exprs
 }
 
-// matched returns the labels by which an operation groups or matches series. ok is false for other nodes, for an aggregation
-// without some labels, and for a match by all labels.
+// matched returns the labels by which an operation groups or matches series. ok is false for other nodes, for an
+// aggregation without some labels, and for a match by all labels.
 func matched(node parser.Node) (labels []string, ok bool) {
 	switch n := node.(type) {
 	case *parser.AggregateExpr:
@@ -71,7 +71,8 @@ func matched(node parser.Node) (labels []string, ok bool) {
 	return nil, false
 }
 
-// checkNode checks that a selector is limited to the queried hubs and pods, and that no operation mixes hubs or clusters.
+// checkNode checks that a selector is limited to the queried hubs and pods, and that no operation mixes hubs or
+// clusters.
 func checkNode(t *testing.T, q promql.Queries, node parser.Node) {
 	t.Helper()
 	if n, ok := node.(*parser.VectorSelector); ok && n.String() != promql.ContainerRequests { // Gaps needs requests of any pod, because the pods of one hub may request nothing

@@ -1,5 +1,5 @@
-// Package remote has what the clients of the hub and of Prometheus need: it parses addresses that operators write, finds
-// out why a request failed, limits what is read of an answer, and makes text from a server safe to print.
+// Package remote has what the clients of the hub and of Prometheus need: it parses addresses that operators write,
+// finds out why a request failed, limits what is read of an answer, and makes text from a server safe to print.
 package remote
 
 import (
@@ -35,8 +35,8 @@ func ParseURL(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// ServerURL parses the address of a server as people paste it. This is a URL, that of a Unix socket, or a host and a port of this
-// machine, which is taken for http. For other hosts the scheme isn't guessed, because a token may be sent
+// ServerURL parses the address of a server as people paste it. This is a URL, that of a Unix socket, or a host and a
+// port of this machine, which is taken for http. For other hosts the scheme isn't guessed, because a token may be sent
 // there. Its errors don't repeat any of the address.
 func ServerURL(address string) (*url.URL, error) {
 	address = strings.TrimSpace(address)

@@ -21,7 +21,7 @@ type key struct {
 // id is the name of a user or of a session in a namespace.
 type id struct{ namespace, name string }
 
-// counter collects what a line counts.
+// counter sums the amounts of a line, and collects its distinct users and sessions.
 type counter struct {
 	amounts         Amounts
 	users, sessions map[id]bool
@@ -42,7 +42,7 @@ func (c *counter) finish() {
 	c.amounts[ActiveUsers], c.amounts[Sessions] = float64(len(c.users)), float64(len(c.sessions))
 }
 
-// aggregate sums usage by line. It adds in a fixed order, so that the same usage always results in the same sums.
+// aggregate sums usage by line. It adds in a fixed order, so the same usage always has the same sums.
 func aggregate(uses *Uses, o *Options) (lines []*line, total *Row) {
 	folded := smallGroups(uses, o)
 	counters := map[key]*counter{}
@@ -66,9 +66,9 @@ func aggregate(uses *Uses, o *Options) (lines []*line, total *Row) {
 	return newLines(counters, o), &Row{Amounts: all.amounts}
 }
 
-// newLines returns sorted lines.
+// newLines returns the lines, sorted.
 func newLines(counters map[key]*counter, o *Options) []*line {
-	users, sessions := map[id]int{}, map[id]int{} // in how many lines they count
+	users, sessions := map[id]int{}, map[id]int{} // the number of lines that each counts in
 	for _, c := range counters {
 		for user := range c.users {
 			users[user]++
@@ -90,7 +90,8 @@ func newLines(counters map[key]*counter, o *Options) []*line {
 	return lines
 }
 
-// equalParts returns how many of the users or sessions are a line's, if each is divided between the lines that it counts in.
+// equalParts returns a line's part of its users or sessions, if each of them is divided equally among the lines that it
+// counts in.
 func equalParts(ids map[id]bool, counted map[id]int) float64 {
 	byLines := map[int]int{} // summed in a fixed order
 	for i := range ids {
@@ -156,7 +157,7 @@ func groupsOf(use *Use) []string {
 	}
 }
 
-// keyOf returns the line of a use in a group.
+// keyOf returns the key of the line that a use counts in, for one of its groups.
 func keyOf(use *Use, group string, o *Options, folded map[key]bool) key {
 	var k key
 	if o.by(ByNamespace) {

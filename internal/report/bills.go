@@ -14,8 +14,9 @@ const (
 	storageBill = "storage"
 )
 
-// ParseBills returns the costs of bills, each written like compute=8423.10 or storage=612. The bill for compute is split by the measure
-// that splitBy names, which is Memory if it is empty, and the bill for storage by Home. The error joins all mistakes.
+// ParseBills returns the costs of bills, each written like compute=8423.10 or storage=612. The bill for compute is
+// split by the measure that splitBy names, which is Memory if it is empty, and the bill for storage by Home. The error
+// joins all mistakes.
 func ParseBills(texts []string, splitBy string) (*Costs, error) {
 	c := &Costs{}
 	var mistakes []error
@@ -27,7 +28,7 @@ func ParseBills(texts []string, splitBy string) (*Costs, error) {
 	for _, text := range texts {
 		name, amount, ok := strings.Cut(text, "=")
 		if !ok {
-			mistakes = append(mistakes, fmt.Errorf("%q is no bill: write it like compute=8423.10", text))
+			mistakes = append(mistakes, fmt.Errorf("%q is not a bill: write it like compute=8423.10", text))
 			continue
 		}
 		measure, known := measures[name]

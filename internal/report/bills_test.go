@@ -38,19 +38,19 @@ func TestParseBillsMistakes(t *testing.T) {
 		bills, by string
 		want      []string
 	}{
-		{"compute", "", []string{`"compute" is no bill: write it like compute=8423.10`}},
-		{"compute=", "", []string{`the bill for compute: "" is no amount of money: write it like 8423.10`}},
+		{"compute", "", []string{`"compute" is not a bill: write it like compute=8423.10`}},
+		{"compute=", "", []string{`the bill for compute: "" is not an amount of money: write it like 8423.10`}},
 		{"compute=-1", "", []string{`the bill for compute: "-1" is negative`}},
 		{"compute=1.005", "", []string{`the bill for compute: "1.005" has more than two decimals`}},
-		{"compute=1,000.00", "", []string{`the bill for compute: "1,000.00" is no amount of money: write it like 8423.10`}},
-		{"compute=1e3", "", []string{`the bill for compute: "1e3" is no amount of money: write it like 8423.10`}},
-		{"compute=NaN", "", []string{`the bill for compute: "NaN" is no amount of money: write it like 8423.10`}},
+		{"compute=1,000.00", "", []string{`the bill for compute: "1,000.00" is not an amount of money: write it like 8423.10`}},
+		{"compute=1e3", "", []string{`the bill for compute: "1e3" is not an amount of money: write it like 8423.10`}},
+		{"compute=NaN", "", []string{`the bill for compute: "NaN" is not an amount of money: write it like 8423.10`}},
 		{"compute=92233720368547758.08", "", []string{`the bill for compute: "92233720368547758.08" is too large`}},
 		{"compute=1 compute=1", "", []string{"there are two bills for compute"}},
 		{"network=1", "", []string{`unknown bill "network": it must be compute or storage`}},
 		{"compute=1", "memory", []string{`unknown measure "memory"`}},
 		{"compute=a storage=1 storage=2 x=3", "y", []string{
-			`unknown measure "y"`, `the bill for compute: "a" is no amount of money: write it like 8423.10`,
+			`unknown measure "y"`, `the bill for compute: "a" is not an amount of money: write it like 8423.10`,
 			"there are two bills for storage", `unknown bill "x": it must be compute or storage`,
 		}},
 	} {

@@ -22,7 +22,8 @@ func (c Cents) String() string {
 	return fmt.Sprintf("%s%d.%02d", sign, whole/100, whole%100)
 }
 
-// decimal matches a number like 8423.10. It has no exponent and no leading zeros, which YAML takes for octal.
+// decimal matches a number like 8423.10. It allows no exponent and no leading zeros, because YAML 1.1 reads those as
+// octal.
 var decimal = regexp.MustCompile(`^(0|[1-9][0-9]*)(\.[0-9]+)?$`)
 
 // parseCents returns an amount of money like 8423.10.
@@ -31,7 +32,7 @@ func parseCents(text string) (Cents, error) {
 	case strings.HasPrefix(text, "-"):
 		return 0, fmt.Errorf("%q is negative", text)
 	case !decimal.MatchString(text):
-		return 0, fmt.Errorf("%q is no amount of money: write it like 8423.10", text)
+		return 0, fmt.Errorf("%q is not an amount of money: write it like 8423.10", text)
 	}
 	whole, fraction, _ := strings.Cut(text, ".")
 	if len(fraction) > 2 {
@@ -54,8 +55,8 @@ func round(exact *big.Rat) (Cents, error) {
 	return Cents(whole.Int64()), nil
 }
 
-// apportion rounds exact numbers of cents so that they add up to a total, which is their exact sum rounded up or down. It rounds up
-// those with the largest remainders, and of equal ones the first.
+// apportion rounds exact numbers of cents so that they add up to a total, which is their exact sum rounded up or down.
+// It rounds up the numbers with the largest remainders. If remainders are equal, the first ones are rounded up.
 func apportion(total Cents, exact []*big.Rat) []Cents {
 	cents, remainders := make([]Cents, len(exact)), make([]*big.Rat, len(exact))
 	order := make([]int, len(exact))

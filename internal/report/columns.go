@@ -19,16 +19,16 @@ const (
 	Amount                     // the amount of a measure
 	Share                      // a part of the total
 	Cost                       // an amount of money
-	Metadata                   // what is the same for all rows of a section; only for programs
+	Metadata                   // a value that all rows of a section share; only for programs
 )
 
 // Column is a column of a report.
 type Column struct {
 	// Name is the column's name for programs. It ends in the unit.
 	Name string
-	// Title and Unit are for people. The unit of a number of things is empty.
+	// Title and Unit are for people. Counts have no unit.
 	Title, Unit string
-	// Definition says in one sentence what a number is. Other columns have none.
+	// Definition says in one sentence what a number is. Columns without numbers have none.
 	Definition string
 	Kind       ColumnKind
 	// Measure is the measure of an Amount.
@@ -50,7 +50,7 @@ func (c *Column) Header() string {
 // IsNumber reports whether the cells are numbers.
 func (c *Column) IsNumber() bool { return c.Kind == Amount || c.Kind == Share || c.Kind == Cost }
 
-// Exact returns a cell for programs. The text of a number without data is empty.
+// Exact returns a cell for programs. It is empty for a number without data.
 func (c *Column) Exact(s *Section, row *Row) string { return c.exact(s, row) }
 
 // Number returns the value of a cell. It returns false if there is no data.
@@ -80,7 +80,8 @@ func (c *Column) Shown(s *Section, row *Row) string {
 	}
 }
 
-// Rounded returns a number for people. An amount that would look like nothing is shown as less than the smallest number.
+// Rounded returns a number for people. A positive number that would be rounded to 0 is shown as less than the smallest
+// number, such as <0.1.
 func Rounded(value float64, decimals int) string {
 	smallest := math.Pow10(-decimals)
 	if value > 0 && value < smallest/2 {
@@ -105,7 +106,7 @@ func Grouped(number string) string {
 	return sign + whole
 }
 
-// words holds what people read about a measure: its title, its unit, how it is called in a sentence, and what it is.
+// words holds the texts about a measure: its title, its unit, its name in a sentence, and its definition.
 type words struct{ title, unit, noun, definition string }
 
 var wordsOf = [measures]words{
@@ -129,7 +130,7 @@ func (m Measure) Title() string { return wordsOf[m].title }
 // Unit returns the unit of the measure for people.
 func (m Measure) Unit() string { return wordsOf[m].unit }
 
-// Columns returns the columns in their order: the period, what rows are separated by, the measures, the share and the cost.
+// Columns returns the columns in order: the period, the dimensions, the measures, the share and the cost.
 func (r *Report) Columns() []*Column {
 	columns := []*Column{
 		{Name: "period_start", Kind: Metadata, exact: func(s *Section, _ *Row) string { return s.Period.From.Format(time.RFC3339) }},
@@ -174,7 +175,7 @@ func (c *Costs) definition() string {
 	for _, m := range c.Measures() {
 		if price := c.prices[m]; price != nil {
 			exact, _ := new(big.Rat).Quo(price, big.NewRat(100, 1)).Float64()
-			what := "1 of the " + m.Noun()
+			what := "each of the " + m.Noun()
 			if m.Unit() != "" {
 				what = "1 " + strings.TrimSuffix(m.Unit(), "s") + " of " + m.Noun()
 			}
@@ -227,5 +228,5 @@ func rounded(value float64) string {
 	return text
 }
 
-// Noun returns the measure as it is called in a sentence.
+// Noun returns the measure's name in a sentence.
 func (m Measure) Noun() string { return wordsOf[m].noun }

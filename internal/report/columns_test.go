@@ -96,7 +96,7 @@ func TestDefinitions(t *testing.T) {
 	}
 	for want, costs := range map[string]*report.Costs{
 		"0.035 EUR for 1 core h of charged CPU; 0.1 EUR for 1 GiB month of home directories":                               parsed(t, "currency: EUR\nprices: {cpu_core_hours: 0.035, home_gib_months: 0.10}", report.ChargeMax),
-		"2 EUR for 1 of the active users; 1 EUR for 1 of the sessions":                                                     parsed(t, "currency: EUR\nprices: {active_users: 2, sessions: 1}", report.ChargeMax),
+		"2 EUR for each of the active users; 1 EUR for each of the sessions":                                               parsed(t, "currency: EUR\nprices: {active_users: 2, sessions: 1}", report.ChargeMax),
 		"8,423.10 for compute, split in proportion to memory; 612.00 for storage, split in proportion to home directories": bills,
 	} {
 		r := &report.Report{Options: report.Options{Costs: costs}}

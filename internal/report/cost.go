@@ -13,7 +13,7 @@ import (
 type Costs struct {
 	// Currency is the unit of the costs. ParseBills leaves it empty.
 	Currency string
-	// prices are in cents for a unit of each measure.
+	// prices maps measures to their prices, in cents per unit.
 	prices map[Measure]*big.Rat
 	bills  []bill
 }
@@ -40,8 +40,9 @@ func (c *Costs) Validate(attribution usage.Attribution) error {
 	return nil
 }
 
-// charge sets the cost of each line and of each total. The totals add up to what the whole period costs, and to the bills. With
-// attribution by share, the lines of each section add up to its total. Ties are broken by the order of lines.
+// charge sets the cost of each line and of each total. The totals add up to the cost of the whole period, and to the
+// bills. With attribution by share, the lines of each section add up to its total. If remainders are equal, the first
+// lines are rounded up.
 func (c *Costs) charge(drafts []*draft, attribution usage.Attribution) error {
 	if err := c.Validate(attribution); err != nil {
 		return err
@@ -113,9 +114,9 @@ func (c *Costs) effectivePrices(drafts []*draft) (map[Measure]*big.Rat, error) {
 		}
 		switch {
 		case missing(drafts, b.measure):
-			mistakes = append(mistakes, fmt.Errorf("nothing to split the bill for %s by: there is no data for %s", b.name, b.measure))
+			mistakes = append(mistakes, fmt.Errorf("cannot split the bill for %s: there is no data for %s", b.name, b.measure))
 		case total.Sign() <= 0:
-			mistakes = append(mistakes, fmt.Errorf("nothing to split the bill for %s by: the total of %s is 0", b.name, b.measure))
+			mistakes = append(mistakes, fmt.Errorf("cannot split the bill for %s: the total of %s is 0", b.name, b.measure))
 		default:
 			price := new(big.Rat).SetInt64(int64(b.cents))
 			price.Quo(price, total)

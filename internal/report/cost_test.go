@@ -117,7 +117,8 @@ func TestTies(t *testing.T) {
 	}
 }
 
-// TestCostsOfSections checks that a bill is for the whole period, and that prices charge the same with and without sections.
+// TestCostsOfSections checks that a bill is for the whole period, and that prices charge the same with and without
+// sections.
 func TestCostsOfSections(t *testing.T) {
 	days := func() []*report.Uses {
 		return []*report.Uses{october(use("ann", "a b", 1)), october(use("ann", "a b", 1)), october(), october(use("bob", "b", 1))}
@@ -169,9 +170,9 @@ func TestCostErrors(t *testing.T) {
 		{"price that is too high", parsePrices(t, "memory_gib_hours: 92233720368547758.08", report.ChargeUsed), []*report.Uses{there}, usage.Share,
 			"the cost is too large to be counted in cents"},
 		{"bill without data", parseBills(t, "storage=1", ""), []*report.Uses{missing}, usage.Share,
-			"nothing to split the bill for storage by: there is no data for home_gib_months"},
+			"cannot split the bill for storage: there is no data for home_gib_months"},
 		{"bills without usage", parseBills(t, "storage=1 compute=1", "gpu_hours"), []*report.Uses{there}, usage.Share,
-			"nothing to split the bill for storage by: the total of home_gib_months is 0\nnothing to split the bill for compute by: the total of gpu_hours is 0"},
+			"cannot split the bill for storage: the total of home_gib_months is 0\ncannot split the bill for compute: the total of gpu_hours is 0"},
 		{"bill in full", parseBills(t, "compute=1", ""), []*report.Uses{there}, usage.Full,
 			"a bill can't be split with attribution full: the parts wouldn't add up to it"},
 	} {

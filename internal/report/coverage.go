@@ -4,11 +4,12 @@ import "time"
 
 // Coverage is the part of a period for which a source has data.
 type Coverage struct {
-	// Source is what the data is: memberships, containers, requests, annotations or directories.
+	// Source is the kind of data: memberships, annotations, containers, requests or directories.
 	Source string
 	// Namespace is the namespace of the hub. It is empty for sources of the whole cluster.
 	Namespace string
-	// Covered is the part of the period with data, from 0 to 1. Gaps over which memberships were carried count as covered.
+	// Covered is the fraction of the period with data, from 0 to 1. Gaps that memberships were carried over count as
+	// covered.
 	Covered float64
 	// Gaps lists the times without data, in the order of time.
 	Gaps []Gap
@@ -21,7 +22,7 @@ type Gap struct {
 	Carried bool
 }
 
-// Longest returns the length of the longest gap over which nothing was carried.
+// Longest returns the length of the longest gap that nothing was carried over.
 func (c *Coverage) Longest() time.Duration {
 	var longest time.Duration
 	for _, gap := range c.Gaps {

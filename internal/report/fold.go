@@ -8,9 +8,9 @@ import (
 	"github.com/maruel/natural"
 )
 
-// spread distributes the sums of lines of the kinds in o.Spread over the lines of groups and of none, in proportion to each measure.
-// With rows by namespace, it distributes within each. What cannot be distributed, because no other line has any of the measure, stays.
-// A line that has nothing left is removed.
+// spread distributes the lines of the kinds in o.Spread over the lines of groups and of none: each measure in
+// proportion to what these have of it. With rows by namespace, it does so within each namespace. If no other line has
+// any of a measure, it isn't distributed. Lines with nothing left are removed.
 func spread(lines []*line, o *Options) []*line {
 	gives := func(l *line) bool { return slices.Contains(o.Spread, l.Kind) }
 	given, received := map[string]*Amounts{}, map[string]*Amounts{} // by namespace
@@ -36,7 +36,7 @@ func spread(lines []*line, o *Options) []*line {
 			case l.receives():
 				l.sums[measure] += given[l.Namespace][measure] * l.sums[measure] / all
 			}
-			if measure != ActiveUsers && measure != Sessions { // these are distinct
+			if measure != ActiveUsers && measure != Sessions { // rows show distinct users and sessions
 				l.Amounts[measure] = l.sums[measure]
 			}
 		}
@@ -44,12 +44,12 @@ func spread(lines []*line, o *Options) []*line {
 	return slices.DeleteFunc(lines, func(l *line) bool { return gives(l) && l.sums == Amounts{} })
 }
 
-// receives reports whether usage is distributed over the line.
+// receives reports whether usage is distributed over a line.
 func (l *line) receives() bool { return l.Kind == Known || l.Kind == Other }
 
-// smallGroups returns the groups that are shown as one row: those with fewer than o.MinUsers active users. So that nobody can
-// compute the usage of few users by subtraction, it also returns the next smallest groups until all of these, which are two or more,
-// have o.MinUsers active users. With rows by namespace, each namespace has its own.
+// smallGroups returns the groups that are shown as one row: those with fewer than o.MinUsers active users. So that the
+// row never stands for one group or for few users, smallGroups adds the next smallest groups until it has at least two,
+// with o.MinUsers active users together. With rows by namespace, each namespace has its own row.
 func smallGroups(uses *Uses, o *Options) map[key]bool {
 	if !o.by(ByGroup) || o.MinUsers == 0 {
 		return nil
@@ -84,7 +84,8 @@ func smallGroups(uses *Uses, o *Options) map[key]bool {
 	return folded
 }
 
-// smallest returns the groups with fewer active users than minUsers, and the next smallest until they can be shown as one row.
+// smallest returns the groups that have fewer than minUsers active users, and as many of the next smallest ones as the
+// row for them needs.
 func smallest(users map[string]map[id]bool, minUsers int) []string {
 	groups := slices.SortedFunc(maps.Keys(users), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(users[a]), len(users[b])), natural.Compare(a, b), cmp.Compare(a, b))

@@ -1,5 +1,5 @@
-// Package report computes what each group and each user used in a period, and what it cost. It is pure: its input is the usage
-// that package history read, and its output is a Report that package cmd prints.
+// Package report computes what each group and each user used in a period, and what it cost. It is pure: its input is
+// the usage that package history read, and its output is a Report that package cmd prints.
 package report
 
 import (
@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Measure is something that a report counts.
+// Measure is a quantity that a report contains.
 type Measure int
 
 // The measures, in the order of their columns.
@@ -54,17 +54,18 @@ func ParseMeasure(name string) (Measure, error) {
 	return 0, fmt.Errorf("unknown measure %q", name)
 }
 
-// Amounts holds an amount of each measure, in the unit that the measure's name says.
+// Amounts holds an amount of each measure, in the unit that the measure's name ends with.
 type Amounts [measures]float64
 
-// Add adds a part of other amounts. It doesn't make sense for ActiveUsers and Sessions, which are distinct.
+// Add adds a fraction of other amounts. The results for ActiveUsers and Sessions make no sense, because these are
+// distinct counts.
 func (a *Amounts) Add(other *Amounts, part float64) {
 	for measure, amount := range other {
 		a[measure] += amount * part
 	}
 }
 
-// Kind says whether somebody owns an amount.
+// Kind says whose usage an amount is.
 type Kind int
 
 // The kinds.
@@ -86,7 +87,7 @@ type Use struct {
 	Kind Kind
 	// Groups are the user's groups at that time, sorted. A user in no group has none.
 	Groups []string
-	// Amounts are what was used. ActiveUsers and Sessions are 0, and Home is in GiB hours.
+	// Amounts holds what was used. ActiveUsers and Sessions are 0, and Home is in GiB hours.
 	Amounts Amounts
 	// Sessions identifies the servers that ran.
 	Sessions []string
@@ -102,7 +103,8 @@ type Uses struct {
 	Missing []Measure
 }
 
-// monthsPerHour returns the factor by which GiB hours are the mean over the period in GiB months, by namespace.
+// monthsPerHour returns factors by namespace. They convert the GiB hours of home directories to the mean size times the
+// length of the period in months.
 func (u *Uses) monthsPerHour() map[string]float64 {
 	months := u.Period.Months()
 	factors := map[string]float64{}
@@ -114,7 +116,7 @@ func (u *Uses) monthsPerHour() map[string]float64 {
 	return factors
 }
 
-// Merge returns the usage of consecutive periods as that of one period. A measure is missing if it is missing in all of them.
+// Merge joins the usage of consecutive periods. A measure is missing if it is missing in all of them.
 func Merge(parts []*Uses) *Uses {
 	whole := &Uses{
 		Period: Period{parts[0].Period.From, parts[len(parts)-1].Period.To}, Missing: slices.Clone(parts[0].Missing),

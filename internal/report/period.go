@@ -6,13 +6,14 @@ import (
 	"time"
 )
 
-// Period is a time from From until To, exclusive.
+// Period is the time from From to To. To is exclusive.
 type Period struct{ From, To time.Time }
 
-// Hours returns the length of the period in hours. A day of a change to daylight saving time has 23 or 25.
+// Hours returns the length of the period in hours. A day on which clocks change has 23 or 25 hours.
 func (p Period) Hours() float64 { return p.To.Sub(p.From).Hours() }
 
-// Months returns the length of the period in calendar months. A part of a month counts as its part of that month's length.
+// Months returns the length of the period in calendar months. For a part of a month, it is the fraction of that month's
+// length.
 func (p Period) Months() float64 {
 	months := 0.0
 	for from := p.From; from.Before(p.To); {
@@ -27,13 +28,13 @@ func (p Period) Months() float64 {
 	return months
 }
 
-// month returns the beginning of the month that is some months after the one of t.
+// month returns the beginning of the month that is some months after the month of t.
 func month(t time.Time, after int) time.Time {
 	return beginning(t.Year(), t.Month()+time.Month(after), 1, t.Location())
 }
 
-// beginning returns the first second of a day. That isn't always midnight: where clocks are set forward at midnight, the day begins
-// at 1:00, and time.Date returns 23:00 of the day before.
+// beginning returns the first second of a day. That isn't always midnight: where clocks are set forward at midnight,
+// the day begins at 1:00, and time.Date returns 23:00 of the day before.
 func beginning(year int, month time.Month, day int, zone *time.Location) time.Time {
 	date := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
 	earliest := date.Add(-24 * time.Hour) // no time zone is a whole day away from UTC
@@ -44,7 +45,7 @@ func beginning(year int, month time.Month, day int, zone *time.Location) time.Ti
 	return earliest.Add(time.Duration(seconds) * time.Second).In(zone)
 }
 
-// Every is a length of the parts of a period.
+// Every is how long the parts of a period are.
 type Every string
 
 // The lengths.
@@ -54,8 +55,8 @@ const (
 	EveryMonth Every = "month"
 )
 
-// Split returns the parts of a period that begin at each day, week or month. The first and the last may be shorter. An empty
-// Every returns the period itself.
+// Split returns the parts of a period that begin at each day, week or month. The first and the last may be shorter. An
+// empty Every returns the period itself.
 func (p Period) Split(every Every) []Period {
 	if every == "" {
 		return []Period{p}
@@ -90,7 +91,7 @@ func next(t time.Time, every Every) time.Time {
 func ParseMonth(text string, zone *time.Location) (Period, error) {
 	first, err := time.Parse("2006-01", text)
 	if err != nil {
-		return Period{}, fmt.Errorf("%q is no month: write it like 2026-10", text)
+		return Period{}, fmt.Errorf("%q is not a month: write it like 2026-10", text)
 	}
 	return Period{beginning(first.Year(), first.Month(), 1, zone), beginning(first.Year(), first.Month()+1, 1, zone)}, nil
 }
@@ -107,7 +108,7 @@ func ParseTime(text string, zone *time.Location) (time.Time, error) {
 	}
 	moment, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%q is no time: write it like 2026-10-31 or 2026-10-31T14:00:00Z", text)
+		return time.Time{}, fmt.Errorf("%q is not a time: write it like 2026-10-31 or 2026-10-31T14:00:00Z", text)
 	}
 	return moment.In(zone), nil
 }

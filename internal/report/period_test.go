@@ -134,8 +134,8 @@ func TestSplit(t *testing.T) {
 	}
 }
 
-// TestSplitCoversPeriod checks that parts follow one another, that no day is split, and that Split ends, in zones with all kinds of
-// changes of clocks.
+// TestSplitCoversPeriod checks that parts follow one another, that no day is split, and that Split ends, in zones with
+// all kinds of changes of clocks.
 func TestSplitCoversPeriod(t *testing.T) {
 	for _, name := range []string{
 		"UTC", "Europe/Berlin", "America/Santiago", "America/Asuncion", "America/Havana", "Atlantic/Azores", "Africa/Cairo", "Asia/Beirut",

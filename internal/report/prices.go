@@ -39,7 +39,7 @@ func (c Charge) measures() (cpu, memory Measure, err error) {
 	}
 }
 
-// PricesError is a mistake in a file of prices.
+// PricesError is a mistake in a price file.
 type PricesError struct {
 	Line    int
 	Mistake string
@@ -47,7 +47,7 @@ type PricesError struct {
 
 func (e *PricesError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Mistake) }
 
-// prices is a file of prices while it is read.
+// prices is a price file that is being parsed.
 type prices struct {
 	currency string
 	charge   Charge
@@ -55,15 +55,15 @@ type prices struct {
 	mistakes []error
 }
 
-// ParsePrices returns the costs by the prices in a YAML document. A charge that isn't empty replaces the one in the document. The error
-// joins all mistakes. They are of type *PricesError if they have a line.
+// ParsePrices returns the costs for the prices in a YAML document. Unless charge is empty, it replaces the one in the
+// document. The error joins all mistakes. Those that have a line are of type *PricesError.
 func ParsePrices(document []byte, charge Charge) (*Costs, error) {
 	root, err := parseYAML(document)
 	if err != nil {
 		return nil, err
 	}
 	p := &prices{charge: ChargeMax, prices: map[Measure]*big.Rat{}}
-	keys := p.mapping(root, "a file of prices", map[string]func(*yaml.Node){
+	keys := p.mapping(root, "a price file", map[string]func(*yaml.Node){
 		"currency": p.readCurrency, "charge": p.readCharge, "prices": p.readPrices,
 	})
 	for _, key := range []string{"currency", "prices"} {
@@ -97,13 +97,13 @@ func parseYAML(document []byte) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(document))
 	err := decoder.Decode(&file)
 	if errors.Is(err, io.EOF) {
-		return nil, errors.New("the file of prices is empty")
+		return nil, errors.New("the price file is empty")
 	}
 	if err != nil {
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
 	}
 	if err := decoder.Decode(&another); !errors.Is(err, io.EOF) {
-		return nil, errors.New("a file of prices must be one YAML document")
+		return nil, errors.New("a price file must be a single YAML document")
 	}
 	return file.Content[0], nil
 }
@@ -112,7 +112,7 @@ func (p *prices) mistake(node *yaml.Node, format string, args ...any) {
 	p.mistakes = append(p.mistakes, &PricesError{node.Line, fmt.Sprintf(format, args...)})
 }
 
-// mapping calls the function of each key in a mapping, and returns the keys.
+// mapping calls a function for each key in a mapping, and returns the keys.
 func (p *prices) mapping(node *yaml.Node, what string, read map[string]func(*yaml.Node)) map[string]bool {
 	keys := map[string]bool{}
 	if node.Kind != yaml.MappingNode {
@@ -161,7 +161,7 @@ func (p *prices) readPrices(node *yaml.Node) {
 	}
 }
 
-// indirect lists the measures that have no price of their own.
+// indirect maps measures that can't have a price to the measures whose prices apply to them.
 var indirect = map[Measure]Measure{CPURequested: CPU, CPUCharged: CPU, MemoryRequested: Memory, MemoryCharged: Memory}
 
 var infinite = regexp.MustCompile(`(?i)^[-+]?\.(inf|nan)$`)

@@ -60,10 +60,10 @@ func TestParsePricesMistakes(t *testing.T) {
 		charge     report.Charge
 		want       []string
 	}{
-		{"empty", "", "", []string{"the file of prices is empty"}},
-		{"only a comment", "# nothing\n", "", []string{"the file of prices is empty"}},
-		{"list", "- currency: EUR\n", "", []string{"line 1: a file of prices must be a mapping"}},
-		{"two documents", "currency: EUR\nprices: {cpu_core_hours: 1}\n---\n{}\n", "", []string{"a file of prices must be one YAML document"}},
+		{"empty", "", "", []string{"the price file is empty"}},
+		{"only a comment", "# nothing\n", "", []string{"the price file is empty"}},
+		{"list", "- currency: EUR\n", "", []string{"line 1: a price file must be a mapping"}},
+		{"two documents", "currency: EUR\nprices: {cpu_core_hours: 1}\n---\n{}\n", "", []string{"a price file must be a single YAML document"}},
 		{"syntax", "currency: EUR\nprices: {\n", "", []string{"line 2: did not find expected node content"}},
 		{"nothing in it", "{}", "", []string{"line 1: currency is missing", "line 1: prices is missing"}},
 		{"no prices", "currency: EUR\nprices: {}\n", "", []string{"line 2: prices is empty"}},

@@ -83,7 +83,8 @@ func randomCosts(t *testing.T, r *rand.Rand) *report.Costs {
 		r.IntN(1000), r.IntN(100), r.IntN(100), r.IntN(100)), []report.Charge{report.ChargeUsed, report.ChargeRequested, report.ChargeMax}[r.IntN(3)])
 }
 
-// TestSums checks with made-up usage that rows and their costs add up to the total, and that the same usage results in the same report.
+// TestSums checks with made-up usage that rows and their costs add up to the total, and that the same usage results in
+// the same report.
 func TestSums(t *testing.T) {
 	for seed := range uint64(500) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -179,7 +180,8 @@ func TestFoldNeedsUsers(t *testing.T) {
 	}
 }
 
-// BenchmarkNewSections computes a month of days with 5,000 users in 50 groups, each in two, by group and user, and splits a bill.
+// BenchmarkNewSections computes a month of days with 5,000 users in 50 groups, each in two, by group and user, and
+// splits a bill.
 func BenchmarkNewSections(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	parts := make([]*report.Uses, 31)

@@ -8,7 +8,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// Dimension is what rows are separated by.
+// Dimension is a property by which usage is divided into rows.
 type Dimension string
 
 // The dimensions, in the order of their columns.
@@ -18,11 +18,11 @@ const (
 	ByUser      Dimension = "user"
 )
 
-// Options say how a report is made from usage.
+// Options configure how a report is made from usage.
 type Options struct {
 	By          []Dimension
 	Attribution usage.Attribution
-	// Groups selects the groups of rows. Nil selects all.
+	// Groups reports whether to show a group. If it is nil, all groups are shown.
 	Groups func(group string) bool
 	// ShareOf is the measure whose total the column share is a part of.
 	ShareOf Measure
@@ -56,7 +56,8 @@ type Report struct {
 	Trend []*Section
 	// Group is the selected group if Members isn't nil.
 	Group string
-	// Members has a row for each user of the selected group, without costs. It is nil unless one group is selected and HTML is written.
+	// Members has a row for each user of the selected group, without costs. It is nil unless one group is selected and
+	// HTML is written.
 	Members *Section
 	// Queries lists the queries that Prometheus evaluated.
 	Queries []string
@@ -66,13 +67,14 @@ type Report struct {
 
 // Row is a line of a report.
 type Row struct {
-	// Namespace, Group and User are set if the report is by them. A pseudo-group has the name none, unknown, unowned or other.
+	// Namespace, Group and User are set for the dimensions of the report. The group of a pseudo-group is none, unknown,
+	// unowned or other.
 	Namespace, Group, User string
 	Kind                   Kind
 	Amounts                Amounts
-	// Share is the row's part of the total of Options.ShareOf, from 0 to 1. It is 0 if the total is.
+	// Share is the row's part of the total of Options.ShareOf, from 0 to 1. It is 0 if the total is 0.
 	Share float64
-	// Rank is the place of the row by Share, from 1. Pseudo-groups have none: it is 0.
+	// Rank is the row's position by Share, from 1. It is 0 for pseudo-groups.
 	Rank int
 	// Cents is the cost.
 	Cents Cents
@@ -81,28 +83,29 @@ type Row struct {
 // Section is the part of a report for one period.
 type Section struct {
 	Period Period
-	// Rows are sorted: by names naturally, and then the pseudo-groups none, unknown, unowned and other.
+	// Rows are sorted by name, and numbers in names by their value. The pseudo-groups none, unknown, unowned and other
+	// come last.
 	Rows []*Row
-	// Total counts everything once, also what Options.Groups leaves out. With attribution in full, it is less than the sum of
-	// the rows. ActiveUsers and Sessions of rows are distinct, so they never add up.
+	// Total counts all usage once, including that of groups that Options.Groups leaves out. With attribution in full,
+	// the rows add up to more. ActiveUsers and Sessions are distinct counts, so those of rows never add up.
 	Total *Row
 	// Missing lists the measures for which there is no data.
 	Missing []Measure
-	// Ranked is the number of rows that have a rank, also of those that Options.Groups leaves out.
+	// Ranked is the number of rows with a rank, including those that Options.Groups leaves out.
 	Ranked int
 }
 
-// line is a row that isn't finished.
+// line is a row that is still being computed.
 type line struct {
 	*Row
-	// sums are like Amounts, but they add up to the total if usage is shared: ActiveUsers and Sessions are equal parts of each user
-	// and of each session.
+	// sums are like Amounts, but with attribution by share they add up to the total: each user and each session is
+	// divided equally among its lines.
 	sums Amounts
 	// leftOut is set if Options.Groups leaves out the row, which has no group.
 	leftOut bool
 }
 
-// draft is a section that isn't finished.
+// draft is a section that is still being computed.
 type draft struct {
 	*Section
 	lines []*line
@@ -162,7 +165,7 @@ func rank(rows []*Row, total *Row, measure Measure) int {
 	return len(sorted)
 }
 
-// OmitUsers replaces the names of users by numbers, largest share first.
+// OmitUsers replaces user names with numbers. The user with the largest share is number 1.
 func (r *Report) OmitUsers() {
 	sections := slices.Clone(r.Sections)
 	if r.Members != nil {
@@ -182,6 +185,6 @@ func (r *Report) OmitUsers() {
 			}
 			row.User = numbers[user]
 		}
-		slices.SortFunc(section.Rows, compareRows) // the order of names would say too much
+		slices.SortFunc(section.Rows, compareRows) // in the order of names, rows would reveal whose they are
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// Complete is the coverage from which a report counts as complete.
+// Complete is the minimum coverage of a complete report.
 const Complete = 0.99
 
 // String returns the period as people write it. The last day is part of it.
@@ -47,8 +47,8 @@ func (p Period) Short() string {
 	}
 }
 
-// Interval returns the period for the name of a file: a month like 2026-10, or else both ends like 2026-10-05--2026-10-12. The end is
-// exclusive.
+// Interval returns the period for the name of a file: a month like 2026-10, or both ends like 2026-10-05--2026-10-12.
+// The end is exclusive.
 func (p Period) Interval() string {
 	format := time.DateOnly
 	switch {
@@ -71,7 +71,7 @@ func startsDay(t time.Time) bool {
 // Zone returns the name of the report's time zone.
 func (r *Report) Zone() string { return r.Period.From.Location().String() }
 
-// Hubs returns the namespaces of the hubs in words. The function shown makes a name safe.
+// Hubs returns the namespaces of the hubs as a phrase. The function shown makes a name safe to print.
 func (r *Report) Hubs(shown func(string) string) string {
 	names := make([]string, len(r.Namespaces))
 	for i, name := range r.Namespaces {
@@ -100,7 +100,7 @@ func (r *Report) AttributionWords() string {
 	}
 }
 
-// PseudoGroup is the name of a row that stands for usage of no group, and what it is.
+// PseudoGroup is the name and the definition of a row for usage of no group.
 type PseudoGroup struct{ Name, Definition string }
 
 // PseudoGroups returns the pseudo-groups that the report has, in the order of rows.
@@ -120,7 +120,7 @@ func (r *Report) PseudoGroups() []PseudoGroup {
 	return found
 }
 
-// Pseudo returns the name of the pseudo-group that the row is of, or nothing.
+// Pseudo returns the name of the row's pseudo-group, or an empty text for other rows.
 func (r *Row) Pseudo() string {
 	if r.Kind == Known && r.Group == membership.DefaultNoneName {
 		return membership.DefaultNoneName
@@ -136,10 +136,10 @@ func (r *Report) TotalWords() string {
 	return "The total counts all groups, including those that aren't shown."
 }
 
-// UsageInGaps says what gaps in the sources do to the numbers.
+// UsageInGaps says how gaps affect the numbers.
 const UsageInGaps = "Usage in the gaps isn't counted, or counts as unknown."
 
-// Incomplete says which sources don't cover the period. It returns nothing if all of them do.
+// Incomplete returns a sentence for each source that doesn't cover the period, without a full stop.
 func (r *Report) Incomplete(shown func(string) string) []string {
 	var lines []string
 	for i := range r.Coverage {
@@ -163,7 +163,7 @@ func (c *Coverage) Percent() string {
 	return fmt.Sprintf("%.2f", math.Floor(c.Covered*1e4+1e-7)/1e2) + " %"
 }
 
-// Words returns the gap's times in a time zone.
+// Words describes a gap, with times in a time zone.
 func (g *Gap) Words(zone *time.Location) string {
 	const format = "2006-01-02 15:04"
 	from, to := g.Period.From.In(zone), g.Period.To.In(zone)

@@ -8,15 +8,16 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/report"
 )
 
-// maxBars limits the bars of a picture.
+// maxBars limits the bars of a chart.
 const maxBars = 30
 
-// bars is a picture with a bar for each row.
+// bars is a chart with a bar for each row.
 type bars struct {
 	Title string
 	Unit  string
 	Bars  []bar
-	// More is the number of rows that have no bar. MorePercent and MoreValue are their sums.
+	// More says how many rows have no bar, such as "3 more groups". MorePercent and MoreValue are the sums of these
+	// rows.
 	More, MorePercent, MoreValue string
 }
 
@@ -28,7 +29,7 @@ type bar struct {
 	Pseudo  bool
 }
 
-// bars returns the picture of shares in the whole period, or nil if there is nothing to see.
+// bars returns a chart of the shares in the whole period, or nil if there is nothing to show.
 func (b *builder) bars() *bars {
 	measure := b.Options.ShareOf
 	sections, title, thing := b.Sections, "Share of "+measure.Noun()+" by "+b.by(), b.by()
@@ -53,7 +54,7 @@ func (b *builder) bars() *bars {
 	value := func(value float64) string {
 		return strings.TrimSpace(report.Rounded(value, decimals) + " " + measure.Unit())
 	}
-	picture := &bars{Title: title, Unit: measure.Unit()}
+	chart := &bars{Title: title, Unit: measure.Unit()}
 	rest := 0.0
 	for i, row := range rows {
 		amount := row.Amounts[measure]
@@ -62,15 +63,15 @@ func (b *builder) bars() *bars {
 			continue
 		}
 		length := max(0, 100*amount/rows[0].Amounts[measure])
-		picture.Bars = append(picture.Bars, bar{b.name(row), value(amount), percent(amount), length, row.Pseudo() != ""})
+		chart.Bars = append(chart.Bars, bar{b.name(row), value(amount), percent(amount), length, row.Pseudo() != ""})
 	}
 	if more := len(rows) - maxBars; more > 0 {
-		picture.More, picture.MorePercent, picture.MoreValue = plural(more, "more "+thing), percent(rest), value(rest)
+		chart.More, chart.MorePercent, chart.MoreValue = plural(more, "more "+thing), percent(rest), value(rest)
 	}
-	return picture
+	return chart
 }
 
-// by returns what a row is.
+// by returns what a row stands for: the dimension, or "row" if there are several.
 func (b *builder) by() string {
 	if len(b.Options.By) == 1 {
 		return string(b.Options.By[0])
@@ -92,7 +93,7 @@ func (b *builder) name(row *report.Row) string {
 	return strings.Join(names, " · ")
 }
 
-// rowSums returns the sums of the rows with the same names, in the order of the first of them.
+// rowSums adds up the rows with the same names. The order is that of the first ones.
 func (b *builder) rowSums(sections []*report.Section) []*report.Row {
 	type names struct {
 		namespace, group, user string

@@ -1,4 +1,5 @@
-// Package reporthtml writes a report as a page for browsers and paper. The page is one file without scripts that loads nothing.
+// Package reporthtml writes a report as a page for browsers and paper. The page is one file without scripts that loads
+// nothing.
 package reporthtml
 
 import (
@@ -20,7 +21,7 @@ var pageTemplate string
 //go:embed page.css
 var style string
 
-// maxGaps limits the gaps that are shown of each source.
+// maxGaps limits the gaps that are shown for each source.
 const maxGaps = 10
 
 // page is what the template shows.
@@ -28,7 +29,7 @@ type page struct {
 	Style       template.CSS
 	Report      *report.Report
 	Hubs        string
-	Group       string // the group that the page is about, or nothing
+	Group       string // the group that the page is about, or empty
 	Incomplete  []string
 	UsageInGaps string
 	Remarks     []string
@@ -43,7 +44,7 @@ type page struct {
 	Flags       []flag
 }
 
-// figure is a number that is shown large.
+// figure is a number in large print.
 type figure struct{ Label, Value, Unit string }
 
 // coverage is the coverage of a source.
@@ -56,7 +57,8 @@ type coverage struct {
 
 type flag struct{ Name, Value string }
 
-// Write writes a report. The function show makes names safe: characters that can't be seen would change how a name looks.
+// Write writes a report. The function show makes names safe: it escapes invisible characters, which could make one name
+// look like another.
 func Write(w io.Writer, r *report.Report, show func(string) string) error {
 	b := &builder{Report: r, show: show}
 	parsed, err := template.New("page").Parse(pageTemplate)
@@ -79,11 +81,11 @@ type builder struct {
 
 func (b *builder) page() *page {
 	p := &page{
-		Style: template.CSS(style), Report: b.Report, Hubs: b.Hubs(b.show), Group: b.group(), Incomplete: b.Incomplete(b.show), UsageInGaps: report.UsageInGaps, //nolint:gosec // it is ours
-		Figures: b.figures(), Bars: b.bars(), Trend: b.trend(), Tables: b.tables(), Coverage: b.coverage(),
+		Style: template.CSS(style), Report: b.Report, Hubs: b.Hubs(b.show), Group: b.group(), //nolint:gosec // the style is ours
+		Incomplete: b.Incomplete(b.show), UsageInGaps: report.UsageInGaps, Figures: b.figures(), Bars: b.bars(), Trend: b.trend(), Tables: b.tables(), Coverage: b.coverage(),
 	}
 	for _, remark := range slices.Concat([]string{b.AttributionWords(), b.TotalWords()}, b.Notes) {
-		if remark != "" && (remark != b.TotalWords() || b.Members == nil) { // a page about a group has no such total
+		if remark != "" && (remark != b.TotalWords() || b.Members == nil) { // a page about one group doesn't show the total
 			p.Remarks = append(p.Remarks, b.show(remark))
 		}
 	}
@@ -104,7 +106,7 @@ func (b *builder) page() *page {
 	return p
 }
 
-// group returns the name of the group that the page is about, or nothing.
+// group returns the name of the group that the page is about, or an empty text.
 func (b *builder) group() string {
 	if b.Members == nil {
 		return ""
@@ -112,7 +114,8 @@ func (b *builder) group() string {
 	return b.show(b.Group)
 }
 
-// unused reports whether a column is left out because nobody used what few hubs have.
+// unused reports whether a column is left out because it is about GPUs, which many hubs don't have, and all its numbers
+// are 0.
 func (b *builder) unused(c *report.Column) bool {
 	return c.Kind == report.Amount && (c.Measure == report.GPU || c.Measure == report.GPUSlices) &&
 		!slices.ContainsFunc(b.Sections, func(s *report.Section) bool { return s.Total.Amounts[c.Measure] != 0 })
@@ -131,15 +134,15 @@ func (b *builder) isMain(c *report.Column) bool {
 	}
 }
 
-// visible returns the columns for which there is something to show.
+// visible returns the columns that have something to show.
 func (b *builder) visible() []*report.Column {
 	return slices.DeleteFunc(b.Columns(), func(c *report.Column) bool {
 		return c.Kind == report.Metadata || !b.HasData(c) || b.unused(c)
 	})
 }
 
-// whole returns a section for the whole period: the sum of all sections. Its numbers of users and sessions make sense only if
-// there is one section, and are missing otherwise.
+// whole returns the sum of all sections, and a section that it belongs to. Distinct users and sessions can't be added
+// up, so these measures are missing if there are several sections.
 func whole(sections []*report.Section, rowsOf func(*report.Section) []*report.Row) (*report.Section, *report.Row) {
 	sum := &report.Row{}
 	all := &report.Section{Total: sum}
@@ -165,7 +168,7 @@ func rowsOf(s *report.Section) []*report.Row { return s.Rows }
 
 func totalOf(s *report.Section) []*report.Row { return []*report.Row{s.Total} }
 
-// figures returns the numbers of the whole period, or those of the group that the page is about.
+// figures returns the figures of the whole period, or those of the group that the page is about.
 func (b *builder) figures() []figure {
 	of := totalOf
 	var figures []figure

@@ -29,7 +29,8 @@ type cell struct {
 	Number bool
 }
 
-// tables returns two tables for each period: one with what matters most, which fits on paper, and one with the rest.
+// tables returns two tables for each period: one with the most important columns, which fits on paper, and one with the
+// others.
 func (b *builder) tables() []*table {
 	if b.Members != nil {
 		return b.groupTables()
@@ -48,14 +49,14 @@ func (b *builder) tables() []*table {
 
 func isAmount(c *report.Column) bool { return c.Kind == report.Amount }
 
-// isDetail reports whether a column belongs into the second table.
+// isDetail reports whether a column belongs in the second table.
 func (b *builder) isDetail(c *report.Column) bool { return c.Kind == report.Label || !b.isMain(c) }
 
 func pick(columns []*report.Column, wanted func(*report.Column) bool) []*report.Column {
 	return slices.DeleteFunc(slices.Clone(columns), func(c *report.Column) bool { return !wanted(c) })
 }
 
-// table returns the rows of a section and its total.
+// table returns a table with the rows of a section and its total.
 func (b *builder) table(caption string, columns []*report.Column, section *report.Section) *table {
 	t := &table{Caption: caption}
 	for _, column := range columns {
@@ -84,7 +85,8 @@ func (b *builder) cell(c *report.Column, section *report.Section, row *report.Ro
 	}
 }
 
-// groupTables returns the tables of a page about one group: its usage in each period if there are several, and its members.
+// groupTables returns the tables of a page about one group: its usage in each period if there are several, and its
+// members.
 func (b *builder) groupTables() []*table {
 	var tables []*table
 	isNumber := func(c *report.Column) bool { return c.IsNumber() }
@@ -117,8 +119,8 @@ func (b *builder) periods(columns []*report.Column) *table {
 	return t
 }
 
-// members returns the members with their shares of the group. Each user and each server belongs to one row, so all amounts can
-// be added up.
+// members returns the members with their shares of the group. Each user and each server belongs to only one row, so all
+// amounts can be added up.
 func (b *builder) members() *report.Section {
 	_, total := whole([]*report.Section{b.Members}, rowsOf)
 	total.Share = 0
@@ -135,7 +137,8 @@ func (b *builder) members() *report.Section {
 	return section
 }
 
-// memberColumns returns the columns of the members' tables. Costs are those of groups: rounded costs of members wouldn't add up to them.
+// memberColumns returns the columns of the members' tables. There are no costs, because rounded costs of members
+// wouldn't add up to the cost of the group.
 func (b *builder) memberColumns() []*report.Column {
 	r := *b.Report
 	r.Options.By = []report.Dimension{report.ByUser}

@@ -11,16 +11,17 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/report"
 )
 
-// The heights of the picture in pixels. Its width is that of the page.
+// The heights of the chart in pixels. It is as wide as the page.
 const (
 	plotTop    = 24
 	plotHeight = 180
 )
 
-// plotLeft is the part of the width that is left to the amounts beside the lines.
+// plotLeft is the fraction of the width that is reserved for the amounts beside the grid lines.
 const plotLeft = 0.06
 
-// trend is a line over time, with a point for each day, or for each period of the report. Horizontal positions are percentages of the width, vertical ones are pixels.
+// trend is a line chart with a point for each day, or for each period of the report. Horizontal positions are
+// percentages of the width, vertical ones are pixels.
 type trend struct {
 	Title, Description string
 	Height             int
@@ -28,7 +29,7 @@ type trend struct {
 	Grid               []gridline
 	Days               []day
 	Labels             []label
-	Lines, Areas       []string // points in a square of 1000, one line for each part without a gap
+	Lines, Areas       []string // points in a square of 1000 by 1000, one line for each part without gaps
 }
 
 type gridline struct {
@@ -55,7 +56,7 @@ type point struct {
 	known  bool
 }
 
-// trend returns the picture of the amounts per day, or nil if there are fewer than two.
+// trend returns a chart of the amount per day, or nil if fewer than two amounts are known.
 func (b *builder) trend() *trend {
 	measure := b.Options.ShareOf
 	points, known := b.points(measure), 0
@@ -100,7 +101,7 @@ func unitSuffix(m report.Measure) string {
 	return " (" + m.Unit() + ")"
 }
 
-// points returns the amounts of each day: the group's on its page, and the total's otherwise.
+// points returns the amount of each day: that of the group if the page is about one, or else the total.
 func (b *builder) points(measure report.Measure) []point {
 	var points []point
 	for _, section := range b.Trend {
@@ -114,7 +115,7 @@ func (b *builder) points(measure report.Measure) []point {
 	return points
 }
 
-// describe returns in words what the picture shows.
+// describe returns a description of the chart.
 func describe(points []point, every report.Every, measure report.Measure) string {
 	var least, most *point
 	for i := range points {
@@ -142,7 +143,7 @@ func text(p point, measure report.Measure) string {
 	return strings.TrimSpace(date + ": " + report.Rounded(p.value, decimals) + " " + measure.Unit())
 }
 
-// niceStep returns a distance of lines that is 1, 2 or 5 times a power of ten, for up to five lines.
+// niceStep returns the step between grid lines: 1, 2 or 5 times a power of ten, such that there are at most five lines.
 func niceStep(highest float64) float64 {
 	if highest <= 0 {
 		return 1
@@ -156,7 +157,7 @@ func niceStep(highest float64) float64 {
 	return 10 * power
 }
 
-// addPoints adds the points and the lines through them. A day without data interrupts a line.
+// addPoints adds the points and the lines through them. A day without data interrupts the line.
 func (t *trend) addPoints(points []point, top float64, measure report.Measure) {
 	var line []string
 	var first, last float64

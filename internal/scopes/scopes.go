@@ -54,8 +54,8 @@ func Writes(held []string) []string {
 	return slices.Compact(writes)
 }
 
-// onlyReads reports whether a scope allows no change. The scope access:servers allows changes to the users' data. Custom
-// scopes allow none, because the hub doesn't use them.
+// onlyReads reports whether a scope allows no change. The scope access:servers allows changes to the users' data.
+// Custom scopes allow none, because the hub doesn't use them.
 func onlyReads(scope string) bool {
 	switch scope {
 	case "inherit", "self", "(no_scope)", "admin-ui", "access:services":
@@ -64,8 +64,8 @@ func onlyReads(scope string) bool {
 	return slices.ContainsFunc([]string{"read:", "list:", "custom:"}, func(prefix string) bool { return strings.HasPrefix(scope, prefix) })
 }
 
-// included returns the scopes that each scope includes, directly or indirectly. Most hubs list them among the scopes of a
-// token. The table is for other hubs, and for omitting redundant scopes.
+// included returns the scopes that each scope includes, directly or indirectly. Most hubs list them among the scopes of
+// a token. The table is for other hubs, and for omitting redundant scopes.
 func included() map[string][]string {
 	table := map[string][]string{
 		"admin:users":    {"users", "delete:users", "admin:auth_state", "read:roles:users"},

@@ -39,8 +39,8 @@ func answers(t *testing.T, c net.Conn) bool {
 	return response.StatusCode == http.StatusOK && body(t, response) == "groups-exporter is healthy\n"
 }
 
-// A client that opens too many connections, to any of the listeners, loses its own and doesn't affect other clients. All
-// addresses of an IPv6 network are one client, and so are all clients of a Unix socket.
+// A client that opens too many connections, to any of the listeners, loses its own and doesn't affect other clients.
+// All addresses of an IPv6 network are one client, and so are all clients of a Unix socket.
 func TestConnectionLimit(t *testing.T) {
 	const most, many = 128, 400
 	header := "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("X-Padding: "+strings.Repeat("x", 1000)+"\r\n", 15)

@@ -18,7 +18,8 @@ import (
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// serve serves a handler on listeners until stop is called, or until the test ends. stop returns once Serve has returned.
+// serve serves a handler on listeners until stop is called, or until the test ends. stop returns once Serve has
+// returned.
 func serve(t *testing.T, handler http.Handler, webConfig string, log *slog.Logger, listeners ...net.Listener) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -94,7 +95,8 @@ func (m *inMemory) Close() error {
 
 func (m *inMemory) Addr() net.Addr { return &net.TCPAddr{} }
 
-// dial returns the client side of a new connection from an address. An empty address is that of a client of a Unix socket.
+// dial returns the client side of a new connection from an address. An empty address is that of a client of a Unix
+// socket.
 func (m *inMemory) dial(from string) net.Conn {
 	client, server := net.Pipe()
 	m.dialed <- &accepted{server, &net.TCPAddr{IP: net.ParseIP(from), Port: 1}}
