@@ -21,7 +21,7 @@ import (
 )
 
 // Server behaves like a Prometheus that has always scraped a hub and its cluster every five minutes. It is an
-// http.RoundTripper.
+// http.Handler and an http.RoundTripper.
 type Server struct {
 	namespace   string
 	memberships map[string][]string // users and their groups
@@ -38,28 +38,31 @@ func New(namespace string, memberships map[string][]string) *Server {
 // interval is the time between two samples.
 const interval = 5 * time.Minute
 
-// RoundTrip answers a request.
+// RoundTrip answers a request without a network. It never returns an error.
 func (s *Server) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := r.ParseForm(); err != nil {
-		return nil, err
-	}
 	recorder := httptest.NewRecorder()
-	recorder.Header().Set("Content-Type", "application/json")
-	data, err := s.answer(r)
-	answer := map[string]any{"status": "success", "data": data}
-	if err != nil {
-		recorder.WriteHeader(http.StatusUnprocessableEntity)
-		answer = map[string]any{"status": "error", "errorType": "execution", "error": err.Error()}
-	}
-	if err := json.NewEncoder(recorder).Encode(answer); err != nil {
-		return nil, err
-	}
+	s.ServeHTTP(recorder, r)
 	response := recorder.Result()
 	response.Request = r
 	return response, nil
 }
 
+// ServeHTTP answers a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	data, err := s.answer(r)
+	answer := map[string]any{"status": "success", "data": data}
+	if err != nil {
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		answer = map[string]any{"status": "error", "errorType": "execution", "error": err.Error()}
+	}
+	_ = json.NewEncoder(w).Encode(answer) // fails only if the client has gone
+}
+
 func (s *Server) answer(r *http.Request) (any, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, err
+	}
 	if label, ok := strings.CutPrefix(r.URL.Path, "/api/v1/label/"); ok {
 		switch label {
 		case metrics.LabelNamespace + "/values":
