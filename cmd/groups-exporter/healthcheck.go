@@ -43,7 +43,7 @@ func (o *healthcheckOptions) addFlags(cmd *cobra.Command) {
 
 func (o *healthcheckOptions) complete(ctx context.Context, getenv func(string) string) error {
 	if (o.certFile == "") != (o.keyFile == "") {
-		return usagef("--cert-file and --key-file need each other")
+		return usagef("--cert-file and --key-file must be set together")
 	}
 	web := webOptions{ // those of serve in the same environment
 		listenOn: lines(getenv("GROUPS_EXPORTER_WEB_LISTEN_ADDRESS")), configFile: cmp.Or(o.configFile, getenv("GROUPS_EXPORTER_WEB_CONFIG_FILE")),

@@ -219,7 +219,7 @@ func (o *hubOptions) completeTLS(getenv func(string) string) error {
 		o.certFile, o.keyFile = getenv("JUPYTERHUB_SSL_CERTFILE"), getenv("JUPYTERHUB_SSL_KEYFILE")
 	}
 	if (o.certFile == "") != (o.keyFile == "") {
-		return usagef("--hub-cert-file and --hub-key-file need each other")
+		return usagef("--hub-cert-file and --hub-key-file must be set together")
 	}
 	if o.caFile == "" && o.certFile == "" {
 		return nil

@@ -209,9 +209,9 @@ func (c *Client) readUsers(ctx context.Context) (*membership.Listing, bool, erro
 	return listing, whole, err
 }
 
-// addScopes adds to a result what depends on the token's scopes: their filters, and the names of all
-// groups. It reads the scopes once an hour, and while they have filters each time, so that a role that
-// was corrected counts at the next refresh.
+// addScopes adds to a result what depends on the token's scopes: their filters, and the names of all groups. It reads
+// the scopes once an hour. While the scopes have filters, it reads them each time, so that a corrected role takes
+// effect at the next refresh.
 func (c *Client) addScopes(ctx context.Context, result *Result) {
 	isDue := time.Since(c.scopesAt) > scopesAge
 	if isDue || len(c.lack.Parts) > 0 {
@@ -246,10 +246,11 @@ func (c *Client) scopeError(lack scopes.Lack) *remote.Error {
 	return c.failure("users", remote.Error{Reason: remote.Scope, Problem: text + strings.Join(names, " and ") + note})
 }
 
-// readGroupNames reads the names of all groups, or of none, to be kept beside a listing of the given
-// size: no user names a group without members. To list groups the hub looks up all members, whether or
-// not the token may read them, and answers nobody else meanwhile: a quarter of a second with 3,000
-// users. So that is done seldom, and not without the scope: the hub logs a warning when it refuses.
+// readGroupNames reads the names of all groups, because a group without members is in no user's list. It reads none if
+// the token may not list groups, because the hub would log a warning. The names and a listing of the given size must
+// fit into maxListing together. To list groups, the hub looks up all their members, even if the token may not read
+// them. Meanwhile it answers nobody else: with 3,000 users, for a quarter of a second. So the names are read only once
+// an hour.
 func (c *Client) readGroupNames(ctx context.Context, held []string, size int) error {
 	c.groups = nil
 	if !scopes.Has(held, scopes.ListGroups) {
@@ -301,8 +302,8 @@ func (c *Client) identity(ctx context.Context) (identity, error) {
 	return self, err
 }
 
-// ScopesOf returns the scopes of the token that a caller showed, and whether the hub knows the token.
-// It makes one request, and is safe for concurrent use. Its error is a *remote.Error.
+// ScopesOf returns the scopes of the token that a caller sent, and whether the hub accepts the token. It makes one
+// request, and is safe for concurrent use. Its error is a *remote.Error.
 func (c *Client) ScopesOf(ctx context.Context, token Token) (scopes []string, known bool, err error) {
 	var caller identity
 	failed := c.getOnce(ctx, token, "user", nil, func(d *remote.Decoder) error { return d.Decode(&caller) })
@@ -329,7 +330,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	if lack := scopes.Memberships().Check(self.Scopes); selfErr == nil && !lack.None() {
 		return c.scopeError(lack)
 	}
-	return err // it says more than a second failure
+	return err // it is more informative than a second failure
 }
 
 // isForbidden reports whether the hub itself refused a request.

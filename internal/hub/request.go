@@ -28,7 +28,7 @@ const (
 	maxGroupText = 8 << 20
 	// versionHeader is in every answer of a hub, whatever its status.
 	versionHeader = "X-JupyterHub-Version"
-	maxSaid       = 16 << 10 // bytes to read of an answer that isn't the hub's
+	maxErrorBody  = 16 << 10 // bytes to read of a proxy's answer
 	maxTries      = 4        // of a request
 	firstWait     = 500 * time.Millisecond
 	maxRetryAfter = time.Minute
@@ -136,7 +136,7 @@ func (c *Client) statusError(response *http.Response) *remote.Error {
 	if failed.Intermediary {
 		facts = append(facts, response.Header.Get("Server"))
 		if strings.HasPrefix(response.Header.Get("Content-Type"), "text/plain") {
-			body, _ := io.ReadAll(io.LimitReader(response.Body, maxSaid)) // a part of it is enough
+			body, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBody)) // a part of it is enough
 			facts = append(facts, strings.Join(strings.Fields(string(body)), " "))
 		}
 	}

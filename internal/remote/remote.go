@@ -18,7 +18,7 @@ func ParseURL(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	switch {
 	case strings.Contains(address, "@"):
-		return nil, errors.New("it holds a user name or password, which have another place")
+		return nil, errors.New("it contains a user name or password, which must not be in an address")
 	case !strings.Contains(address, "://"):
 		return nil, errors.New("it doesn't start with http:// or https://")
 	case err != nil: // it quotes the port, or what it takes for one
@@ -35,9 +35,9 @@ func ParseURL(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// ServerURL parses the address of a server as people paste it. This is a URL, that of a Unix socket, or a host and a
-// port of this machine, which is taken for http. For other hosts the scheme isn't guessed, because a token may be sent
-// there. Its errors don't repeat any of the address.
+// ServerURL parses the address of a server as people paste it: a URL, the URL of a Unix socket, or a host and a port
+// without a scheme. On this machine, the scheme is then http. For other hosts it isn't guessed, because a token may be
+// sent there. Its errors don't repeat any of the address.
 func ServerURL(address string) (*url.URL, error) {
 	address = strings.TrimSpace(address)
 	if u, err := ParseURL("http://" + address); err == nil && !strings.Contains(address, "://") && isLoopback(u.Hostname()) {

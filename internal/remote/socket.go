@@ -44,7 +44,7 @@ func ParseURLOrSocket(address string) (*url.URL, error) {
 	path, err := url.PathUnescape(rest[:end])
 	switch {
 	case strings.Contains(rest, "@"):
-		return nil, errors.New("it holds a user name or password, which have another place")
+		return nil, errors.New("it contains a user name or password, which must not be in an address")
 	case err != nil:
 		return nil, errors.New("it is not a valid URL")
 	case path == "":

@@ -48,7 +48,7 @@ func TestAddressesWithoutASocket(t *testing.T) {
 		"http+unix://%2Frun%2Fs3cret%00":                 "the path of its socket has a NUL in it",
 		"http+unix://%2F" + strings.Repeat("s3cret", 18): "the path of its socket is longer than 107 bytes",
 		"http+unix://%2Frun%2Fs3cret%zz":                 "it is not a valid URL",
-		"http+unix://ada:s3cret@%2Frun%2Fhub.sock":       "it holds a user name or password, which have another place",
+		"http+unix://ada:s3cret@%2Frun%2Fhub.sock":       "it contains a user name or password, which must not be in an address",
 		"http+unix://%2Frun%2Fhub.sock/hub?token=s3cret": "it has a query or a fragment: leave out what begins with ? or #",
 		"http+unix://%2Frun%2Fhub.sock#s3cret":           "it has a query or a fragment: leave out what begins with ? or #",
 		"http+unix:%2Frun%2Fs3cret.sock":                 "it doesn't start with http:// or https://",
