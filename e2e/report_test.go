@@ -25,8 +25,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/e2e/month"
 )
 
-// A report has the sums of a month in which it is known what each user used, with each version of Prometheus and with
-// VictoriaMetrics.
+// Reports of a month with known usage have the right sums, with each version of Prometheus and with VictoriaMetrics.
 func TestReport(t *testing.T) {
 	m := month.NewOctober()
 	blocks := makeBlocks(t, m)
@@ -241,7 +240,7 @@ func readReport(t *testing.T, text string) map[reportKey]map[string]float64 {
 	return rows
 }
 
-// tolerances are the relative errors that columns may have. In others, a relative error of half a per cent is accepted.
+// tolerances maps columns to the relative errors that they may have. The default is half a per cent.
 var tolerances = map[string]float64{"cpu_core_hours": 0.01, "active_users": 0, "sessions": 0}
 
 func compareRows(t *testing.T, row reportKey, example string, want *month.Row, got map[string]float64) {
@@ -268,7 +267,7 @@ func compareRows(t *testing.T, row reportKey, example string, want *month.Row, g
 	}
 }
 
-// addUp checks that the rows of a report by share add up to its total, and that the same report has the same bytes.
+// addUp checks that the rows of a report by share add up to its total, and that a repeated report has the same bytes.
 func addUp(t *testing.T, url string) {
 	args := monthOf(url, "--by=namespace,group,user", "--output=json", "--allow-gaps")
 	text := succeed(t, environment(), args...)
@@ -300,7 +299,7 @@ func addUp(t *testing.T, url string) {
 	}
 }
 
-// refusesGaps checks that a report without data for a day isn't printed unless that is accepted.
+// refusesGaps checks that a report with a day without data is printed only with --allow-gaps.
 func refusesGaps(t *testing.T, url string) {
 	r := run(t, environment(), "", monthOf(url, "--output=csv")...)
 	if r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, "lab") {

@@ -17,7 +17,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/fakeprometheus"
 )
 
-// samplePrometheus starts a Prometheus with the usage of a few users. If fault returns true, it has written the answer.
+// samplePrometheus starts a Prometheus with the usage of a few users. The function fault may answer a request itself,
+// and then returns true.
 func samplePrometheus(t *testing.T, fault func(w http.ResponseWriter, r *http.Request) bool) (address string) {
 	t.Helper()
 	memberships := map[string][]string{}
@@ -115,7 +116,7 @@ func TestReportFails(t *testing.T) {
 	}
 }
 
-// Faults that pass don't change a number.
+// Temporary faults don't change any number.
 func TestReportSurvivesFaults(t *testing.T) {
 	code, want, errOut := reportFrom(t.Context(), samplePrometheus(t, noFault))
 	if code != exitOK || strings.Count(want, "\n") < 10 {

@@ -19,7 +19,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
-// usesOf returns made-up usage of users who are each in one of the groups, and in the first group too.
+// usesOf returns made-up usage of users. Each is in one of the groups, and in the first group too.
 func usesOf(period report.Period, namespaces, groups []string) *report.Uses {
 	uses := &report.Uses{Period: period, HomeHours: map[string]float64{}, Missing: []report.Measure{report.GPUSlices}}
 	add := func(use *report.Use) {
@@ -104,7 +104,7 @@ func written(t *testing.T, r *report.Report, as output) string {
 	return text.String()
 }
 
-// TestReportFiles compares each form of reports with a file. To write the files, run it with -update.
+// TestReportFiles compares each output format with a file. Run it with -update to write the files.
 func TestReportFiles(t *testing.T) {
 	for name, r := range map[string]*report.Report{
 		"month": october(t, "bio-lab", `<b>"climate" & more`, "=cmd|' /C calc'!A0", "a\u202eb", "a,b", "yes"), "weeks": weeks(t),
@@ -115,7 +115,7 @@ func TestReportFiles(t *testing.T) {
 	}
 }
 
-// checkFile compares a text with a file, or writes it with -update.
+// checkFile compares a text with the content of a file. With -update, it writes the file.
 func checkFile(t *testing.T, name, got string) {
 	t.Helper()
 	if *update {
@@ -161,7 +161,7 @@ func TestReportsAreVisible(t *testing.T) {
 	}
 }
 
-// Names come back as they are from what programs read, and numbers are the same everywhere.
+// Parsers of each format read the same names and numbers.
 func TestReportsForProgramsAgree(t *testing.T) {
 	var groups []string
 	for _, name := range hostileNames() {
@@ -258,7 +258,7 @@ func TestReportRowsAddUp(t *testing.T) {
 	}
 }
 
-// What can be read without data isn't 0.
+// A measure without data isn't 0.
 func TestReportWithoutData(t *testing.T) {
 	r := weeks(t)
 	header, rows := reportCells(r)

@@ -5,7 +5,7 @@ import "time"
 // Curve is an amount over time. It is linear between its points, and constant after the last one.
 type Curve []Point
 
-// Point is an amount at a time since the beginning. The first point of a curve is at 0.
+// Point is an amount, and the time from the beginning of the curve to it. The first point of a curve is at 0.
 type Point struct {
 	After  time.Duration
 	Amount float64
@@ -48,7 +48,7 @@ func (c Curve) until(after time.Duration) float64 {
 	return sum
 }
 
-// Within returns the integral over a span of a curve that begins at some moment.
+// Within returns the integral over a span, for a curve that begins at some moment.
 func (c Curve) Within(span Span, begin time.Time) float64 {
 	return c.until(span.To.Sub(begin)) - c.until(span.From.Sub(begin))
 }

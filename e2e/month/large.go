@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// NewLarge returns an October of one hub with many users, who have a server for some hours on most working days. It is for
-// measuring speed. The same number of users always results in the same month.
+// NewLarge returns an October of one hub with many users, who run a server for some hours on most working days. It is
+// for measuring speed. The same number of users always results in the same month.
 func NewLarge(users, groups int) *Month {
 	chance := rand.New(rand.NewPCG(uint64(users), uint64(groups)))
 	m := &Month{Span: Span{October.From.Add(-3 * time.Hour), October.To.Add(3 * time.Hour)}}

@@ -1,9 +1,9 @@
-// Package month makes the samples of a month in which it is known what each user used. They are what Prometheus would have scraped
-// from groups-exporter, kubelets, kube-state-metrics and prometheus-dirsize-exporter.
+// Package month creates the samples of a month with known usage. They are what Prometheus would have scraped from
+// groups-exporter, kubelets, kube-state-metrics and prometheus-dirsize-exporter.
 //
-// A Month describes what happens: when users are in which groups, when pods run, and how much they use as curves over time. From
-// this description come both the samples (Write) and the sums that a report has to arrive at (Used). The sums are integrals of the
-// curves, so they owe nothing to the samples.
+// A Month describes which groups users are in, when pods run, and how much the pods use, as curves over time. Both the
+// samples (Write) and the sums that a report must have (Used) are computed from this description. The sums are
+// integrals of the curves, so they don't depend on the samples.
 package month
 
 import (
@@ -13,10 +13,10 @@ import (
 
 // Month is what happens in a month, in one Prometheus.
 type Month struct {
-	// Span is the time with samples. It is longer than the month.
+	// Span is the time with samples. It extends beyond the month.
 	Span Span
-	// Down lists the times when Prometheus scraped nothing. Pods go on then, but use no CPU, because it isn't known when in such a
-	// gap a counter has grown.
+	// Down lists the times when Prometheus scrapes nothing. Pods keep running then, but use no CPU, because nobody
+	// could say when in such a gap a counter has grown.
 	Down []Span
 	Hubs []*Hub
 }
@@ -24,23 +24,23 @@ type Month struct {
 // Hub is a hub with its exporter, users, pods and directories.
 type Hub struct {
 	Namespace string
-	// MultiGroup says which groups the exporter publishes for users in several: each, both or multiple.
+	// MultiGroup is how the exporter publishes users in several groups: each, both or multiple.
 	MultiGroup string
-	// Exporters are the replicas of groups-exporter, StateMetrics those of kube-state-metrics. Kubelets are the jobs that scrape
-	// the same kubelet, and Disks those that scrape prometheus-dirsize-exporter.
+	// Exporters are the replicas of groups-exporter, and StateMetrics those of kube-state-metrics. Kubelets are the
+	// jobs that scrape the same kubelet, and Disks those that scrape prometheus-dirsize-exporter.
 	Exporters, StateMetrics, Kubelets, Disks []Target
 	Users                                    []User
 	Pods                                     []Pod
 	Directories                              []Directory
 }
 
-// Target is what Prometheus scrapes.
+// Target is a target that Prometheus scrapes.
 type Target struct {
 	// Labels are the labels of the target, such as job and instance.
 	Labels Labels
-	// Every is the scrape interval, and Offset the time of the first scrape in it.
+	// Every is the scrape interval, and Offset the time of the first scrape within an interval.
 	Every, Offset time.Duration
-	// Jitter is the greatest age of a sample at its scrape. The kubelet's samples have their own timestamps.
+	// Jitter is the maximum age of a sample when it is scraped. The kubelet's samples have timestamps of their own.
 	Jitter time.Duration
 	// Up is the time when the target exists. The zero value means always.
 	Up Span
@@ -51,25 +51,25 @@ type Target struct {
 // User is a user of a hub.
 type User struct {
 	Name string
-	// Case says which case the user is an example of.
+	// Case is the name of the case that the user is an example of.
 	Case string
-	// Memberships are the groups of the user in the order of time. The user exists at these times only.
+	// Memberships are the user's memberships, sorted by time. The user exists only at these times.
 	Memberships []Membership
 }
 
-// Membership is a time in which the groups of a user stay the same.
+// Membership is a time in which the user's groups stay the same.
 type Membership struct {
 	Span
 	Groups []string
 }
 
-// Series says which series the kubelet has for a pod.
+// Series is the kind of series that the kubelet has for a pod.
 type Series int
 
 // The kinds of series.
 const (
-	// Containers are the containers, the pause container and the pod as a whole. The pause container has a name, but no label
-	// container.
+	// Containers are the containers, the pause container and the pod as a whole. The pause container has a name, but no
+	// label container.
 	Containers Series = iota
 	// WholeAndPOD is the pod as a whole, and the pause container with the label container="POD".
 	WholeAndPOD
@@ -100,11 +100,11 @@ func (p *Pod) server() bool { return p.Owner != "" && strings.HasPrefix(p.Name, 
 // Container is a container of a pod.
 type Container struct {
 	Name string
-	// Memory is in bytes and CPU in cores, from the moment when the pod runs.
+	// Memory is in bytes and CPU in cores. Both curves begin when the pod starts to run.
 	Memory, CPU Curve
 	// Requests has the names of resources as kube-state-metrics writes them, such as nvidia_com_gpu.
 	Requests map[string]float64
-	// Restarts lists the times when the container is started again.
+	// Restarts lists the times at which the container is restarted.
 	Restarts []time.Time
 }
 

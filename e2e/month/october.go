@@ -65,7 +65,7 @@ func (h *Hub) user(name, example string, groups ...string) {
 	h.Users = append(h.Users, User{name, example, []Membership{{all, groups}}})
 }
 
-// server adds a user's server and returns it. Its object exists for twenty seconds before.
+// server adds a user's server and returns it. Its Kubernetes object exists for twenty seconds before the server runs.
 func (h *Hub) server(user string, runs Span, memory, cores Curve) *Pod {
 	p := h.pod("jupyter-"+slug.Safe(user), user, runs, memory, cores)
 	p.Containers[0].Name = "notebook"
@@ -262,8 +262,8 @@ func (h *Hub) homes(all Span) {
 	h.directory("nadia", "nadia", all, Constant(3*gib)).NaN = []Span{span("10-10 12:00:00", 3*time.Minute)}
 }
 
-// lab is scraped every half minute. Its exporter is down for a day, and it publishes users in several groups in "multiple". The
-// samples of the kubelet have timestamps of their own.
+// lab is scraped every half minute. Its exporter is down for a day, and it publishes users in several groups in
+// "multiple". The samples of the kubelet have timestamps of their own.
 func lab(all Span) *Hub {
 	h := base("lab", all)
 	h.MultiGroup = "multiple"
@@ -315,7 +315,7 @@ func twin(all Span) *Hub {
 	return h
 }
 
-// Days returns the days of October. That of the change to winter time has 25 hours.
+// Days returns the days of October. The day on which daylight saving time ends has 25 hours.
 func Days() []Span {
 	var days []Span
 	for from := October.From; from.Before(October.To); from = from.AddDate(0, 0, 1) {

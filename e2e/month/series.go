@@ -83,7 +83,7 @@ func (s *Stored) value(t time.Time) float64 {
 	return s.at(t)
 }
 
-// jitter returns the age of a sample. It looks random, but is always the same.
+// jitter returns the age of a sample. It seems random, but is always the same.
 func (t *Target) jitter(number int64) time.Duration {
 	if t.Jitter == 0 {
 		return 0
@@ -135,7 +135,7 @@ func (c *collector) add(targets []Target, name string, labels Labels, during Spa
 	}
 }
 
-// targets adds the series up of each target, which says whether its scrapes succeed.
+// targets adds the series up of each target.
 func (c *collector) targets() {
 	for _, targets := range [][]Target{c.hub.Exporters, c.hub.StateMetrics, c.hub.Kubelets, c.hub.Disks} {
 		for i := range targets {

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// Carried is how long memberships hold after their last sample.
+// Carried is how long memberships stay valid after their last sample.
 const Carried = time.Hour
 
-// Amounts are the measures of a report by the names of their columns.
+// Amounts maps the names of a report's columns to amounts.
 type Amounts map[string]float64
 
-// Use is what a user used in a time in which the user's groups stayed the same.
+// Use is what a user used while the user's groups stayed the same.
 type Use struct {
 	Namespace, User string
-	// Groups are those of the user, or none, unknown or unowned.
+	// Groups are the user's groups, or none, unknown or unowned.
 	Groups  []string
 	Amounts Amounts
 	// Session identifies a server. It is empty for other pods and for directories.
@@ -30,7 +30,8 @@ var resources = map[string]struct {
 	"nvidia_com_gpu": {"gpu_hours", 1}, "amd_com_gpu": {"gpu_hours", 1}, "nvidia_com_mig_1g_5gb": {"gpu_slice_hours", 1},
 }
 
-// Used returns what was used in a span. It is length in calendar months, which sizes of directories are multiplied with.
+// Used returns the usage in a span. The sizes of directories are multiplied by length, which is the length of the span
+// in calendar months.
 func (m *Month) Used(span Span, months float64) []Use {
 	var uses []Use
 	seen := 0.0
@@ -94,7 +95,8 @@ func (m *Month) podIn(hub *Hub, pod *Pod, span Span, groups Membership) (Use, bo
 	return use, hours > 0
 }
 
-// groupsOf returns the groups of a user during the whole month. Times without a membership are in the group with the given name.
+// groupsOf returns the groups of a user in the whole month. At times without a membership, the group has the given
+// name.
 func (m *Month) groupsOf(hub *Hub, user, without string) []Membership {
 	var all []Membership
 	var known []Span
@@ -122,7 +124,8 @@ func (m *Month) groupsOf(hub *Hub, user, without string) []Membership {
 	return all
 }
 
-// unseen returns the times when the memberships of a hub aren't known: from one hour after the last exporter has failed.
+// unseen returns the times when the memberships of a hub aren't known: from one hour after the last exporter has
+// failed.
 func (m *Month) unseen(hub *Hub) []Span {
 	var up []Span
 	for _, exporter := range hub.Exporters {
@@ -146,17 +149,17 @@ func (t *Target) up(m *Month) Span {
 	return t.Up
 }
 
-// Key identifies a row of a report. What the report isn't by is empty.
+// Key identifies a row of a report. Fields that the report isn't by are empty.
 type Key struct{ Namespace, Group, User string }
 
 // Row is a row of a report.
 type Row struct {
 	Amounts Amounts
-	// Users and Sessions are distinct ones.
+	// Users and Sessions are distinct counts.
 	Users, Sessions map[string]bool
 }
 
-// Rows sums usage by namespace, group and user, of which by names some. Users in several groups count by share, or in full.
+// Rows sums usage by any of namespace, group and user, as by says. Users in several groups count by share, or in full.
 func Rows(uses []Use, by []string, full bool) map[Key]*Row {
 	rows := map[Key]*Row{}
 	for _, use := range uses {

@@ -13,18 +13,18 @@ type Format int
 
 // The formats.
 const (
-	// OpenMetrics has timestamps in seconds. promtool makes blocks of it.
+	// OpenMetrics has timestamps in seconds. promtool creates blocks from it.
 	OpenMetrics Format = iota
 	// Prometheus has timestamps in milliseconds. VictoriaMetrics imports it.
 	Prometheus
 )
 
-// Blocks returns the spans of the blocks that promtool makes of the month with a --max-block-duration of two hours or of three
-// times, nine times and so on as much. It reads a whole file for each block, so it needs much less time if each file has the samples
-// of a single block.
+// Blocks returns the spans of the blocks that promtool creates for the month. The --max-block-duration of promtool has
+// to be two hours, or this times a power of three. promtool reads a whole file for each block, so it is much faster if
+// each file has the samples of a single block.
 func (m *Month) Blocks(length time.Duration) []Span {
 	var blocks []Span
-	// Blocks begin at multiples of their length since 1970, unlike the results of time.Truncate.
+	// Blocks begin at multiples of their length since 1970. time.Truncate counts from another time.
 	seconds := int64(length / time.Second)
 	for from := m.Span.From.Unix() / seconds * seconds; from < m.Span.To.Unix(); from += seconds {
 		blocks = append(blocks, Span{time.Unix(from, 0), time.Unix(from+seconds, 0)}.and(m.Span))

@@ -31,7 +31,7 @@ func memberships(users int) map[string][]string {
 	return all
 }
 
-// counting counts the requests to a server, and those at the same time.
+// counting counts all requests to a server, and the requests at the same time.
 type counting struct {
 	http.RoundTripper
 	requests, now, most atomic.Int64
@@ -46,7 +46,7 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.RoundTripper.RoundTrip(r)
 }
 
-// read reads some days of October from a server, as one period.
+// read reads some days of October as one period.
 func read(tb testing.TB, server http.RoundTripper, days int) *history.Result {
 	tb.Helper()
 	client, err := prometheus.New(prometheus.Options{
@@ -101,7 +101,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// A server that refuses to evaluate more than six hours at once leads to the same numbers.
+// If a server refuses to evaluate more than six hours at once, the numbers are the same.
 func TestSplitQueries(t *testing.T) {
 	server := fakeprometheus.New("hub", memberships(40))
 	whole := read(t, server, 2)
@@ -116,7 +116,7 @@ func TestSplitQueries(t *testing.T) {
 	}
 }
 
-// refusing fails for sums over more than six hours.
+// refusing is a server that refuses sums over more than six hours.
 type refusing struct{ http.RoundTripper }
 
 func (s refusing) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -132,7 +132,7 @@ func (s refusing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.RoundTripper.RoundTrip(r)
 }
 
-// The number of requests grows with the days and not with the users, and no more than two are under way.
+// The number of requests grows with the days and not with the users. No more than two run at a time.
 func TestRequests(t *testing.T) {
 	count := func(users, days int) int64 {
 		server := &counting{RoundTripper: fakeprometheus.New("hub", memberships(users))}

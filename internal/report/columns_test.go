@@ -48,7 +48,7 @@ func parsed(t *testing.T, prices string, charge report.Charge) *report.Costs {
 	return costs
 }
 
-// cells returns the exact and the shown cells of amounts.
+// cells returns the exact and the rounded cells of amounts.
 func cells(r *report.Report, s *report.Section, row *report.Row) (exact, shown map[string]string) {
 	exact, shown = map[string]string{}, map[string]string{}
 	for _, column := range r.Columns() {
@@ -88,7 +88,7 @@ func TestCells(t *testing.T) {
 	}
 }
 
-// Each number that people see has a definition, and a unit unless it is a number of things.
+// Each column with numbers has a definition, and a unit unless it is a count.
 func TestDefinitions(t *testing.T) {
 	bills, err := report.ParseBills([]string{"compute=8423.10", "storage=612"}, "")
 	if err != nil {

@@ -108,7 +108,7 @@ func TestTies(t *testing.T) {
 	if got := costs(section(t, uses, &report.Options{By: by["group"], Costs: parseBills(t, "compute=0.15", "")})); got != want {
 		t.Errorf("costs = %s, want %s", got, want)
 	}
-	// What is shown comes before what is left out.
+	// Visible rows come before those that are left out.
 	for range 20 {
 		o := &report.Options{By: by["user"], Groups: func(group string) bool { return group < "g18" }, Costs: parseBills(t, "compute=0.01", "")}
 		if got, want := costs(section(t, october(use("ann", "g18 g17", 1)), o)), "0.01 0.01"; got != want {
@@ -117,7 +117,7 @@ func TestTies(t *testing.T) {
 	}
 }
 
-// TestCostsOfSections checks that a bill is for the whole period, and that prices charge the same with and without
+// TestCostsOfSections checks that a bill is for the whole period, and that costs by price are the same with and without
 // sections.
 func TestCostsOfSections(t *testing.T) {
 	days := func() []*report.Uses {

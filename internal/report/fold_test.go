@@ -136,7 +136,7 @@ func TestFoldHidesSelectedGroup(t *testing.T) {
 	}
 }
 
-// TestFoldAndSpread checks that the row of small groups receives its part.
+// TestFoldAndSpread checks that the row of small groups receives its part of the usage that is spread.
 func TestFoldAndSpread(t *testing.T) {
 	uses := october(use("ann", "a", 1, "s1"), use("bob", "b", 2, "s2"), use("cat", "c", 3, "s3"), use("dan", "c", 3, "s4"), of(report.Unknown, use("x", "", 9, "s5")))
 	s := section(t, uses, &report.Options{By: by["group"], MinUsers: 2, Spread: []report.Kind{report.Unknown}})

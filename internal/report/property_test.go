@@ -83,7 +83,7 @@ func randomCosts(t *testing.T, r *rand.Rand) *report.Costs {
 		r.IntN(1000), r.IntN(100), r.IntN(100), r.IntN(100)), []report.Charge{report.ChargeUsed, report.ChargeRequested, report.ChargeMax}[r.IntN(3)])
 }
 
-// TestSums checks with made-up usage that rows and their costs add up to the total, and that the same usage results in
+// TestSums checks with random usage that rows and their costs add up to the total, and that the same usage results in
 // the same report.
 func TestSums(t *testing.T) {
 	for seed := range uint64(500) {
@@ -160,7 +160,8 @@ func checkSums(t *testing.T, seed uint64, uses *report.Uses, s *report.Section) 
 	}
 }
 
-// TestFoldNeedsUsers checks with made-up usage that no row of a group has too few users, unless all groups are one row.
+// TestFoldNeedsUsers checks with random usage that each row of a group has enough users, unless all groups are in one
+// row.
 func TestFoldNeedsUsers(t *testing.T) {
 	for seed := range uint64(2000) {
 		r := rand.New(rand.NewPCG(seed, 2))

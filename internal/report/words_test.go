@@ -46,7 +46,7 @@ func inZurich(t *testing.T, text string) time.Time {
 	return moment
 }
 
-// A period with a gap never has 100 %, and one that is below the limit never looks as if it weren't.
+// The percentage of a period with a gap is never 100 %, and a coverage below the limit is never rounded up to it.
 func TestCoverageInWords(t *testing.T) {
 	for covered, want := range map[float64]string{1: "100.00 %", 0.999999: "99.99 %", 0.99: "99.00 %", 0.989999: "98.99 %", 0.07: "7.00 %", 0: "0.00 %"} {
 		r := &report.Report{Coverage: []report.Coverage{{Source: "memberships", Namespace: "prod", Covered: covered}}}
@@ -74,7 +74,7 @@ func TestGapInWords(t *testing.T) {
 	}
 }
 
-// Pseudo-groups have no place among groups, and --group doesn't change a group's place.
+// Pseudo-groups have no rank, and --group doesn't change the rank of a group.
 func TestRanks(t *testing.T) {
 	use := func(user string, kind report.Kind, memory float64, groups ...string) *report.Use {
 		return &report.Use{User: user, Kind: kind, Groups: groups, Amounts: report.Amounts{report.Memory: memory}}

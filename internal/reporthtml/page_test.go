@@ -39,7 +39,7 @@ func october(t *testing.T) report.Period {
 	return month
 }
 
-// amounts returns made-up amounts of so many GiB hours of memory.
+// amounts returns made-up amounts, given the GiB hours of memory.
 func amounts(memory float64) report.Amounts {
 	return report.Amounts{
 		report.ActiveUsers: math.Ceil(memory / 90), report.Sessions: math.Ceil(memory / 11), report.ServerHours: memory / 2.5,
@@ -144,7 +144,7 @@ func manyGroups(n int) []string {
 	return groups
 }
 
-// hostile returns names that mean something to HTML, CSS, a shell or the direction of text.
+// hostile returns names with a special meaning in HTML, CSS, a shell, or for the direction of text.
 func hostile() []string {
 	return []string{
 		`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `'; background: url(https://evil.example/x)`, `</style><script src=//evil.example>`,
@@ -258,7 +258,7 @@ func attribute(node *html.Node, name string) string {
 	return ""
 }
 
-// A page loads and runs nothing, whatever names it shows.
+// A page loads nothing and runs nothing, whatever names it contains.
 func TestPagesAreInert(t *testing.T) {
 	allowed := strings.Fields("html head meta title style body header main section h1 h2 p ul ol li dl dt dd div span b bdi a code pre " +
 		"figure figcaption svg desc line polyline polygon circle rect text table caption thead tbody tr th td details summary")
@@ -306,7 +306,7 @@ func TestPagesShowNames(t *testing.T) {
 	}
 }
 
-// People who don't see the pictures and the layout get the same.
+// People who can't see the charts and the layout get the same information.
 func TestPagesAreAccessible(t *testing.T) {
 	for name, r := range reports(t) {
 		page := parse(t, render(t, r))
@@ -338,7 +338,7 @@ func TestPagesAreAccessible(t *testing.T) {
 	}
 }
 
-// Text is at least 4.5 times brighter or darker than what is behind it.
+// The contrast between text and its background is at least 4.5.
 func TestContrast(t *testing.T) {
 	page := render(t, madeUp(t, "bio-lab"))
 	themes := regexp.MustCompile(`(?s):root \{[^}]*--paper[^}]*\}`).FindAllString(page, -1)
@@ -443,7 +443,7 @@ func TestFigures(t *testing.T) {
 	if _, found := weeks["Active users"]; found || weeks["Memory GiB h"] != "14,583.7" {
 		t.Errorf("weeks have the figures %v, want the memory of the month and no active users", weeks)
 	}
-	// What isn't known isn't shown as 0.
+	// Unknown amounts aren't shown as 0.
 	if incomplete := figures(parse(t, render(t, all["incomplete"]))); len(incomplete) != 4 {
 		t.Errorf("an incomplete report has the figures %v, want cost, active users, server time and memory", incomplete)
 	}
@@ -488,7 +488,7 @@ func TestWithoutData(t *testing.T) {
 	}
 }
 
-// TestGroupPage compares a page with a file. To write the file, run it with -update.
+// TestGroupPage compares a page with a file. Run it with -update to write the file.
 func TestGroupPage(t *testing.T) {
 	const name = "testdata/group.html"
 	got := render(t, reports(t)["group"])

@@ -1,4 +1,4 @@
-// Command large makes blocks for Prometheus with a month of a large hub, to measure the speed of a report.
+// Command large creates Prometheus blocks with a month of a large hub, to measure the speed of a report.
 //
 //	go run ./e2e/month/large -users 1000 -out /tmp/data
 //	prometheus --storage.tsdb.path=/tmp/data --storage.tsdb.retention.time=10y --config.file=/dev/null
@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-// write makes the blocks, two at a time. The text of each is deleted as soon as the block is made.
+// write creates the blocks, two at a time. It deletes the text of each block as soon as the block exists.
 func write(m *month.Month, promtool, out string) error {
 	dir, err := os.MkdirTemp("", "large")
 	if err != nil {
