@@ -51,8 +51,8 @@ func Over(expr string, length, step time.Duration) string {
 	return fmt.Sprintf("sum_over_time((\n  %s\n)[%s:%s])", indent(expr), Duration(length), Duration(step))
 }
 
-// At returns the value of each series that a selector matches at a point, unless it is NaN.
-func (s Sampling) At(selector string) string { return s.last(selector) + " >= 0" }
+// At returns the values of a selector at a point of time that are neither NaN nor infinite.
+func (s Sampling) At(selector string) string { return s.last(selector) + " >= 0 < Inf" }
 
 func (s Sampling) last(selector string) string {
 	return "last_over_time(" + selector + "[" + Duration(s.Window) + "] offset -" + Duration(s.Step-time.Millisecond) + ")"
@@ -109,7 +109,7 @@ func (p Past) CPU(step time.Duration) string {
 // cores returns the number of cores that pods use between a point and the next one, with the labels namespace and pod:
 // the mean over at least ten minutes and ten samples around the middle. It appends the result of then to each mean.
 // Prometheus' own rate would extrapolate to times at which the pod didn't run, and differs in VictoriaMetrics. It is
-// used only for counters that were reset, which are series without the label id.
+// used only for counters that were reset.
 func (p Past) cores(step time.Duration, then func(s Sampling, selector string) string) string {
 	return p.ofKubelets(ContainerCPU, func(q Queries, s Sampling) string {
 		length := max(10*time.Minute, 10*s.Interval)
@@ -117,10 +117,7 @@ func (p Past) cores(step time.Duration, then func(s Sampling, selector string) s
 		return q.cpu(func(selector string) string {
 			series := selector + around
 			mean := fmt.Sprintf("(max_over_time(%[1]s) - min_over_time(%[1]s)) / ((count_over_time(%[1]s) - 1) * %[2]g > 0)", series, s.Interval.Seconds())
-			if strings.Contains(selector, `id=""`) {
-				mean = mean + " unless resets(" + series + ") > 0 or rate(" + series + ")"
-			}
-			return "(" + mean + ") " + then(s, selector)
+			return "((" + mean + " unless resets(" + series + ") > 0 or rate(" + series + ")) < Inf) " + then(s, selector)
 		}, around)
 	})
 }
