@@ -134,7 +134,7 @@ func (h *hub) read(ctx context.Context, w window) (*timeline, error) {
 		}
 	}
 	for _, s := range segments {
-		h.apply(s, set, found.interval)
+		h.apply(s, set, found.interval.Milliseconds())
 	}
 	for user, groups := range h.state {
 		t.users[user] = append(t.users[user], run{window{since[user], w.to}, groups})
@@ -185,9 +185,8 @@ func appendWindow(windows []window, next window) []window {
 	return append(windows, next)
 }
 
-// apply calls set for each user whose groups may have changed, scrape by scrape. The groups of a user without
-// memberships are nil.
-func (h *hub) apply(s *segment, set func(user string, groups []string, when int64), interval time.Duration) {
+// apply calls set for each user whose groups may have changed, scrape by scrape. The groups of a user without memberships are nil.
+func (h *hub) apply(s *segment, set func(user string, groups []string, when int64), interval int64) {
 	if len(s.scrapes) == 0 {
 		return
 	}
@@ -200,15 +199,11 @@ func (h *hub) apply(s *segment, set func(user string, groups []string, when int6
 	for user, groups := range s.constant {
 		set(user, groups, s.scrapes[0])
 	}
-	// A group counts at a scrape if it has a sample since the previous scrape, because several exporters are scraped at
-	// different times.
-	fresh := interval.Milliseconds() * 99 / 100
 	for user, groups := range s.changing {
 		for _, scrape := range s.scrapes {
 			var now []string
 			for group, times := range groups {
-				i, found := slices.BinarySearch(times, scrape)
-				if found || i > 0 && scrape-times[i-1] < fresh {
+				if isPresent(times, scrape, interval) {
 					now = append(now, group)
 				}
 			}
@@ -217,8 +212,22 @@ func (h *hub) apply(s *segment, set func(user string, groups []string, when int6
 	}
 }
 
-// groupsOf returns a user's groups without the pseudo-groups. If multiple is the only group, it stays. If there are no
-// memberships at all, groupsOf returns nil.
+// isPresent reports whether a series with samples at some times exists at a scrape. Several exporters are scraped one after another,
+// so it has no sample at that time, but one since the previous scrape, or samples before and after that aren't too far apart.
+func isPresent(times []int64, scrape, interval int64) bool {
+	i, found := slices.BinarySearch(times, scrape)
+	switch {
+	case found:
+		return true
+	case i == 0:
+		return false
+	default:
+		return scrape-times[i-1] < interval*99/100 || i < len(times) && times[i]-times[i-1] < interval*3/2
+	}
+}
+
+// groupsOf returns a user's groups without pseudo-groups: none, and multiple if the real groups are there too. If there are no
+// memberships at all, it returns nil.
 func (h *hub) groupsOf(usergroups []string) []string {
 	if len(usergroups) == 0 {
 		return nil
@@ -257,14 +266,14 @@ func (h *hub) segments(ctx context.Context, w window, interval time.Duration) ([
 	}
 	expected := float64(w.length() / interval)
 	if float64(len(series))*expected <= maxSamples || w.length() <= time.Hour {
-		all, err := h.raw(ctx, h.queries.Memberships(), w)
-		return []*segment{h.segmentOf(all)}, err
+		all, err := h.raw(ctx, h.queries.Memberships(), w.widened(interval))
+		return []*segment{h.segmentOf(all, w)}, err
 	}
 	most := mostSamples(series)
 	if float64(most.Value) < nearlyAll*expected {
 		return both(w, func(half window) ([]*segment, error) { return h.segments(ctx, half, interval) })
 	}
-	s, err := h.segmentOfTarget(ctx, series, most, w)
+	s, err := h.segmentOfTarget(ctx, series, most, w, interval)
 	return []*segment{s}, err
 }
 
@@ -274,14 +283,14 @@ func mostSamples(series []*model.Sample) *model.Sample {
 	})
 }
 
-// segmentOf returns the segment with all samples of memberships in a window.
-func (h *hub) segmentOf(all []*model.SampleStream) *segment {
-	s := &segment{scrapes: timesOf(all), constant: map[string][]string{}, changing: map[string]map[string][]int64{}}
+// segmentOf returns the segment with all samples of memberships in a window, and those around it.
+func (h *hub) segmentOf(all []*model.SampleStream, w window) *segment {
+	s := &segment{scrapes: w.times(timesOf(all)), constant: map[string][]string{}, changing: map[string]map[string][]int64{}}
 	s.addChanging(all)
 	for user, groups := range s.changing {
 		constant := true
 		for _, times := range groups {
-			constant = constant && len(times) == len(s.scrapes)
+			constant = constant && len(w.times(times)) == len(s.scrapes)
 		}
 		if constant {
 			s.constant[user] = h.groupsOf(slices.Collect(maps.Keys(groups)))
@@ -307,34 +316,47 @@ func (s *segment) addChanging(series []*model.SampleStream) {
 	}
 }
 
-// segmentOfTarget returns the segment for the target of the series with the most samples. It leaves out other exporters
-// of the same hub.
-func (h *hub) segmentOfTarget(ctx context.Context, series []*model.Sample, most *model.Sample, w window) (*segment, error) {
+// segmentOfTarget returns the segment with the scrapes of the target that the series with the most samples is from. Users count as
+// constant if other exporters of the same hub publish the same groups.
+func (h *hub) segmentOfTarget(ctx context.Context, series []*model.Sample, most *model.Sample, w window, interval time.Duration) (*segment, error) {
 	s := &segment{constant: map[string][]string{}, changing: map[string]map[string][]int64{}}
-	target := targetOf(most.Metric)
-	groups, changed := map[string][]string{}, map[string]bool{}
+	target := targetOf(most.Metric).String()
+	groups := map[string]map[string][]string{} // by user and target
+	targets, changed := map[string]*model.Sample{}, map[string]bool{}
 	for _, one := range series {
-		if !targetOf(one.Metric).Equal(target) {
-			continue
+		user, from := string(one.Metric[metrics.LabelUsername]), targetOf(one.Metric).String()
+		if groups[user] == nil {
+			groups[user] = map[string][]string{}
 		}
-		user := string(one.Metric[metrics.LabelUsername])
-		groups[user] = append(groups[user], string(one.Metric[metrics.LabelUsergroup]))
-		if one.Value < most.Value {
+		groups[user][from] = append(groups[user][from], string(one.Metric[metrics.LabelUsergroup]))
+		if targets[from] == nil || targets[from].Value < one.Value {
+			targets[from] = one
+		}
+		if from == target && one.Value < most.Value {
 			changed[user] = true
 		}
 	}
-	for user, names := range groups {
+	for user, byTarget := range groups {
+		names := h.groupsOf(byTarget[target])
+		for from := range targets {
+			changed[user] = changed[user] || !slices.Equal(names, h.groupsOf(byTarget[from]))
+		}
 		if !changed[user] {
-			s.constant[user] = h.groupsOf(names)
+			s.constant[user] = names
+			delete(changed, user)
 		}
 	}
-	reference, err := h.raw(ctx, exactly(nameOf(h.queries.Memberships()), most.Metric), w)
-	if err != nil {
-		return nil, err
+	for _, from := range slices.Sorted(maps.Keys(targets)) {
+		reference, err := h.raw(ctx, exactly(nameOf(h.queries.Memberships()), targets[from].Metric), w)
+		if err != nil {
+			return nil, err
+		}
+		s.scrapes = append(s.scrapes, timesOf(reference)...)
 	}
-	s.scrapes = timesOf(reference)
+	slices.Sort(s.scrapes)
+	s.scrapes = slices.Compact(s.scrapes)
 	for users := range slices.Chunk(slices.Sorted(maps.Keys(changed)), maxUsers) {
-		samples, err := h.raw(ctx, h.queries.Memberships(oneOf(metrics.LabelUsername, users)), w)
+		samples, err := h.raw(ctx, h.queries.Memberships(oneOf(metrics.LabelUsername, users)), w.widened(interval))
 		if err != nil {
 			return nil, err
 		}
