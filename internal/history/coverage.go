@@ -5,7 +5,10 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/prometheus/common/model"
 
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
@@ -100,7 +103,7 @@ func (r *reader) coverHub(ctx context.Context, w window, found *samplings, c *co
 	if !r.has(report.Home) {
 		return nil
 	}
-	absent, err := r.absent(ctx, past.OfHubs(promql.DirectorySize), found.homes[namespace], past.Homes, w)
+	absent, err := r.absent(ctx, []string{past.OfHubs(promql.DirectorySize)}, found.homes[namespace], past.Homes, w)
 	r.coverage.add(directories, namespace, absent)
 	return err
 }
@@ -108,10 +111,12 @@ func (r *reader) coverHub(ctx context.Context, w window, found *samplings, c *co
 // has reports whether Prometheus has data for a measure.
 func (r *reader) has(m report.Measure) bool { return !slices.Contains(r.missing, m) }
 
-// coverPods records the gaps of the kubelets and of kube-state-metrics. If neither has any pod while memberships are
-// recorded, no server was running, and this is a gap only if their targets were down.
+// coverPods finds the times without data of the kubelets and of kube-state-metrics. If neither has any pod, but memberships are
+// recorded, no server was running, unless their targets were down. Short times beside those without any pod are no gaps: the series
+// of a pod don't begin and end at the same moment.
 func (r *reader) coverPods(ctx context.Context, w window, found *samplings, c *cohort, past promql.Past, namespace string, known []window) error {
-	kubelet, err := r.absent(ctx, past.PodSeries(promql.ContainerMemory), found.kubelet[namespace], found.kubelet[namespace].at(minStep), w)
+	kubelets := found.kubelet[namespace].at(minStep)
+	kubelet, err := r.absent(ctx, []string{past.PodSeries(promql.ContainerMemory)}, found.kubelet[namespace], kubelets, w)
 	if err != nil {
 		return err
 	}
@@ -119,9 +124,18 @@ func (r *reader) coverPods(ctx context.Context, w window, found *samplings, c *c
 	if err != nil {
 		return err
 	}
+	short := 2 * max(kubelets.Step, past.State.Step)
 	idle := intersection(intersection(kubelet, state), known)
-	noCPU := intersection(found.noCPU, without(w, kubelet))
-	noRequests := intersection(found.noRequests, without(w, state))
+	none := func(absent []window) []window { return withoutShort(subtract(absent, idle), idle, short) }
+	noContainers, err := r.whileRunning(ctx, past, none(kubelet), state, short)
+	if err != nil {
+		return err
+	}
+	noCPU := withoutShort(intersection(found.noCPU, without(w, kubelet)), kubelet, short)
+	noRequests, err := r.withRequests(ctx, past, withoutShort(intersection(found.noRequests, without(w, state)), state, short))
+	if err != nil {
+		return err
+	}
 	for _, source := range []struct {
 		name   string
 		series *sampling
@@ -129,9 +143,9 @@ func (r *reader) coverPods(ctx context.Context, w window, found *samplings, c *c
 		absent []window // at which no pod of the hub has such series
 		gaps   []window // found in other ways
 	}{
-		{containers, found.kubelet[namespace], r.coverage.kubelets, kubelet, noCPU},
-		{annotations, found.state[namespace], r.coverage.states, state, c.unowned(namespace)},
-		{requests, found.state[namespace], r.coverage.states, state, noRequests},
+		{containers, found.kubelet[namespace], r.coverage.kubelets, noContainers, noCPU},
+		{annotations, found.state[namespace], r.coverage.states, none(state), c.unowned(namespace)},
+		{requests, found.state[namespace], r.coverage.states, none(state), noRequests},
 	} {
 		for _, job := range source.series.jobs {
 			source.jobs[job.name] = true
@@ -140,28 +154,69 @@ func (r *reader) coverPods(ctx context.Context, w window, found *samplings, c *c
 		if err != nil {
 			return err
 		}
-		r.coverage.add(source.name, namespace, union(union(subtract(source.absent, idle), down), source.gaps))
+		r.coverage.add(source.name, namespace, union(union(source.absent, down), source.gaps))
 	}
 	return nil
 }
 
-// absent returns the parts of a window in which no series that a selector matches has a sample.
-func (r *reader) absent(ctx context.Context, selector string, s *sampling, at promql.Sampling, w window) ([]window, error) {
+// whileRunning returns those parts of windows in which any pod was running, or nothing is known about pods. Pods that are pending or
+// have ended have no containers.
+func (r *reader) whileRunning(ctx context.Context, past promql.Past, windows, unknown []window, short time.Duration) ([]window, error) {
+	var found []window
+	for _, w := range windows {
+		points, err := r.points(ctx, "group("+past.Running()+")", past.State.Step, w)
+		if err != nil {
+			return nil, err
+		}
+		idle := subtract(absentBetween(timesOf(points), past.State.Step, past.State.Step, w), unknown)
+		found = append(found, withoutShort(without(w, idle), idle, short)...)
+	}
+	return found, nil
+}
+
+// withRequests returns those of some windows in which any pod was running that has requests at other times.
+func (r *reader) withRequests(ctx context.Context, past promql.Past, windows []window) ([]window, error) {
+	var found []window
+	for _, w := range windows {
+		running, err := r.vector(ctx, "max by (pod) ("+anyOf(past.RunningSeries(), func(selector string) string {
+			return "max_over_time(" + selector + w.brackets() + ")"
+		})+") > 0", w)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(running, func(one *model.Sample) bool { return r.requesting[string(one.Metric["pod"])] }) {
+			found = append(found, w)
+		}
+	}
+	return found, nil
+}
+
+// absent returns the times in a window at which no series that any of the selectors matches has a sample.
+func (r *reader) absent(ctx context.Context, selectors []string, s *sampling, at promql.Sampling, w window) ([]window, error) {
 	if len(s.times) == 0 {
 		return []window{w}, nil
 	}
 	if s.isComplete(w) {
 		return absentBetween(s.times, s.interval, s.window, w), nil
 	}
-	points, err := r.points(ctx, "group("+at.At(selector)+")", at.Step, w)
+	points, err := r.points(ctx, "group("+anyOf(selectors, at.At)+")", at.Step, w)
 	if err != nil {
 		return nil, err
 	}
 	return absentBetween(timesOf(points), at.Step, at.Step, w), nil
 }
 
-// absentBetween returns the gaps in a window, given the times of samples. An interval between samples is a gap if it is
-// longer than 1.5 usual intervals, and longer than most.
+// anyOf returns the expression for the results of any of some selectors.
+func anyOf(selectors []string, expr func(selector string) string) string {
+	all := make([]string, len(selectors))
+	for i, selector := range selectors {
+		all[i] = expr(selector)
+	}
+	return strings.Join(all, " or ")
+}
+
+// absentBetween returns the gaps between some times in a window. Distances up to 1.5 intervals, or up to the usual maximum, are no
+// gaps.
 func absentBetween(times []int64, interval, most time.Duration, w window) []window {
 	usual := interval.Milliseconds()
 	var gaps []window

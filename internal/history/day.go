@@ -78,15 +78,15 @@ func (r *reader) samplings(ctx context.Context, w window) (*samplings, error) {
 	past := promql.Past{Queries: r.Queries, NoPhases: r.noPhases}
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, source := range []struct {
-		found    *map[string]*sampling
-		selector string
+		found     *map[string]*sampling
+		selectors []string
 	}{
-		{&found.kubelet, past.PodSeries(promql.ContainerMemory)},
+		{&found.kubelet, []string{past.PodSeries(promql.ContainerMemory)}},
 		{&found.state, past.RunningSeries()},
-		{&found.homes, r.Queries.OfHubs(promql.DirectorySize)},
+		{&found.homes, []string{r.Queries.OfHubs(promql.DirectorySize)}},
 	} {
 		group.Go(func() (err error) {
-			*source.found, err = r.measure(groupCtx, source.selector, w)
+			*source.found, err = r.measureFirst(groupCtx, source.selectors, w)
 			return err
 		})
 	}
@@ -96,7 +96,7 @@ func (r *reader) samplings(ctx context.Context, w window) (*samplings, error) {
 		selector string
 	}{
 		{&found.noCPU, report.CPU, promql.Past{Queries: r.cluster}.PodSeries(promql.ContainerCPU)},
-		{&found.noRequests, report.MemoryRequested, promql.Past{Queries: r.cluster}.RequestSeries(usage.MemoryRequests)},
+		{&found.noRequests, report.MemoryRequested, promql.Past{Queries: r.cluster}.PodSeries(promql.ContainerRequests)},
 	} {
 		if !r.has(source.measure) {
 			continue
@@ -104,7 +104,7 @@ func (r *reader) samplings(ctx context.Context, w window) (*samplings, error) {
 		group.Go(func() error {
 			s, err := r.measureAny(groupCtx, source.selector, w)
 			if err == nil {
-				*source.absent, err = r.absent(groupCtx, source.selector, s, s.at(minStep), w)
+				*source.absent, err = r.absent(groupCtx, []string{source.selector}, s, s.at(minStep), w)
 			}
 			return err
 		})
@@ -124,7 +124,7 @@ func (r *reader) samplings(ctx context.Context, w window) (*samplings, error) {
 
 const (
 	// minStep is the minimum interval between the points for pods.
-	minStep = 30 * time.Second
+	minStep = 15 * time.Second
 	// minCPUStep is the minimum for CPU time. Its query is expensive, and its values are averages over ten minutes
 	// anyway.
 	minCPUStep = 5 * time.Minute

@@ -105,10 +105,12 @@ type reader struct {
 	missing  []report.Measure
 	unused   []report.Measure // GPUs that no pod requests: they are 0, and needn't be queried
 	noPhases bool
-	notes    []string
-	coverage *coverage
-	forms    formsCache
-	sessions map[string]*session // of pods without the label uid, by namespace and pod
+	// requesting has the names of the pods that have requests at any time.
+	requesting map[string]bool
+	notes      []string
+	coverage   *coverage
+	forms      formsCache
+	sessions   map[string]*session // of pods without the label uid, by namespace and pod
 }
 
 // prepare finds the namespaces of the hubs and the series that Prometheus lacks, and reads the last memberships before

@@ -347,11 +347,11 @@ func (h *hub) segmentOfTarget(ctx context.Context, series []*model.Sample, most 
 		}
 	}
 	for _, from := range slices.Sorted(maps.Keys(targets)) {
-		reference, err := h.raw(ctx, exactly(nameOf(h.queries.Memberships()), targets[from].Metric), w)
+		times, err := h.timesExactly(ctx, nameOf(h.queries.Memberships()), targets[from].Metric, w)
 		if err != nil {
 			return nil, err
 		}
-		s.scrapes = append(s.scrapes, timesOf(reference)...)
+		s.scrapes = append(s.scrapes, times...)
 	}
 	slices.Sort(s.scrapes)
 	s.scrapes = slices.Compact(s.scrapes)

@@ -67,6 +67,14 @@ func (r *reader) findMissing(ctx context.Context, whole window) error {
 			r.unused = append(r.unused, measure)
 		}
 	}
+	pods, err := r.labelValues(ctx, "pod", whole, past.PodSeries(promql.ContainerRequests))
+	if err != nil {
+		return err
+	}
+	r.requesting = map[string]bool{}
+	for _, pod := range pods {
+		r.requesting[pod] = true
+	}
 	phases, err := r.hasSeries(ctx, whole, past.PodSeries(promql.PodPhase))
 	r.noPhases = !phases
 	if r.noPhases {

@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,12 +81,25 @@ func (q *querier) measure(ctx context.Context, selector string, w window) (map[s
 	slices.SortFunc(most, func(a, b *model.Sample) int { return strings.Compare(a.Metric.String(), b.Metric.String()) })
 	found := map[string]*sampling{}
 	for _, one := range most {
-		series, err := q.raw(ctx, exactly(nameOf(selector), one.Metric), w)
+		times, err := q.timesExactly(ctx, nameOf(selector), one.Metric, w)
 		if err != nil {
 			return nil, err
 		}
 		namespace := string(one.Metric[metrics.LabelNamespace])
-		found[namespace] = found[namespace].with(string(one.Metric["job"]), newSampling(timesOf(series)))
+		found[namespace] = found[namespace].with(string(one.Metric["job"]), newSampling(times))
+	}
+	return found, nil
+}
+
+// measureFirst is like measure, but looks at the first selector that matches any series of a namespace.
+func (q *querier) measureFirst(ctx context.Context, selectors []string, w window) (map[string]*sampling, error) {
+	found := map[string]*sampling{}
+	for _, selector := range slices.Backward(selectors) {
+		these, err := q.measure(ctx, selector, w)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(found, these)
 	}
 	return found, nil
 }
@@ -97,8 +111,8 @@ func (q *querier) measureAny(ctx context.Context, selector string, w window) (*s
 	if err != nil || len(most) == 0 {
 		return &sampling{}, err
 	}
-	series, err := q.raw(ctx, exactly(nameOf(selector), most[0].Metric), w)
-	return newSampling(timesOf(series)), err
+	times, err := q.timesExactly(ctx, nameOf(selector), most[0].Metric, w)
+	return newSampling(times), err
 }
 
 // with returns the sampling of several jobs: those of s, which may be nil, and another one.
@@ -157,7 +171,20 @@ func timesOf(series []*model.SampleStream) []int64 {
 	return slices.Compact(times)
 }
 
-// exactly returns the selector of the series with exactly these labels.
+// timesExactly returns the times of the samples of the series with exactly some labels. Its selector also matches series with more labels.
+func (q *querier) timesExactly(ctx context.Context, name string, labels model.Metric, w window) ([]int64, error) {
+	series, err := q.raw(ctx, exactly(name, labels), w)
+	series = slices.DeleteFunc(series, func(one *model.SampleStream) bool { return !withoutName(one.Metric).Equal(withoutName(labels)) })
+	return timesOf(series), err
+}
+
+func withoutName(labels model.Metric) model.Metric {
+	unnamed := labels.Clone()
+	delete(unnamed, model.MetricNameLabel)
+	return unnamed
+}
+
+// exactly returns the selector of the series with these labels.
 func exactly(name string, labels model.Metric) string {
 	matchers := make([]string, 0, len(labels))
 	for label, value := range labels {

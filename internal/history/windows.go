@@ -1,5 +1,10 @@
 package history
 
+import (
+	"slices"
+	"time"
+)
+
 // The functions in this file take and return windows that are sorted by time and don't overlap.
 
 // without returns the parts of a window that aren't in the others.
@@ -25,6 +30,18 @@ func subtract(windows, others []window) []window {
 		parts = append(parts, without(w, intersection([]window{w}, others))...)
 	}
 	return parts
+}
+
+// withoutShort returns windows without those up to a length that begin or end where one of others does.
+func withoutShort(windows, others []window, most time.Duration) []window {
+	var long []window
+	for _, w := range windows {
+		touch := slices.ContainsFunc(others, func(other window) bool { return other.to == w.from || other.from == w.to })
+		if w.length() > most || !touch {
+			long = append(long, w)
+		}
+	}
+	return long
 }
 
 // intersection returns the times that are in windows of both.

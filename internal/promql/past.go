@@ -171,11 +171,11 @@ func (p Past) RequestSeries(resource usage.Resource) string {
 	return p.pods(ContainerRequests, requested(resource))
 }
 
-// RunningSeries returns the selector of the series from which Running is computed.
-func (p Past) RunningSeries() string {
+// RunningSeries returns the selectors of the series from which Running is computed.
+func (p Past) RunningSeries() []string {
 	if p.NoPhases {
-		annotations, _ := p.PodOwners()
-		return annotations
+		annotations, labels := p.PodOwners()
+		return []string{annotations, labels}
 	}
-	return p.pods(PodPhase, `phase="Running"`)
+	return []string{p.pods(PodPhase, `phase="Running"`)}
 }
