@@ -131,15 +131,21 @@ func (p Past) Requests(resource usage.Resource) string {
 		p.Running()
 }
 
-// Charged returns the greater of what pods use and what they request, with the labels namespace and pod.
+// Charged returns the greater of what pods use and what they request, with the labels namespace and pod. It compares with
+// the requests in the minutes around a point, because the kubelet's samples of a pod may begin earlier and end later.
 func (p Past) Charged(resource usage.Resource) string {
+	isRequest := requested(usage.MemoryRequests)
 	used, requests := p.Memory(), p.Requests(usage.MemoryRequests)
 	if resource == usage.CPU {
 		used = p.cores(p.Kubelets[0].Step, func(s Sampling, selector string) string { return "and " + s.last(selector) })
 		requests = p.Requests(usage.CPURequests)
+		isRequest = requested(usage.CPURequests)
 	}
 	used, requests = strings.TrimSpace(call("", used)), call("sum by ("+p.Labels("pod")+")", requests)
-	return firstOf(used+"\n> on ("+p.Labels("pod")+")\n"+requests, requests, used)
+	length := 4 * max(p.State.Window, p.Kubelets[0].Step)
+	near := call("", p.sumOfLargest(fmt.Sprintf("last_over_time(%s[%s] offset -%s) >= 0 < Inf",
+		p.pods(ContainerRequests, isRequest), Duration(length), Duration((length+p.State.Step)/2)), "container"))
+	return firstOf(used+"\n> on ("+p.Labels("pod")+")\n"+near, requests, unless(used, p.Labels("pod"), near))
 }
 
 // Sizes returns the size of each directory in bytes, with the labels namespace and directory.
