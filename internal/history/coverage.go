@@ -95,24 +95,25 @@ func (r *reader) coverHub(ctx context.Context, w window, found *samplings, c *co
 	}
 	past := c.past
 	past.Hubs = append(slices.Clone(past.Hubs), promql.Is(metrics.LabelNamespace, namespace))
-	if r.has(report.ServerHours) {
-		if err := r.coverPods(ctx, w, found, c, past, namespace, known); err != nil {
+	if r.has(report.Home) {
+		absent, err := r.absent(ctx, []string{past.OfHubs(promql.DirectorySize)}, found.homes[namespace], past.Homes, w)
+		if err != nil {
 			return err
 		}
+		r.coverage.add(directories, namespace, absent)
+		known = union(known, without(w, absent))
 	}
-	if !r.has(report.Home) {
+	if !r.has(report.ServerHours) {
 		return nil
 	}
-	absent, err := r.absent(ctx, []string{past.OfHubs(promql.DirectorySize)}, found.homes[namespace], past.Homes, w)
-	r.coverage.add(directories, namespace, absent)
-	return err
+	return r.coverPods(ctx, w, found, c, past, namespace, known)
 }
 
 // has reports whether Prometheus has data for a measure.
 func (r *reader) has(m report.Measure) bool { return !slices.Contains(r.missing, m) }
 
-// coverPods finds the times without data of the kubelets and of kube-state-metrics. If neither has any pod, but memberships are
-// recorded, no server was running, unless their targets were down. Short times beside those without any pod are no gaps: the series
+// coverPods finds the times without data of the kubelets and of kube-state-metrics. If neither has any pod, but memberships
+// or directories are recorded, no server was running, unless their targets were down. Short times beside those without any pod are no gaps: the series
 // of a pod don't begin and end at the same moment.
 func (r *reader) coverPods(ctx context.Context, w window, found *samplings, c *cohort, past promql.Past, namespace string, known []window) error {
 	kubelets := found.kubelet[namespace].at(minStep)
@@ -193,7 +194,7 @@ func (r *reader) withRequests(ctx context.Context, past promql.Past, windows []w
 
 // absent returns the times in a window at which no series that any of the selectors matches has a sample.
 func (r *reader) absent(ctx context.Context, selectors []string, s *sampling, at promql.Sampling, w window) ([]window, error) {
-	if len(s.times) == 0 {
+	if len(s.times) == 0 && s.interval == 0 {
 		return []window{w}, nil
 	}
 	if s.isComplete(w) {

@@ -128,6 +128,9 @@ const (
 	// minCPUStep is the minimum for CPU time. Its query is expensive, and its values are averages over ten minutes
 	// anyway.
 	minCPUStep = 5 * time.Minute
+	// shortWindow is the length below which CPU time is evaluated as often as memory, because the period may begin or end
+	// between two points.
+	shortWindow = 12 * time.Hour
 	// minHomeStep is the minimum for directories, whose sizes change slowly.
 	minHomeStep = 5 * time.Minute
 )
@@ -213,6 +216,9 @@ func (r *reader) timeline(ctx context.Context, namespace string, w window) (*tim
 func (r *reader) measureQueries(c *cohort) []measureQuery {
 	kubelet, state, homes := c.past.Kubelets[0].Step, c.past.State.Step, c.past.Homes.Step
 	cpu := (kubelet + minCPUStep - 1) / minCPUStep * minCPUStep
+	if c.window.length() < shortWindow {
+		cpu = kubelet
+	}
 	requests := func(resource usage.Resource) func(promql.Past) string {
 		return func(p promql.Past) string { return p.Requests(resource) }
 	}

@@ -72,8 +72,11 @@ func (s *sampling) ofJobs(minStep time.Duration) []promql.Sampling {
 }
 
 // measure returns how often series have samples in a window, by namespace. Of each job, it examines the series with the
-// most samples. With several jobs, samples of all jobs count as long as those of the slowest job.
+// most samples. With several jobs, samples of all jobs count as long as those of the slowest job. In a window of less than
+// an hour, it also examines the samples before the window.
 func (q *querier) measure(ctx context.Context, selector string, w window) (map[string]*sampling, error) {
+	whole := w
+	w.from = min(w.from, w.to-time.Hour.Milliseconds())
 	most, err := q.vector(ctx, "topk by (namespace, job) (1, count_over_time("+selector+w.brackets()+"))", w)
 	if err != nil {
 		return nil, err
@@ -86,7 +89,9 @@ func (q *querier) measure(ctx context.Context, selector string, w window) (map[s
 			return nil, err
 		}
 		namespace := string(one.Metric[metrics.LabelNamespace])
-		found[namespace] = found[namespace].with(string(one.Metric["job"]), newSampling(times))
+		s := newSampling(times)
+		s.times = whole.times(times)
+		found[namespace] = found[namespace].with(string(one.Metric["job"]), s)
 	}
 	return found, nil
 }
