@@ -185,7 +185,8 @@ func appendWindow(windows []window, next window) []window {
 	return append(windows, next)
 }
 
-// apply calls set for each user whose groups may have changed, scrape by scrape. The groups of a user without memberships are nil.
+// apply calls set for each user whose groups may have changed, scrape by scrape. The groups of a user without
+// memberships are nil.
 func (h *hub) apply(s *segment, set func(user string, groups []string, when int64), interval int64) {
 	if len(s.scrapes) == 0 {
 		return
@@ -212,8 +213,9 @@ func (h *hub) apply(s *segment, set func(user string, groups []string, when int6
 	}
 }
 
-// isPresent reports whether a series with samples at some times exists at a scrape. Several exporters are scraped one after another,
-// so it has no sample at that time, but one since the previous scrape, or samples before and after that aren't too far apart.
+// isPresent reports whether a series with samples at the given times exists at a scrape. If several exporters are
+// scraped one after another, it may have no sample at that time. Then it exists if it has a sample since the previous
+// scrape, or if the samples before and after the scrape are less than 1.5 intervals apart.
 func isPresent(times []int64, scrape, interval int64) bool {
 	i, found := slices.BinarySearch(times, scrape)
 	switch {
@@ -226,8 +228,8 @@ func isPresent(times []int64, scrape, interval int64) bool {
 	}
 }
 
-// groupsOf returns a user's groups without pseudo-groups: none, and multiple if the real groups are there too. If there are no
-// memberships at all, it returns nil.
+// groupsOf returns a user's groups without the pseudo-groups. If multiple is the only group, it stays. If there are no
+// memberships at all, groupsOf returns nil.
 func (h *hub) groupsOf(usergroups []string) []string {
 	if len(usergroups) == 0 {
 		return nil
@@ -283,7 +285,8 @@ func mostSamples(series []*model.Sample) *model.Sample {
 	})
 }
 
-// segmentOf returns the segment with all samples of memberships in a window, and those around it.
+// segmentOf returns the segment for a window. The series have all samples of memberships in it, and some before and
+// after it.
 func (h *hub) segmentOf(all []*model.SampleStream, w window) *segment {
 	s := &segment{scrapes: w.times(timesOf(all)), constant: map[string][]string{}, changing: map[string]map[string][]int64{}}
 	s.addChanging(all)
@@ -316,8 +319,9 @@ func (s *segment) addChanging(series []*model.SampleStream) {
 	}
 }
 
-// segmentOfTarget returns the segment with the scrapes of the target that the series with the most samples is from. Users count as
-// constant if other exporters of the same hub publish the same groups.
+// segmentOfTarget returns the segment for a window, given the number of samples of each series, and the series with the
+// most samples. A user's groups are constant if the target of that series always had them and all other exporters of
+// the hub published the same groups. The samples of all other users are read.
 func (h *hub) segmentOfTarget(ctx context.Context, series []*model.Sample, most *model.Sample, w window, interval time.Duration) (*segment, error) {
 	s := &segment{constant: map[string][]string{}, changing: map[string]map[string][]int64{}}
 	target := targetOf(most.Metric).String()

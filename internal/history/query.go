@@ -50,19 +50,19 @@ func (w window) halves() (first, second window) {
 	return window{w.from, middle}, window{middle, w.to}
 }
 
-// widened returns the window and two intervals before and after it.
+// widened returns the window, extended by two intervals at each end.
 func (w window) widened(interval time.Duration) window {
 	return window{w.from - 2*interval.Milliseconds(), w.to + 2*interval.Milliseconds()}
 }
 
-// times returns those of some sorted times that are in the window.
+// times returns the times that are in the window. They have to be sorted.
 func (w window) times(sorted []int64) []int64 {
 	from, _ := slices.BinarySearch(sorted, w.from)
 	to, _ := slices.BinarySearch(sorted, w.to)
 	return sorted[from:to]
 }
 
-// sum returns the sums of an expression over the points in a window, for each of its series.
+// sum returns the sum of each series of an expression over the points in a window.
 func (q *querier) sum(ctx context.Context, expr string, step time.Duration, w window) ([]*model.Sample, error) {
 	q.note(promql.Over(expr, w.length(), step))
 	value, err := q.at(ctx, promql.Over(expr, w.length(), step), w)

@@ -51,7 +51,7 @@ func Over(expr string, length, step time.Duration) string {
 	return fmt.Sprintf("sum_over_time((\n  %s\n)[%s:%s])", indent(expr), Duration(length), Duration(step))
 }
 
-// At returns the values of a selector at a point of time that are neither NaN nor infinite.
+// At returns the value of each series that a selector matches at a point, unless it is NaN or infinite.
 func (s Sampling) At(selector string) string { return s.last(selector) + " >= 0 < Inf" }
 
 func (s Sampling) last(selector string) string {
