@@ -135,14 +135,20 @@ func (s *Server) counts(metric string, at time.Time, length time.Duration) model
 	return all
 }
 
-// samples returns the samples of a metric's series, or those of a single series if the query selects users.
-func (s *Server) samples(query, metric string, at time.Time, length time.Duration) model.Matrix {
-	series := model.Vector{s.sample(at, 1)}
-	if !strings.Contains(query, metrics.LabelUsername+"=") {
-		series = s.counts(metric, at, length)
-	}
+// exact matches a matcher of a selector that compares a label with a value.
+var exact = regexp.MustCompile(`(\w+)=("(?:[^"\\]|\\.)*")`)
+
+// samples returns the samples of the series of a metric that have the values in the selector.
+func (s *Server) samples(selector, metric string, at time.Time, length time.Duration) model.Matrix {
 	var all model.Matrix
-	for _, one := range series {
+	for _, one := range s.counts(metric, at, length) {
+		differs := func(matcher []string) bool {
+			value, err := strconv.Unquote(matcher[2])
+			return err != nil || string(one.Metric[model.LabelName(matcher[1])]) != value
+		}
+		if slices.ContainsFunc(exact.FindAllStringSubmatch(selector, -1), differs) {
+			continue
+		}
 		stream := &model.SampleStream{Metric: one.Metric}
 		for _, t := range times(at, length, interval) {
 			stream.Values = append(stream.Values, model.SamplePair{Timestamp: model.TimeFromUnixNano(t.UnixNano()), Value: 1})
