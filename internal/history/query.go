@@ -55,6 +55,11 @@ func (w window) widened(interval time.Duration) window {
 	return window{w.from - 2*interval.Milliseconds(), w.to + 2*interval.Milliseconds()}
 }
 
+// atLeastAnHour returns the window, or the hour before its end if the window is shorter.
+func (w window) atLeastAnHour() window {
+	return window{min(w.from, w.to-time.Hour.Milliseconds()), w.to}
+}
+
 // times returns the times that are in the window. They have to be sorted.
 func (w window) times(sorted []int64) []int64 {
 	from, _ := slices.BinarySearch(sorted, w.from)

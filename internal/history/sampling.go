@@ -75,22 +75,21 @@ func (s *sampling) ofJobs(minStep time.Duration) []promql.Sampling {
 // most samples. With several jobs, samples of all jobs count as long as those of the slowest job. In a window of less than
 // an hour, it also examines the samples before the window.
 func (q *querier) measure(ctx context.Context, selector string, w window) (map[string]*sampling, error) {
-	whole := w
-	w.from = min(w.from, w.to-time.Hour.Milliseconds())
-	most, err := q.vector(ctx, "topk by (namespace, job) (1, count_over_time("+selector+w.brackets()+"))", w)
+	long := w.atLeastAnHour()
+	most, err := q.vector(ctx, "topk by (namespace, job) (1, count_over_time("+selector+long.brackets()+"))", long)
 	if err != nil {
 		return nil, err
 	}
 	slices.SortFunc(most, func(a, b *model.Sample) int { return strings.Compare(a.Metric.String(), b.Metric.String()) })
 	found := map[string]*sampling{}
 	for _, one := range most {
-		times, err := q.timesExactly(ctx, nameOf(selector), one.Metric, w)
+		times, err := q.timesExactly(ctx, nameOf(selector), one.Metric, long)
 		if err != nil {
 			return nil, err
 		}
 		namespace := string(one.Metric[metrics.LabelNamespace])
 		s := newSampling(times)
-		s.times = whole.times(times)
+		s.times = w.times(times)
 		found[namespace] = found[namespace].with(string(one.Metric["job"]), s)
 	}
 	return found, nil
@@ -112,12 +111,15 @@ func (q *querier) measureFirst(ctx context.Context, selectors []string, w window
 // measureAny returns how often series have samples in a window. It examines only the series with the most samples,
 // whatever its namespace.
 func (q *querier) measureAny(ctx context.Context, selector string, w window) (*sampling, error) {
-	most, err := q.vector(ctx, "topk(1, count_over_time("+selector+w.brackets()+"))", w)
+	long := w.atLeastAnHour()
+	most, err := q.vector(ctx, "topk(1, count_over_time("+selector+long.brackets()+"))", long)
 	if err != nil || len(most) == 0 {
 		return &sampling{}, err
 	}
-	times, err := q.timesExactly(ctx, nameOf(selector), most[0].Metric, w)
-	return newSampling(times), err
+	times, err := q.timesExactly(ctx, nameOf(selector), most[0].Metric, long)
+	s := newSampling(times)
+	s.times = w.times(times)
+	return s, err
 }
 
 // with returns the sampling of several jobs: those of s, which may be nil, and another one.
