@@ -77,6 +77,8 @@ const (
 	WholeAndPause
 	// Bare are the containers without the labels id, image and name.
 	Bare
+	// SameID are the containers with an id that stays the same when they are restarted.
+	SameID
 )
 
 // Pod is a pod.

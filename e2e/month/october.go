@@ -195,6 +195,11 @@ func (h *Hub) kinds() {
 	ruth.Series = Bare
 	ruth.Containers[0].Restarts = []time.Time{at("10-21 11:10:00"), at("10-21 18:00:30"), at("10-22 02:00:00")}
 
+	h.user("resi", "a counter with an id that is reset", "chem")
+	resi := h.server("resi", span("10-21 08:00:00", 20*time.Hour), Constant(gib), Constant(1))
+	resi.Series = SameID
+	resi.Containers[0].Restarts = []time.Time{at("10-21 12:10:00"), at("10-21 18:00:30"), at("10-22 02:00:00")}
+
 	h.user("wolf", "a user with a server and Dask workers", "chem")
 	h.server("wolf", span("10-22 09:00:00", 9*time.Hour), Constant(gib), Constant(0.5))
 	for i := range 3 {

@@ -252,7 +252,7 @@ func (c *collector) usage(p *Pod) {
 		for i := range p.Containers {
 			c.container(p, slice, &p.Containers[i])
 		}
-		if p.Series == Bare {
+		if p.Series == Bare || p.Series == SameID {
 			return
 		}
 	}
@@ -282,13 +282,17 @@ func (p *Pod) memory(t time.Time) float64 {
 	return sum
 }
 
-// container adds the series of a container. Each start makes a container with another id, unless there are no ids.
+// container adds the series of a container. Each start makes a container with another id, unless there are no ids or they stay the same.
 func (c *collector) container(p *Pod, slice string, container *Container) {
 	memory := func(t time.Time) float64 { return container.Memory.At(t.Sub(p.Runs.From)) }
 	starts := append([]time.Time{p.Runs.From}, container.Restarts...)
 	ends := append(slices.Clone(container.Restarts), p.Runs.To)
-	if p.Series == Bare {
-		c.measured(p, p.Runs, Labels{"container": container.Name}, memory, func(t time.Time) float64 {
+	if p.Series == Bare || p.Series == SameID {
+		labels := Labels{"container": container.Name}
+		if p.Series == SameID {
+			labels["id"] = slice + "/" + container.Name
+		}
+		c.measured(p, p.Runs, labels, memory, func(t time.Time) float64 {
 			last, _ := slices.BinarySearchFunc(starts, t, func(start, t time.Time) int {
 				if start.After(t) {
 					return 1
