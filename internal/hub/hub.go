@@ -248,9 +248,8 @@ func (c *Client) scopeError(lack scopes.Lack) *remote.Error {
 
 // readGroupNames reads the names of all groups, because a group without members is in no user's list. It reads none if
 // the token may not list groups, because the hub would log a warning. The names and a listing of the given size must
-// fit into maxListing together. To list groups, the hub looks up all their members, even if the token may not read
-// them. Meanwhile it answers nobody else: with 3,000 users, for a quarter of a second. So the names are read only once
-// an hour.
+// fit into maxListing together. To list groups, the hub looks up all their members, and meanwhile answers nobody else:
+// a quarter of a second with 3,000 users. So the names are read only once an hour.
 func (c *Client) readGroupNames(ctx context.Context, held []string, size int) error {
 	c.groups = nil
 	if !scopes.Has(held, scopes.ListGroups) {
