@@ -49,17 +49,24 @@ func TestReport(t *testing.T) {
 // A report has the sums of a small hub, and sees no gap where no pod runs.
 func TestReportOfSmallHub(t *testing.T) {
 	m := month.NewSmall()
-	server := stored(t, prometheusVersions[len(prometheusVersions)-1], makeBlocks(t, m))
-	got := readReport(t, succeed(t, environment(), "report", "--prometheus-url="+server, "--from=2026-10-05", "--to=2026-10-08",
-		"--timezone=Europe/Berlin", "--by=namespace,group,user", "--output=csv"))
-	start := month.Small.From.Format(time.RFC3339)
-	for key, want := range month.Rows(m.Used(month.Small, month.Small.Hours()/month.October.Hours()), []string{"namespace", "group", "user"}, false) {
-		row := reportKey{start, key}
-		compareRows(t, row, m.Case(key.Namespace, key.User), want, got[row])
-		delete(got, row)
-	}
-	for row := range got {
-		t.Errorf("got %v, want no such row", row)
+	for name, server := range map[string]string{
+		"Prometheus":      stored(t, prometheusVersions[len(prometheusVersions)-1], makeBlocks(t, m)),
+		"VictoriaMetrics": imported(t, m),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := readReport(t, succeed(t, environment(), "report", "--prometheus-url="+server, "--from=2026-10-05", "--to=2026-10-08",
+				"--timezone=Europe/Berlin", "--by=namespace,group,user", "--output=csv"))
+			start := month.Small.From.Format(time.RFC3339)
+			uses := m.Used(month.Small, month.Small.Hours()/month.October.Hours())
+			for key, want := range month.Rows(uses, []string{"namespace", "group", "user"}, false) {
+				row := reportKey{start, key}
+				compareRows(t, row, m.Case(key.Namespace, key.User), want, got[row])
+				delete(got, row)
+			}
+			for row := range got {
+				t.Errorf("got %v, want no such row", row)
+			}
+		})
 	}
 }
 
