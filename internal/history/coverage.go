@@ -175,7 +175,7 @@ func (r *reader) whileRunning(ctx context.Context, past promql.Past, windows, un
 	return found, nil
 }
 
-// withRequests returns those of some windows in which any pod was running that has requests at other times.
+// withRequests returns those of some windows in which any pod was running whose name requests memory at other times.
 func (r *reader) withRequests(ctx context.Context, past promql.Past, windows []window) ([]window, error) {
 	var found []window
 	for _, w := range windows {

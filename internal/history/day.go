@@ -96,7 +96,7 @@ func (r *reader) samplings(ctx context.Context, w window) (*samplings, error) {
 		selector string
 	}{
 		{&found.noCPU, report.CPU, promql.Past{Queries: r.cluster}.PodSeries(promql.ContainerCPU)},
-		{&found.noRequests, report.MemoryRequested, promql.Past{Queries: r.cluster}.PodSeries(promql.ContainerRequests)},
+		{&found.noRequests, report.MemoryRequested, promql.Past{Queries: r.cluster}.RequestSeries(usage.MemoryRequests)},
 	} {
 		if !r.has(source.measure) {
 			continue

@@ -105,7 +105,7 @@ type reader struct {
 	missing  []report.Measure
 	unused   []report.Measure // GPUs that no pod requests: they are 0, and needn't be queried
 	noPhases bool
-	// requesting has the names of the pods that have requests at any time.
+	// requesting has the names of the pods that request memory at any time.
 	requesting map[string]bool
 	notes      []string
 	coverage   *coverage

@@ -67,7 +67,7 @@ func (r *reader) findMissing(ctx context.Context, whole window) error {
 			r.unused = append(r.unused, measure)
 		}
 	}
-	pods, err := r.labelValues(ctx, "pod", whole, past.PodSeries(promql.ContainerRequests))
+	pods, err := r.labelValues(ctx, "pod", whole, past.RequestSeries(usage.MemoryRequests))
 	if err != nil {
 		return err
 	}

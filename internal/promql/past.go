@@ -52,7 +52,7 @@ func Over(expr string, length, step time.Duration) string {
 }
 
 // At returns the value of each series that a selector matches at a point, unless it is NaN or infinite.
-func (s Sampling) At(selector string) string { return s.last(selector) + " >= 0 < Inf" }
+func (s Sampling) At(selector string) string { return s.last(selector) + " < Inf" }
 
 func (s Sampling) last(selector string) string {
 	return "last_over_time(" + selector + "[" + Duration(s.Window) + "] offset -" + Duration(s.Step-time.Millisecond) + ")"
@@ -143,7 +143,7 @@ func (p Past) Charged(resource usage.Resource) string {
 	}
 	used, requests = strings.TrimSpace(call("", used)), call("sum by ("+p.Labels("pod")+")", requests)
 	length := 4 * max(p.State.Window, p.Kubelets[0].Step)
-	near := call("", p.sumOfLargest(fmt.Sprintf("last_over_time(%s[%s] offset -%s) >= 0 < Inf",
+	near := call("", p.sumOfLargest(fmt.Sprintf("last_over_time(%s[%s] offset -%s) < Inf",
 		p.pods(ContainerRequests, isRequest), Duration(length), Duration((length+p.State.Step)/2)), "container"))
 	return firstOf(used+"\n> on ("+p.Labels("pod")+")\n"+near, requests, unless(used, p.Labels("pod"), near))
 }
