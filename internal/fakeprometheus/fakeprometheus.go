@@ -138,13 +138,15 @@ func (s *Server) counts(metric string, at time.Time, length time.Duration) model
 // exact matches a matcher of a selector that compares a label with a value.
 var exact = regexp.MustCompile(`(\w+)=("(?:[^"\\]|\\.)*")`)
 
-// samples returns the samples of the series of a metric that have the values in the selector.
+// samples returns the samples of the series of a metric that have the values in the selector. Labels that the series
+// don't have, like that of a cluster, aren't compared.
 func (s *Server) samples(selector, metric string, at time.Time, length time.Duration) model.Matrix {
 	var all model.Matrix
 	for _, one := range s.counts(metric, at, length) {
 		differs := func(matcher []string) bool {
 			value, err := strconv.Unquote(matcher[2])
-			return err != nil || string(one.Metric[model.LabelName(matcher[1])]) != value
+			actual, has := one.Metric[model.LabelName(matcher[1])]
+			return err != nil || has && string(actual) != value
 		}
 		if slices.ContainsFunc(exact.FindAllStringSubmatch(selector, -1), differs) {
 			continue
