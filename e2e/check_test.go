@@ -233,7 +233,7 @@ func fitsTerminal(t *testing.T, h *hub) {
 		if strings.Contains(screen, "load_roles") {
 			t.Errorf("report has a role, although no scope is missing:\n%s", screen)
 		}
-		if !strings.Contains(screen, "\n✓ memberships\n") || !strings.Contains(screen, "\n! the token can do more") {
+		if !strings.Contains(screen, "\n✓ memberships\n") || !strings.Contains(screen, "\n! the token can write,") {
 			t.Errorf("report on a terminal has no signs:\n%s", screen)
 		}
 		for line := range strings.Lines(screen) {
