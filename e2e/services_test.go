@@ -15,8 +15,8 @@ import (
 // The exporter runs as a managed and as an external service of the hub. Both are available through the hub's proxy, but
 // only to callers with access.
 func TestServices(t *testing.T) {
-	for _, base := range []string{"/", "/science/my%20lab/"} {
-		t.Run(base, func(t *testing.T) {
+	for name, base := range map[string]string{"root": "/", "folder": "/science/my%20lab/"} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			onEach(t, versions, func(t *testing.T, version string) { services(t, version, base) })
 		})
