@@ -50,10 +50,13 @@ c.JupyterHub.load_roles.append({
 
 // values returns the values of Zero to JupyterHub with the role, and with the service if it may not exist yet.
 func (r *hubReport) values(service string) any {
-	type role struct{ Services, Scopes []string }
+	type role struct {
+		Services []string `json:"services"`
+		Scopes   []string `json:"scopes"`
+	}
 	type values struct {
-		Services  map[string]struct{} `yaml:",omitempty"`
-		LoadRoles map[string]role     `yaml:"loadRoles"`
+		Services  map[string]struct{} `json:"services,omitempty"`
+		LoadRoles map[string]role     `json:"loadRoles"`
 	}
 	hub := values{LoadRoles: map[string]role{roleName: {[]string{service}, r.Role.Scopes}}}
 	if r.service == "" {

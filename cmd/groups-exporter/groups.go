@@ -108,8 +108,8 @@ type groupRow struct {
 // userRow is a user in the output for programs.
 type userRow struct {
 	Username string   `json:"username"`
-	Escaped  string   `json:"username_escaped" yaml:"username_escaped"`
-	Safe     string   `json:"username_safe" yaml:"username_safe"`
+	Escaped  string   `json:"username_escaped"`
+	Safe     string   `json:"username_safe"`
 	Groups   []string `json:"groups"`
 }
 

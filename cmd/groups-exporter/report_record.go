@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/groups-exporter/groups-exporter/internal/report"
 )
 
@@ -42,41 +40,6 @@ func (r record) MarshalJSON() ([]byte, error) {
 	}
 	text.WriteByte('}')
 	return text.Bytes(), nil
-}
-
-// MarshalYAML returns the fields in their order.
-func (r record) MarshalYAML() (any, error) { return yamlNode(r) }
-
-func yamlNode(value any) (*yaml.Node, error) {
-	switch value := value.(type) {
-	case record:
-		node := &yaml.Node{Kind: yaml.MappingNode}
-		for _, f := range value {
-			child, err := yamlNode(f.value)
-			if err != nil {
-				return nil, err
-			}
-			name := &yaml.Node{}
-			name.SetString(f.name)
-			node.Content = append(node.Content, name, child)
-		}
-		return node, nil
-	case []any:
-		node := &yaml.Node{Kind: yaml.SequenceNode}
-		for _, item := range value {
-			child, err := yamlNode(item)
-			if err != nil {
-				return nil, err
-			}
-			node.Content = append(node.Content, child)
-		}
-		return node, nil
-	case json.Number:
-		return &yaml.Node{Kind: yaml.ScalarNode, Value: value.String()}, nil
-	default:
-		node := &yaml.Node{}
-		return node, node.Encode(value)
-	}
 }
 
 // reportRecord returns a report for programs, with everything needed to reproduce it.
