@@ -1,4 +1,4 @@
-// Command bench compares groups-exporter with other processes that serve the same series, on a fake hub of a given size:
+// Command bench compares groups-exporter with other programs that serve the same series, on a fake hub of a given size:
 // client_golang, the Python exporter, and a lower limit that only writes recorded bytes. On a shared machine, absolute
 // times vary a lot. Compare the ratios within a run instead. The command reads /proc, so it needs Linux.
 //

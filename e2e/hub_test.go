@@ -193,7 +193,7 @@ func (h *hub) request(service, method, path string, body any) (int, []byte) {
 	return response.StatusCode, answer
 }
 
-// newToken creates a token of a user, like the hub's Token page.
+// newToken creates a token for a user, as the hub's Token page does.
 func (h *hub) newToken(user string) string {
 	h.t.Helper()
 	status, answer := h.request(owner, "POST", "/users/"+user+"/tokens", map[string]string{"note": "mine"})

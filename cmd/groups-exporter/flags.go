@@ -37,8 +37,13 @@ type choices[T ~string] struct {
 	allowed []T
 }
 
-// String returns "", because there is no default.
-func (c choices[T]) String() string { return "" }
+// String returns the words with commas between them.
+func (c choices[T]) String() string {
+	if c.values == nil {
+		return ""
+	}
+	return strings.Join(words(*c.values), ",")
+}
 
 // Set adds words.
 func (c choices[T]) Set(text string) error {
@@ -104,7 +109,16 @@ func addChoice[T ~string](cmd *cobra.Command, value *T, name, usage string, allo
 // addChoices adds a flag that takes several of a few words, which shells complete.
 func addChoices[T ~string](cmd *cobra.Command, values *[]T, name, usage string, allowed ...T) {
 	cmd.Flags().Var(choices[T]{values, allowed}, name, usage)
-	completeWords(cmd, name, words(allowed))
+	completeFlag(cmd, name, func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+		before := typed[:strings.LastIndex(typed, ",")+1]
+		var left []string
+		for _, word := range words(allowed) {
+			if !slices.Contains(strings.Split(before, ","), word) {
+				left = append(left, before+word)
+			}
+		}
+		return left, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	})
 }
 
 // addOutput adds the flag --output.

@@ -177,7 +177,7 @@ func tooManySamples(w http.ResponseWriter) bool {
 	return true
 }
 
-// Ctrl-C ends a report at once, even if Prometheus doesn't answer.
+// Ctrl-C stops a report immediately, even while Prometheus doesn't respond.
 func TestReportIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	address := samplePrometheus(t, func(_ http.ResponseWriter, r *http.Request) bool {

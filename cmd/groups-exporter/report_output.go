@@ -54,9 +54,6 @@ func reportCells(r *report.Report) (header []string, rows [][]string) {
 	return header, rows
 }
 
-// maxGaps limits the gaps that are shown for each source.
-const maxGaps = 10
-
 // reportText is a report for people: a table with remarks above it, and definitions and the coverage below it.
 type reportText struct {
 	*report.Report
@@ -286,10 +283,10 @@ func (t *reportText) writeCoverage() {
 	for i := range t.Coverage {
 		c := &t.Coverage[i]
 		var gaps []string
-		for n := range min(len(c.Gaps), maxGaps) {
+		for n := range min(len(c.Gaps), report.MaxGaps) {
 			gaps = append(gaps, c.Gaps[n].Words(t.Period.From.Location()))
 		}
-		if more := len(c.Gaps) - maxGaps; more > 0 {
+		if more := len(c.Gaps) - report.MaxGaps; more > 0 {
 			gaps = append(gaps, fmt.Sprintf("and %d more, which --output json lists", more))
 		}
 		line := c.Title(printable) + ": " + c.Percent()

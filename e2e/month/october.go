@@ -59,7 +59,7 @@ func base(namespace string, all Span) *Hub {
 	}}}
 }
 
-// user adds a user who is in the same groups all month.
+// user adds a user whose groups stay the same all month.
 func (h *Hub) user(name, example string, groups ...string) {
 	all := Span{October.From.Add(-3 * time.Hour), October.To.Add(3 * time.Hour)}
 	h.Users = append(h.Users, User{name, example, []Membership{{all, groups}}})

@@ -112,9 +112,9 @@ func (r *reader) coverHub(ctx context.Context, w window, found *samplings, c *co
 // has reports whether Prometheus has data for a measure.
 func (r *reader) has(m report.Measure) bool { return !slices.Contains(r.missing, m) }
 
-// coverPods finds the times without data of the kubelets and of kube-state-metrics. If neither has any pod, but memberships
-// or directories are recorded, no server was running, unless their targets were down. Short times beside those without any pod are no gaps: the series
-// of a pod don't begin and end at the same moment.
+// coverPods records the gaps of the kubelets and of kube-state-metrics. If neither has any pod while memberships or
+// directories are recorded, no server was running, and this is a gap only if their targets were down. A short time
+// beside such an idle time is no gap either, because the series of a pod don't start and end at the same moment.
 func (r *reader) coverPods(ctx context.Context, w window, found *samplings, c *cohort, past promql.Past, namespace string, known []window) error {
 	kubelets := found.kubelet[namespace].at(minStep)
 	kubelet, err := r.absent(ctx, []string{past.PodSeries(promql.ContainerMemory)}, found.kubelet[namespace], kubelets, w)
@@ -160,8 +160,8 @@ func (r *reader) coverPods(ctx context.Context, w window, found *samplings, c *c
 	return nil
 }
 
-// whileRunning returns those parts of windows in which any pod was running, or nothing is known about pods. Pods that are pending or
-// have ended have no containers.
+// whileRunning returns the parts of windows in which any pod was running, or in which nothing is known about pods. In
+// other parts there are no containers, because pods are pending or have ended.
 func (r *reader) whileRunning(ctx context.Context, past promql.Past, windows, unknown []window, short time.Duration) ([]window, error) {
 	var found []window
 	for _, w := range windows {
@@ -175,7 +175,7 @@ func (r *reader) whileRunning(ctx context.Context, past promql.Past, windows, un
 	return found, nil
 }
 
-// withRequests returns those of some windows in which any pod was running whose name requests memory at other times.
+// withRequests returns the windows in which any pod was running whose name requests memory at another time.
 func (r *reader) withRequests(ctx context.Context, past promql.Past, windows []window) ([]window, error) {
 	var found []window
 	for _, w := range windows {
@@ -192,7 +192,7 @@ func (r *reader) withRequests(ctx context.Context, past promql.Past, windows []w
 	return found, nil
 }
 
-// absent returns the times in a window at which no series that any of the selectors matches has a sample.
+// absent returns the parts of a window in which no series that any of the selectors matches has a sample.
 func (r *reader) absent(ctx context.Context, selectors []string, s *sampling, at promql.Sampling, w window) ([]window, error) {
 	if len(s.times) == 0 && s.interval == 0 {
 		return []window{w}, nil
@@ -216,8 +216,8 @@ func anyOf(selectors []string, expr func(selector string) string) string {
 	return strings.Join(all, " or ")
 }
 
-// absentBetween returns the gaps between some times in a window. Distances up to 1.5 intervals, or up to the usual maximum, are no
-// gaps.
+// absentBetween returns the gaps between some times in a window. A gap is longer than 1.5 intervals, and longer than
+// most.
 func absentBetween(times []int64, interval, most time.Duration, w window) []window {
 	usual := interval.Milliseconds()
 	var gaps []window

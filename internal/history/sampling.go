@@ -178,7 +178,8 @@ func timesOf(series []*model.SampleStream) []int64 {
 	return slices.Compact(times)
 }
 
-// timesExactly returns the times of the samples of the series with exactly some labels. Its selector also matches series with more labels.
+// timesExactly returns the times of the samples of the series that has exactly the given labels. A selector alone also
+// matches series with more labels.
 func (q *querier) timesExactly(ctx context.Context, name string, labels model.Metric, w window) ([]int64, error) {
 	series, err := q.raw(ctx, exactly(name, labels), w)
 	series = slices.DeleteFunc(series, func(one *model.SampleStream) bool { return !withoutName(one.Metric).Equal(withoutName(labels)) })

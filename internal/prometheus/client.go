@@ -89,19 +89,23 @@ func New(o Options) (*Client, error) {
 
 // Query evaluates an instant query at the current time. Its error is a *remote.Error.
 func (c *Client) Query(ctx context.Context, query string) (model.Vector, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	ctx, sent := withSecrets(ctx)
-	value, warnings, _, err := c.api.Query(ctx, query, time.Now(), v1.WithTimeout(c.timeout))
-	vector, ok := value.(model.Vector)
-	switch {
-	case err != nil:
-	case !ok:
-		err = remote.Malformed("it is no vector")
-	case slices.ContainsFunc(vector, func(s *model.Sample) bool { return s.Histogram != nil || s.Timestamp == 0 }):
-		err = remote.Malformed("a sample has no value")
+	value, err := c.QueryAt(ctx, query, time.Now())
+	if err != nil {
+		return nil, err
 	}
-	return vector, c.failure(err, warnings, sent)
+	vector, ok := value.(model.Vector)
+	if !ok {
+		return nil, c.malformed("it is no vector")
+	}
+	if slices.ContainsFunc(vector, func(s *model.Sample) bool { return s.Histogram != nil || s.Timestamp == 0 }) {
+		return nil, c.malformed("a sample has no value")
+	}
+	return vector, nil
+}
+
+// malformed returns the *remote.Error for an answer in another format.
+func (c *Client) malformed(problem string) error {
+	return c.failure(remote.Malformed("%s", problem), nil, &secrets{})
 }
 
 // LabelValues returns the values that a label has had between two times in series that match any of the selectors. They

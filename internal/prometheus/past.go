@@ -6,8 +6,6 @@ import (
 
 	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
-
-	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
 // QueryAt evaluates an instant query at a time. Its result is a vector, or a matrix if the query is a range selector.
@@ -30,7 +28,7 @@ func (c *Client) QueryRange(ctx context.Context, query string, from, to time.Tim
 	}
 	matrix, ok := value.(model.Matrix)
 	if !ok {
-		return nil, c.failure(remote.Malformed("it is no matrix"), nil, &secrets{})
+		return nil, c.malformed("it is no matrix")
 	}
 	return matrix, nil
 }

@@ -131,8 +131,9 @@ func (p Past) Requests(resource usage.Resource) string {
 		p.Running()
 }
 
-// Charged returns the greater of what pods use and what they request, with the labels namespace and pod. It compares with
-// the requests in the minutes around a point, because the kubelet's samples of a pod may begin earlier and end later.
+// Charged returns the greater of what pods use and what they request, with the labels namespace and pod. Usage counts only
+// if it exceeds the pod's requests within some minutes of the point: the kubelet's samples of a pod may start before and
+// end after those of kube-state-metrics.
 func (p Past) Charged(resource usage.Resource) string {
 	isRequest := requested(usage.MemoryRequests)
 	used, requests := p.Memory(), p.Requests(usage.MemoryRequests)

@@ -11,6 +11,9 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/usage"
 )
 
+// MaxGaps limits the gaps of each source that people see.
+const MaxGaps = 10
+
 // Complete is the minimum coverage of a complete report.
 const Complete = 0.99
 

@@ -21,9 +21,6 @@ var pageTemplate string
 //go:embed page.css
 var style string
 
-// maxGaps limits the gaps that are shown for each source.
-const maxGaps = 10
-
 // page is what the template shows.
 type page struct {
 	Style       template.CSS
@@ -223,8 +220,8 @@ func (b *builder) coverage() []coverage {
 	var all []coverage
 	for i := range b.Coverage {
 		c := &b.Coverage[i]
-		line := coverage{Source: c.Title(b.show), Percent: c.Percent(), Low: c.Covered < report.Complete, More: max(0, len(c.Gaps)-maxGaps)}
-		for n := range min(len(c.Gaps), maxGaps) {
+		line := coverage{Source: c.Title(b.show), Percent: c.Percent(), Low: c.Covered < report.Complete, More: max(0, len(c.Gaps)-report.MaxGaps)}
+		for n := range min(len(c.Gaps), report.MaxGaps) {
 			line.Gaps = append(line.Gaps, c.Gaps[n].Words(b.Period.From.Location()))
 		}
 		all = append(all, line)
