@@ -276,11 +276,8 @@ func compareRows(t *testing.T, row reportKey, example string, want *month.Row, g
 		if !special {
 			tolerance = 0.005
 		}
-		slack := 1e-6 // for rounding
-		if column == "cpu_core_hours" {
-			slack = 0.005 // the kubelet's timestamps are 15 s apart from the scrapes, which shows in a pod of twenty minutes
-		}
-		if amount := columns[column]; math.Abs(got[column]-amount) > tolerance*amount+slack {
+		const rounding = 1e-6
+		if amount := columns[column]; math.Abs(got[column]-amount) > tolerance*amount+rounding {
 			t.Errorf("%s: %v: got %s %v, want %v", example, row, column, got[column], amount)
 		}
 	}

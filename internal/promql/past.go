@@ -107,17 +107,19 @@ func (p Past) CPU(step time.Duration) string {
 }
 
 // cores returns the number of cores that pods use between a point and the next one, with the labels namespace and pod:
-// the mean over at least ten minutes and ten samples around the middle. It appends the result of then to each mean.
-// Prometheus' own rate would extrapolate to times at which the pod didn't run, and differs in VictoriaMetrics. It is
-// used only for counters that were reset.
+// the slope of the counter over at least ten minutes and ten samples around the middle. It appends the result of then
+// to each slope. Prometheus' rate would extrapolate to times at which the pod didn't run, and differs in VictoriaMetrics.
+// It is used only for counters that were reset. If a sample is NaN, deriv is too, and the difference of the largest and
+// the smallest sample replaces it.
 func (p Past) cores(step time.Duration, then func(s Sampling, selector string) string) string {
 	return p.ofKubelets(ContainerCPU, func(q Queries, s Sampling) string {
 		length := max(10*time.Minute, 10*s.Interval)
 		around := "[" + Duration(length) + "] offset -" + Duration((length+step)/2)
 		return q.cpu(func(selector string) string {
 			series := selector + around
-			mean := fmt.Sprintf("(max_over_time(%[1]s) - min_over_time(%[1]s)) / ((count_over_time(%[1]s) - 1) * %[2]g > 0)", series, s.Interval.Seconds())
-			return "((" + mean + " unless resets(" + series + ") > 0 or rate(" + series + ")) < Inf) " + then(s, selector)
+			slope := fmt.Sprintf("(deriv(%[1]s) >= 0 or (max_over_time(%[1]s) - min_over_time(%[1]s)) / ((count_over_time(%[1]s) - 1) * %[2]g > 0))",
+				series, s.Interval.Seconds())
+			return "((" + slope + " unless resets(" + series + ") > 0 or rate(" + series + ")) < Inf) " + then(s, selector)
 		}, around)
 	})
 }
