@@ -5,7 +5,9 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"slices"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +36,6 @@ func TestKubernetes(t *testing.T) {
 		return
 	}
 	onEach(t, kubernetesVersions, func(t *testing.T, version string) {
-		before := traces(t)
 		sandbox := &cluster.Sandbox{Dir: t.TempDir()}
 		cmd, err := sandbox.Command(os.Args[0], "-test.run=^TestKubernetes$", "-test.v", "-test.parallel=8")
 		noError(t, err)
@@ -43,7 +44,7 @@ func TestKubernetes(t *testing.T) {
 		t.Logf("%s", text)
 		report(t, "the tests in the sandbox", err)
 		noError(t, sandbox.Remove())
-		report(t, "what a cluster leaves behind", same(before, traces(t)))
+		checkNothingLeft(t, sandbox)
 	})
 }
 
@@ -53,22 +54,65 @@ func onKubernetes(t *testing.T, version string) {
 	noError(t, err)
 	t.Logf("Kubernetes %s is up after %v", version, time.Since(start).Round(100*time.Millisecond))
 	k := &kubernetes{c, version}
-	_ = k
+	k.prepare(t)
+	t.Run("chart", func(t *testing.T) {
+		t.Parallel()
+		chartOn(t, k)
+	})
 }
 
-// traces lists what clusters must not leave on the machine.
-func traces(t *testing.T) []string {
+// prepare adds what clusters with Zero to JupyterHub usually have: the image, and the operator's custom resources.
+func (k *kubernetes) prepare(t *testing.T) {
 	t.Helper()
-	var found []string
-	for _, command := range []string{
-		"ip -brief link | cut -d ' ' -f 1",
-		"nft list tables",
-		"cut -d ' ' -f 5 /proc/self/mountinfo | sort",
-		"ls -d /etc/cni /opt/cni /run/containerd /run/netns /var/lib/kubelet /var/lib/containerd /var/log/pods /sys/fs/cgroup/*/kubepods || true",
-		"ps -e -o args | grep -E 'containerd|kubelet|kube-|etcd|jupyterhub-singleuser' | grep -v grep || true",
-	} {
-		found = append(found, fmt.Sprintf("%s:\n%s", command, output(t, "/", "sh", "-c", command+" 2>/dev/null")))
+	archive := filepath.Join(t.TempDir(), "image.tar")
+	noError(t, cluster.BuildImage(t.Context(), "docker.io/groups-exporter/groups-exporter:"+chartVersion(t), "../cmd/groups-exporter", archive))
+	noError(t, k.Import(t.Context(), archive))
+	for _, folder := range strings.Fields(os.Getenv("E2E_CUSTOM_RESOURCES")) {
+		_, err := k.Kubectl(t.Context(), "", "apply", "--server-side", "--filename="+folder)
+		noError(t, err)
 	}
-	slices.Sort(found)
-	return found
+}
+
+// chartVersion is the version of the program in the chart.
+func chartVersion(t *testing.T) string {
+	t.Helper()
+	version := regexp.MustCompile(`(?m)^appVersion: "?([^"\n]+)`).FindStringSubmatch(read(t, chart+"/Chart.yaml"))
+	if version == nil {
+		t.Fatal("the chart has no appVersion")
+	}
+	return version[1]
+}
+
+// apply creates or changes objects.
+func (k *kubernetes) apply(t *testing.T, objects string) {
+	t.Helper()
+	_, err := k.Kubectl(t.Context(), objects, "apply", "--filename=-")
+	noError(t, err)
+}
+
+// combined runs a command and returns all of its output.
+func combined(command ...string) (string, error) {
+	out, err := exec.Command(command[0], command[1:]...).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, out)
+	}
+	return string(out), err
+}
+
+// checkNothingLeft checks that nothing of a sandbox is left on the machine.
+func checkNothingLeft(t *testing.T, s *cluster.Sandbox) {
+	t.Helper()
+	for what, command := range map[string]string{
+		"processes":      "grep -l E2E_CLUSTER=$0 /proc/[0-9]*/environ",
+		"mounts":         "grep $0 /proc/[0-9]*/mountinfo",
+		"files":          "ls -A $0",
+		"folders":        "ls -d /run/containerd /run/netns /var/lib/kubelet /var/lib/containerd /var/log/pods",
+		"interfaces":     "ip -brief link | grep -E '^(node|veth)'",
+		"rules":          "nft list tables | grep kube-proxy",
+		"control groups": "find /sys/fs/cgroup -name 'cluster-*' -path \"*$(basename $(dirname $0))*\"",
+	} {
+		if found, _ := exec.Command("sh", "-c", command, s.Dir).Output(); len(found) > 0 {
+			t.Errorf("%s are left:\n%s", what, found)
+		}
+	}
 }

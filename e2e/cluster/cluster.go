@@ -142,7 +142,8 @@ func (c *Cluster) startControlPlane(ctx context.Context) error {
 		"--service-cluster-ip-range="+servicesCIDR, "--authorization-mode=Node,RBAC", "--token-auth-file="+c.file("tokens.csv"),
 		"--cert-dir="+c.file("certificates"), "--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file="+c.file("account.pub"), "--service-account-signing-key-file="+c.file("account.key"),
-		"--kubelet-preferred-address-types=InternalIP", "--allow-privileged")
+		"--kubelet-preferred-address-types=InternalIP", "--allow-privileged",
+		"--kubelet-client-certificate="+c.file("apiserver.crt"), "--kubelet-client-key="+c.file("apiserver.key"))
 	if err != nil {
 		return err
 	}

@@ -30,14 +30,16 @@ func (c *Cluster) writeFiles(ctx context.Context) error {
 		"containerd.toml":   fmt.Sprintf(containerdConfig, c.file("containerd"), plugins, c.file("cni"), pauseImage),
 		"cni/pods.conflist": fmt.Sprintf(podNetwork, c.file("addresses"), PodsCIDR),
 		"resolv.conf":       "nameserver " + Gateway + "\n",
-		"kubelet.yaml":      fmt.Sprintf(kubeletConfig, c.cgroup, !cgroupV1, c.file("resolv.conf"), NodeIP, Gateway, containerdSocket),
+		"kubelet.yaml":      fmt.Sprintf(kubeletConfig, c.cgroup, !cgroupV1, c.file("resolv.conf"), NodeIP, Gateway, containerdSocket, c.file("apiserver.crt")),
 		"kube-proxy.yaml":   fmt.Sprintf(proxyConfig, c.file("kube-proxy.kubeconfig"), PodsCIDR),
 	} {
 		if err := c.write(name, text); err != nil {
 			return err
 		}
 	}
+	// The API server reads logs from the kubelet as an administrator.
 	return c.shell(ctx, `
+		openssl req -x509 -newkey rsa:2048 -nodes -days 7 -subj /O=system:masters/CN=kube-apiserver -keyout "$0/apiserver.key" -out "$0/apiserver.crt"
 		openssl genrsa -out "$0/account.key" 2048
 		openssl rsa -in "$0/account.key" -pubout -out "$0/account.pub"`, c.dir)
 }
@@ -86,7 +88,7 @@ address: %s
 clusterDNS: [%s]
 clusterDomain: cluster.local
 containerRuntimeEndpoint: unix://%s
-authentication: {anonymous: {enabled: false}, webhook: {enabled: true}}
+authentication: {anonymous: {enabled: false}, webhook: {enabled: true}, x509: {clientCAFile: %q}}
 authorization: {mode: Webhook}
 enforceNodeAllocatable: []
 failSwapOn: false

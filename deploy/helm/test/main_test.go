@@ -22,7 +22,7 @@ const (
 	// A release in the namespace of JupyterHub.
 	releaseName, namespace = "groups-exporter", "jhub"
 	// The oldest version that the chart supports.
-	kubernetes = "1.27.0"
+	kubernetes = "1.30.0"
 )
 
 var (

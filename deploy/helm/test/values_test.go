@@ -245,7 +245,7 @@ func TestAsDependency(t *testing.T) {
 }
 
 func TestOlderKubernetes(t *testing.T) {
-	if _, err := template(releaseName, "--kube-version", "1.26.15"); err == nil || !strings.Contains(err.Error(), "chart requires kubeVersion: >=1.27.0-0") {
+	if _, err := template(releaseName, "--kube-version", "1.29.15"); err == nil || !strings.Contains(err.Error(), "chart requires kubeVersion: >=1.30.0-0") {
 		t.Errorf("got %v, want an error about the version", err)
 	}
 }

@@ -1,0 +1,375 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/groups-exporter/groups-exporter/e2e/cluster"
+	"github.com/groups-exporter/groups-exporter/internal/fakehub"
+)
+
+const chart = "../deploy/helm/groups-exporter"
+
+// hub starts a hub that the cluster's pods can reach.
+func (k *kubernetes) hub(t *testing.T, services ...service) *hub {
+	t.Helper()
+	h := prepareHub(t, versions[0], "/", readers(), services...)
+	h.config["JupyterHub"]["hub_ip"] = cluster.NodeIP
+	h.api = strings.Replace(h.api, "127.0.0.1", cluster.NodeIP, 1)
+	h.start()
+	return h
+}
+
+// namespaceWith creates a namespace in which pods have to be restricted, with a service and a secret named hub, as Zero to
+// JupyterHub makes them. api is an address of the hub on the node.
+func (k *kubernetes) namespaceWith(t *testing.T, name, api, token string) *installation {
+	t.Helper()
+	address, err := url.Parse(api)
+	noError(t, err)
+	k.apply(t, fmt.Sprintf(`
+apiVersion: v1
+kind: Namespace
+metadata: {name: %[1]s, labels: {pod-security.kubernetes.io/enforce: restricted}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: hub, namespace: %[1]s}
+stringData: {hub.services.groups-exporter.apiToken: %[2]q}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: hub, namespace: %[1]s}
+spec: {ports: [{port: 8081, targetPort: %[3]s}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: hub, namespace: %[1]s, labels: {kubernetes.io/service-name: hub}}
+addressType: IPv4
+ports: [{port: %[3]s}]
+endpoints: [{addresses: [%[4]s]}]
+`, name, token, address.Port(), cluster.NodeIP))
+	return &installation{k, t, name}
+}
+
+// An installation of the chart in a namespace.
+type installation struct {
+	*kubernetes
+	t         *testing.T
+	namespace string
+}
+
+func (r *installation) helm(args ...string) string {
+	r.t.Helper()
+	out, err := r.tryHelm(args...)
+	if err != nil {
+		r.t.Fatalf("%v\n%s", err, r.state())
+	}
+	return out
+}
+
+// tryHelm runs Helm, and returns all of its output.
+func (r *installation) tryHelm(args ...string) (string, error) {
+	return combined(append([]string{helm, "--namespace=" + r.namespace, "--kubeconfig=" + r.Kubeconfig}, args...)...)
+}
+
+// install installs the chart, or upgrades it, and waits until its pods are ready.
+func (r *installation) install(args ...string) {
+	r.t.Helper()
+	r.helm(append([]string{"upgrade", "--install", "groups-exporter", chart, "--wait", "--timeout=90s"}, args...)...)
+}
+
+func (r *installation) kubectl(args ...string) string {
+	r.t.Helper()
+	out, err := r.Kubectl(r.t.Context(), "", append([]string{"--namespace=" + r.namespace}, args...)...)
+	noError(r.t, err)
+	return strings.TrimSpace(out)
+}
+
+// state describes the namespace, for failures.
+func (r *installation) state() string {
+	var all []string
+	for _, args := range [][]string{{"get", "pods,events", "--output=wide"}, {"logs", "--all-containers", "--selector=app.kubernetes.io/name=groups-exporter"}} {
+		out, err := r.Kubectl(r.t.Context(), "", append([]string{"--namespace=" + r.namespace}, args...)...)
+		all = append(all, out)
+		if err != nil {
+			all = append(all, err.Error())
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+// until waits for check to return nil.
+func (r *installation) until(what string, limit time.Duration, check func() error) {
+	r.t.Helper()
+	for deadline := time.Now().Add(limit); ; time.Sleep(200 * time.Millisecond) {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("not in %v: %s: %v\n%s", limit, what, err, r.state())
+		}
+	}
+}
+
+// service returns the address of the exporter's service. It has to be a new connection for each scrape, or all go to one pod.
+func (r *installation) service() string {
+	r.t.Helper()
+	return "http://" + r.kubectl("get", "service", "groups-exporter", "--output=jsonpath={.spec.clusterIP}:{.spec.ports[0].port}")
+}
+
+func (r *installation) scrape() (string, error) {
+	return getBy(&http.Transport{DisableKeepAlives: true}, "", r.service()+"/metrics")
+}
+
+// pods returns a field of the exporter's pods.
+func (r *installation) pods(field string) []string {
+	r.t.Helper()
+	return strings.Fields(r.kubectl("get", "pods", "--selector=app.kubernetes.io/component=exporter", "--output=jsonpath={range .items[*]}{"+field+"} {end}"))
+}
+
+// process returns the process of the exporter's only pod, as the node sees it.
+func (r *installation) process() int {
+	r.t.Helper()
+	ids := r.pods(".status.containerStatuses[0].containerID")
+	if len(ids) != 1 {
+		r.t.Fatalf("%d pods, want 1", len(ids))
+	}
+	pids := r.tasks(strings.TrimPrefix(ids[0], "containerd://"))
+	return pids[0]
+}
+
+// tasks returns the processes of a container.
+func (r *installation) tasks(container string) []int {
+	r.t.Helper()
+	out := output(r.t, "/", "ctr", "--namespace=k8s.io", "tasks", "ps", container)
+	var pids []int
+	for _, line := range regexp.MustCompile(`(?m)^(\d+)\s`).FindAllStringSubmatch(out, -1) {
+		pid, err := strconv.Atoi(line[1])
+		noError(r.t, err)
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+// chartOn tests the chart on a cluster.
+func chartOn(t *testing.T, k *kubernetes) {
+	few := service{name: "few", scopes: []string{"list:users!group=chem", "read:users:groups"}}
+	nameless := service{name: "groupless", scopes: []string{"list:users"}}
+	h := k.hub(t, reader, few, nameless)
+	k.apply(t, "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: jupyterhub-default-priority}\nvalue: 10\n")
+	for name, test := range map[string]func(*testing.T){
+		"defaults": func(t *testing.T) { chartDefaults(t, k, h, few, nameless) },
+		"values":   func(t *testing.T) { chartValues(t, k, h) },
+		"upgrade":  func(t *testing.T) { chartUpgrade(t, k, h) },
+		"hang":     func(t *testing.T) { chartHang(t, k, h) },
+		"memory":   func(t *testing.T) { chartMemory(t, k) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
+	}
+}
+
+// Without values, the chart runs beside Zero to JupyterHub, and nothing is left when it is uninstalled.
+func chartDefaults(t *testing.T, k *kubernetes, h *hub, few, groupless service) {
+	r := k.namespaceWith(t, "defaults", h.api, token(few.name))
+	before := r.objects()
+	r.install()
+	fewer := published([]user{readers()[0]})
+	r.until("the memberships that the token can read are published", 30*time.Second, func() error {
+		exposition, err := r.scrape()
+		if err != nil {
+			return err
+		}
+		return sameMemberships(fewer, exposition)
+	})
+	r.confined()
+
+	r.rotate(reader)
+	if out := r.helm("test", "groups-exporter", "--logs"); !strings.Contains(out, "Phase:          Succeeded") || !strings.Contains(out, "ok: nothing that serve needs is missing") {
+		t.Errorf("helm test doesn't show what the token can do:\n%s", out)
+	}
+	r.rotate(groupless)
+	out, err := r.tryHelm("test", "groups-exporter", "--logs")
+	if err == nil || !strings.Contains(out, "groups-exporter: the hub token is missing the scope read:users:groups") {
+		t.Errorf("helm test with a token without read:users:groups: %v\n%s", err, out)
+	}
+
+	r.helm("uninstall", "groups-exporter", "--wait", "--timeout=60s")
+	r.until("nothing is left", 30*time.Second, func() error { return same(before, r.objects()) })
+}
+
+// confined checks the identity and the permissions of the exporter's process.
+func (r *installation) confined() {
+	r.t.Helper()
+	pid := strconv.Itoa(r.process())
+	containsAll(r.t, "process status", read(r.t, "/proc/"+pid+"/status"), "Uid:\t65532\t65532", "Gid:\t65532\t65532",
+		"CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2")
+	root := regexp.MustCompile(`(?m)^\S+ \S+ \S+ \S+ / (\S+) `).FindStringSubmatch(read(r.t, "/proc/"+pid+"/mountinfo"))
+	if root == nil || !strings.HasPrefix(root[1], "ro") {
+		r.t.Errorf("the root of the container is mounted as %q, want read-only", root)
+	}
+	if account := "/proc/" + pid + "/root/var/run/secrets/kubernetes.io"; !missing(account) {
+		r.t.Errorf("the pod has a token for the API server: %s", account)
+	}
+}
+
+func missing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, os.ErrNotExist)
+}
+
+// rotate replaces the token, and waits until the running pod has read it.
+func (r *installation) rotate(to service) {
+	r.t.Helper()
+	pods := r.pods(".metadata.uid")
+	r.kubectl("patch", "secret", "hub", "--patch="+fmt.Sprintf(`{"stringData": {"hub.services.groups-exporter.apiToken": %q}}`, token(to.name)))
+	file := fmt.Sprintf("/proc/%d/root/etc/groups-exporter/hub/token", r.process())
+	r.until("the kubelet has replaced the token", time.Minute, func() error { return same(token(to.name), read(r.t, file)) })
+	report(r.t, "the pods after a new token", same(pods, r.pods(".metadata.uid")))
+}
+
+// objects lists all objects in the namespace but events, which nobody can delete.
+func (r *installation) objects() []string {
+	r.t.Helper()
+	kinds := strings.Fields(r.kubectl("api-resources", "--verbs=list", "--namespaced", "--output=name"))
+	var listed []string
+	for _, kind := range kinds {
+		if !strings.HasPrefix(kind, "events") && !strings.HasSuffix(kind, ".metrics.k8s.io") {
+			listed = append(listed, kind)
+		}
+	}
+	return strings.Fields(r.kubectl("get", strings.Join(listed, ","), "--output=name", "--ignore-not-found"))
+}
+
+// The API server accepts each set of values, with the custom resources of the Prometheus operator and of Google, and
+// admits its pods to a namespace where they have to be restricted.
+func chartValues(t *testing.T, k *kubernetes, h *hub) {
+	sets, err := filepath.Glob(chart + "/ci/*-values.yaml")
+	noError(t, err)
+	for _, file := range sets {
+		name := strings.TrimSuffix(filepath.Base(file), "-values.yaml")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := k.namespaceWith(t, "values-"+name, h.api, token(reader.name))
+			r.helm("install", "groups-exporter", chart, "--values="+file, "--set=dashboard.namespace=values-"+name)
+			for _, kind := range []string{"deployment", "cronjob"} {
+				for _, object := range strings.Fields(r.kubectl("get", kind, "--output=name")) {
+					if kind == "cronjob" {
+						r.kubectl("create", "job", "--from="+object, "now")
+					}
+				}
+			}
+			owners := "--output=jsonpath={range .items[*]}{.metadata.ownerReferences[0].kind} {end}"
+			r.until("the pods are admitted", 30*time.Second, func() error {
+				want := strings.Fields(r.kubectl("get", "replicasets,jobs", "--output=jsonpath={range .items[*]}{.kind} {end}"))
+				got := map[string]bool{}
+				for _, kind := range strings.Fields(r.kubectl("get", "pods", owners)) {
+					got[kind] = true
+				}
+				for _, kind := range want {
+					if !got[kind] {
+						return fmt.Errorf("no pod of the %s", kind)
+					}
+				}
+				if len(want) == 0 {
+					return errors.New("nothing owns pods")
+				}
+				return nil
+			})
+			r.helm("uninstall", "groups-exporter")
+		})
+	}
+}
+
+// A client that scrapes throughout upgrades and a rollback never misses a membership.
+func chartUpgrade(t *testing.T, k *kubernetes, h *hub) {
+	r := k.namespaceWith(t, "upgrade", h.api, token(reader.name))
+	r.install()
+	address := r.service()
+	var scrapes atomic.Int64
+	stop, failed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer close(failed)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			exposition, err := getBy(&http.Transport{DisableKeepAlives: true}, "", address+"/metrics")
+			if err == nil {
+				err = sameMemberships(published(readers()), exposition)
+			}
+			if err != nil {
+				failed <- fmt.Errorf("scrape %d: %w", scrapes.Load(), err)
+				return
+			}
+			scrapes.Add(1)
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	r.install("--values=" + chart + "/ci/operator-values.yaml")
+	r.install("--values=" + chart + "/ci/replicas-values.yaml")
+	r.helm("rollback", "groups-exporter", "1", "--wait", "--timeout=90s")
+	r.until("one pod is left", time.Minute, func() error { return same(1, len(r.pods(".metadata.name"))) })
+	close(stop)
+	if err := <-failed; err != nil {
+		t.Errorf("%v\n%s", err, r.state())
+	}
+	if n := scrapes.Load(); n < 50 {
+		t.Errorf("%d scrapes", n)
+	}
+}
+
+// The liveness probe restarts a pod that hangs.
+func chartHang(t *testing.T, k *kubernetes, h *hub) {
+	r := k.namespaceWith(t, "hang", h.api, token(reader.name))
+	r.install("--set=livenessProbe.periodSeconds=1,livenessProbe.timeoutSeconds=1")
+	noError(t, syscall.Kill(r.process(), syscall.SIGSTOP))
+	r.until("the pod is restarted", 2*time.Minute, func() error {
+		return same([]string{"1", "true"}, append(r.pods(".status.containerStatuses[0].restartCount"), r.pods(".status.containerStatuses[0].ready")...))
+	})
+}
+
+// 100,000 users fit into the memory limit.
+func chartMemory(t *testing.T, k *kubernetes) {
+	const users = 100_000
+	demo := fakehub.NewDemo(1, users, token("many"), time.Now())
+	server := httptest.NewUnstartedServer(demo)
+	server.Listener.Close()
+	listener, err := net.Listen("tcp", cluster.NodeIP+":0")
+	noError(t, err)
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	r := k.namespaceWith(t, "memory", server.URL, token("many"))
+	r.install("--set=with={share,activity}")
+	for range 5 {
+		exposition, err := r.scrape()
+		noError(t, err)
+		if n := strings.Count(exposition, "\njupyterhub_user_group_info{"); n < users {
+			t.Fatalf("%d memberships of %d users", n, users)
+		}
+	}
+	report(t, "restarts", same([]string{"0"}, r.pods(".status.containerStatuses[0].restartCount")))
+	limit := r.pods(".spec.containers[0].resources.limits.memory")
+	t.Logf("peak of %s, limit %s", regexp.MustCompile(`VmHWM:\s+(.*)`).FindStringSubmatch(read(t, fmt.Sprintf("/proc/%d/status", r.process())))[1], limit)
+}
