@@ -26,12 +26,22 @@ var (
 	prometheusPrefix   = os.Getenv("E2E_PROMETHEUS_PREFIX")
 )
 
+// shared is a folder for what is built once for several tests.
+var shared string
+
 func TestMain(m *testing.M) {
 	if len(versions) == 0 || len(prometheusVersions) == 0 {
 		fmt.Fprintln(os.Stderr, "these tests are started by e2e/run, which installs what they need")
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	var err error
+	if shared, err = os.MkdirTemp("", "groups-exporter-e2e-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(shared)
+	os.Exit(code)
 }
 
 // onEach runs a parallel subtest for each version of JupyterHub or of Prometheus.

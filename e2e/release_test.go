@@ -38,15 +38,11 @@ func (r release) file(t *testing.T, suffix string) string {
 
 // snapshot returns the release of the last commit. It builds the release twice, to check that builds are reproducible.
 var snapshot = sync.OnceValues(func() (release, error) {
-	root, err := os.MkdirTemp("", "groups-exporter-release-")
+	first, err := build(filepath.Join(shared, "here"))
 	if err != nil {
 		return release{}, err
 	}
-	first, err := build(filepath.Join(root, "here"))
-	if err != nil {
-		return release{}, err
-	}
-	second, err := build(filepath.Join(root, "and", "elsewhere"), "--detach") // a tag is checked out detached too
+	second, err := build(filepath.Join(shared, "and", "elsewhere"), "--detach") // a tag is checked out detached too
 	if err != nil {
 		return release{}, err
 	}
