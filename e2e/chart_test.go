@@ -25,13 +25,12 @@ import (
 
 const chart = "../deploy/helm/groups-exporter"
 
-// hub starts a hub that the cluster's pods can reach.
-func (k *kubernetes) hub(t *testing.T, services ...service) *hub {
+// prepareHub prepares a hub that the cluster's pods can reach.
+func (k *kubernetes) prepareHub(t *testing.T, services ...service) *hub {
 	t.Helper()
 	h := prepareHub(t, versions[0], "/", readers(), services...)
 	h.config["JupyterHub"]["hub_ip"] = cluster.NodeIP
 	h.api = strings.Replace(h.api, "127.0.0.1", cluster.NodeIP, 1)
-	h.start()
 	return h
 }
 
@@ -90,7 +89,7 @@ func (r *installation) tryHelm(args ...string) (string, error) {
 // install installs the chart, or upgrades it, and waits until its pods are ready.
 func (r *installation) install(args ...string) {
 	r.t.Helper()
-	r.helm(append([]string{"upgrade", "--install", "groups-exporter", chart, "--wait", "--timeout=90s"}, args...)...)
+	r.helm(append([]string{"upgrade", "--install", "groups-exporter", chart, "--wait", "--timeout=4m"}, args...)...)
 }
 
 func (r *installation) kubectl(args ...string) string {
@@ -143,14 +142,23 @@ func (r *installation) pods(field string) []string {
 	return strings.Fields(r.kubectl("get", "pods", "--selector=app.kubernetes.io/component=exporter", "--output=jsonpath={range .items[*]}{"+field+"} {end}"))
 }
 
-// process returns the process of the exporter's only pod, as the node sees it.
+// processes returns the processes of the exporter's pods, as the node sees them.
+func (r *installation) processes() []int {
+	r.t.Helper()
+	var pids []int
+	for _, id := range r.pods(".status.containerStatuses[0].containerID") {
+		pids = append(pids, r.tasks(strings.TrimPrefix(id, "containerd://"))...)
+	}
+	return pids
+}
+
+// process returns the process of the exporter's only pod.
 func (r *installation) process() int {
 	r.t.Helper()
-	ids := r.pods(".status.containerStatuses[0].containerID")
-	if len(ids) != 1 {
-		r.t.Fatalf("%d pods, want 1", len(ids))
+	pids := r.processes()
+	if len(pids) != 1 {
+		r.t.Fatalf("%d processes, want 1", len(pids))
 	}
-	pids := r.tasks(strings.TrimPrefix(ids[0], "containerd://"))
 	return pids[0]
 }
 
@@ -170,11 +178,12 @@ func (r *installation) tasks(container string) []int {
 // chartOn tests the chart on a cluster.
 func chartOn(t *testing.T, k *kubernetes) {
 	few := service{name: "few", scopes: []string{"list:users!group=chem", "read:users:groups"}}
-	nameless := service{name: "groupless", scopes: []string{"list:users"}}
-	h := k.hub(t, reader, few, nameless)
+	groupless := service{name: "groupless", scopes: []string{"list:users"}}
+	h := k.prepareHub(t, reader, few, groupless)
+	h.start()
 	k.apply(t, "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: jupyterhub-default-priority}\nvalue: 10\n")
 	for name, test := range map[string]func(*testing.T){
-		"defaults": func(t *testing.T) { chartDefaults(t, k, h, few, nameless) },
+		"defaults": func(t *testing.T) { chartDefaults(t, k, h, few, groupless) },
 		"values":   func(t *testing.T) { chartValues(t, k, h) },
 		"upgrade":  func(t *testing.T) { chartUpgrade(t, k, h) },
 		"hang":     func(t *testing.T) { chartHang(t, k, h) },
@@ -241,9 +250,17 @@ func (r *installation) rotate(to service) {
 	r.t.Helper()
 	pods := r.pods(".metadata.uid")
 	r.kubectl("patch", "secret", "hub", "--patch="+fmt.Sprintf(`{"stringData": {"hub.services.groups-exporter.apiToken": %q}}`, token(to.name)))
-	file := fmt.Sprintf("/proc/%d/root/etc/groups-exporter/hub/token", r.process())
-	r.until("the kubelet has replaced the token", time.Minute, func() error { return same(token(to.name), read(r.t, file)) })
+	r.untilToken(token(to.name))
 	report(r.t, "the pods after a new token", same(pods, r.pods(".metadata.uid")))
+}
+
+// untilToken waits until the kubelet has replaced the token of all pods.
+func (r *installation) untilToken(want string) {
+	r.t.Helper()
+	for _, pid := range r.processes() {
+		file := fmt.Sprintf("/proc/%d/root/etc/groups-exporter/hub/token", pid)
+		r.until("the pod has the new token", time.Minute, func() error { return same(want, read(r.t, file)) })
+	}
 }
 
 // objects lists all objects in the namespace but events, which nobody can delete.

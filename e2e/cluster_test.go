@@ -3,16 +3,17 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/groups-exporter/groups-exporter/e2e/cluster"
+	"github.com/groups-exporter/groups-exporter/e2e/pages"
 )
 
 // Set by the script run.
@@ -20,6 +21,12 @@ var (
 	kubernetesVersions = strings.Fields(os.Getenv("E2E_KUBERNETES_VERSIONS"))
 	kubernetesPrefix   = os.Getenv("E2E_KUBERNETES_PREFIX")
 	helm               = os.Getenv("E2E_HELM")
+)
+
+// Environment variables for the test inside the sandbox: the archive with the image, and whether the docs are followed.
+const (
+	imageArchive = "E2E_IMAGE"
+	followDocs   = "E2E_FOLLOW_DOCS"
 )
 
 // A kubernetes is a running cluster, seen from a test in its sandbox.
@@ -35,11 +42,19 @@ func TestKubernetes(t *testing.T) {
 		onKubernetes(t, kubernetesVersions[0])
 		return
 	}
+	archive := buildImage(t)
 	onEach(t, kubernetesVersions, func(t *testing.T, version string) {
 		sandbox := &cluster.Sandbox{Dir: t.TempDir()}
-		cmd, err := sandbox.Command(os.Args[0], "-test.run=^TestKubernetes$", "-test.v", "-test.parallel=8")
+		pattern := "^TestKubernetes$"
+		if parts := strings.SplitN(flag.Lookup("test.run").Value.String(), "/", 3); len(parts) == 3 {
+			pattern += "/" + parts[2] // as in e2e/run -run TestKubernetes/1.37.2/docs
+		}
+		cmd, err := sandbox.Command(os.Args[0], "-test.run="+pattern, "-test.v", "-test.parallel=8")
 		noError(t, err)
-		cmd.Env = append(cmd.Env, "E2E_KUBERNETES_VERSIONS="+version)
+		cmd.Env = append(cmd.Env, "E2E_KUBERNETES_VERSIONS="+version, imageArchive+"="+archive)
+		if version == kubernetesVersions[0] {
+			cmd.Env = append(cmd.Env, followDocs+"=1")
+		}
 		text, err := cmd.CombinedOutput()
 		t.Logf("%s", text)
 		report(t, "the tests in the sandbox", err)
@@ -59,14 +74,22 @@ func onKubernetes(t *testing.T, version string) {
 		t.Parallel()
 		chartOn(t, k)
 	})
+	if os.Getenv(followDocs) != "" {
+		t.Run("docs", func(t *testing.T) {
+			t.Parallel()
+			all, err := pages.All(os.DirFS(".."))
+			noError(t, err)
+			readOnCluster(t, k, all)
+		})
+	}
 }
 
 // prepare adds what clusters with Zero to JupyterHub usually have: the image, and the operator's custom resources.
 func (k *kubernetes) prepare(t *testing.T) {
 	t.Helper()
-	archive := filepath.Join(t.TempDir(), "image.tar")
-	noError(t, cluster.BuildImage(t.Context(), "docker.io/groups-exporter/groups-exporter:"+chartVersion(t), "../cmd/groups-exporter", archive))
-	noError(t, k.Import(t.Context(), archive))
+	noError(t, k.Import(t.Context(), os.Getenv(imageArchive)))
+	const address = "docker.io/groups-exporter/groups-exporter:"
+	output(t, "/", "ctr", "--namespace=k8s.io", "images", "tag", address+chartVersion(t), "registry.example.org/groups-exporter:"+chartVersion(t))
 	for _, folder := range strings.Fields(os.Getenv("E2E_CUSTOM_RESOURCES")) {
 		_, err := k.Kubectl(t.Context(), "", "apply", "--server-side", "--filename="+folder)
 		noError(t, err)

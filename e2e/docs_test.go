@@ -51,7 +51,7 @@ func TestDocs(t *testing.T) {
 	env := append(os.Environ(), "GOPROXY=off", "GOFLAGS=-buildvcs=false",
 		"GOCACHE="+output(t, "..", "go", "env", "GOCACHE"), "GOMODCACHE="+output(t, "..", "go", "env", "GOMODCACHE"))
 	for _, page := range all {
-		if !page.Executed() {
+		if !page.Executed() || page.Name == kubernetesPage {
 			continue
 		}
 		for way, walk := range page.Walks() {
