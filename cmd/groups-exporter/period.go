@@ -21,7 +21,7 @@ type periodOptions struct {
 func (o *periodOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&o.month, "month", "", "`month` like 2026-10 (default last month)")
-	flags.StringVar(&o.from, "from", "", "beginning of the period: `date` or time in RFC 3339")
+	flags.StringVar(&o.from, "from", "", "beginning of the period: `date` or time")
 	flags.StringVar(&o.to, "to", "", "end of the period, exclusive: `date` or time (default now)")
 	flags.StringVar(&o.last, "last", "", "period of this `length` until now, like 7d or 4w")
 	flags.StringVar(&o.timezone, "timezone", "UTC", "time `zone` of days and months, like Europe/Berlin")

@@ -101,14 +101,16 @@ func LastMonth(now time.Time) Period {
 	return Period{month(now, -1), month(now, 0)}
 }
 
-// ParseTime returns the beginning of a day, written like 2026-10-31, or a time in RFC 3339.
+// ParseTime returns the beginning of a day, written like 2026-10-31, or a time like 2026-10-31T14:00, with or without
+// seconds. A time in RFC 3339 has its own zone.
 func ParseTime(text string, zone *time.Location) (time.Time, error) {
 	if day, err := time.Parse(time.DateOnly, text); err == nil {
 		return beginning(day.Year(), day.Month(), day.Day(), zone), nil
 	}
-	moment, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("%q is not a time: write it like 2026-10-31 or 2026-10-31T14:00:00Z", text)
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04", "2006-01-02T15:04:05"} {
+		if moment, err := time.ParseInLocation(layout, text, zone); err == nil {
+			return moment.In(zone), nil
+		}
 	}
-	return moment.In(zone), nil
+	return time.Time{}, fmt.Errorf("%q is not a time: write it like 2026-10-31, 2026-10-31T14:00 or 2026-10-31T14:00:00Z", text)
 }

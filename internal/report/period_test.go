@@ -80,6 +80,8 @@ func TestParseTime(t *testing.T) {
 		{"2026-10-31", "Europe/Berlin", "2026-10-31T00:00:00+01:00"},
 		{"2026-10-31T14:00:00Z", "Europe/Berlin", "2026-10-31T15:00:00+01:00"},
 		{"2026-10-31T14:00:00+05:30", "UTC", "2026-10-31T08:30:00Z"},
+		{"2026-10-31T14:00", "Europe/Berlin", "2026-10-31T14:00:00+01:00"},
+		{"2026-07-31T14:00:59", "Europe/Berlin", "2026-07-31T14:00:59+02:00"},
 		{"2026-09-06", "America/Santiago", "2026-09-06T01:00:00-03:00"}, // set forward at midnight
 		{"2026-04-05", "America/Santiago", "2026-04-05T00:00:00-04:00"}, // set back at midnight
 		{"2026-11-01", "America/Havana", "2026-11-01T00:00:00-04:00"},   // midnight comes twice
@@ -90,7 +92,7 @@ func TestParseTime(t *testing.T) {
 			t.Errorf("ParseTime(%q, %s) = %s, %v, want %s", test.text, test.zone, got.Format(time.RFC3339), err, test.want)
 		}
 	}
-	for _, text := range []string{"", "yesterday", "2026-02-30", "2026-10", "2026-10-31 14:00", "2026-10-31T14:00", "1761868800"} {
+	for _, text := range []string{"", "yesterday", "2026-02-30", "2026-10", "2026-10-31 14:00", "2026-10-31T14", "2026-10-31T25:00", "1761868800"} {
 		if got, err := report.ParseTime(text, time.UTC); err == nil {
 			t.Errorf("ParseTime(%q) = %v, want an error", text, got)
 		}
