@@ -93,8 +93,13 @@ func (o *hubOptions) completeNamespace(getenv func(string) string) {
 	if o.demo {
 		o.namespace = cmp.Or(o.namespace, "demo")
 	}
+	o.namespace = cmp.Or(o.knownNamespace(getenv), "default")
+}
+
+// knownNamespace returns the namespace of the flag, of the environment or of this pod, or "".
+func (o *hubOptions) knownNamespace(getenv func(string) string) string {
 	pod, _ := os.ReadFile(podNamespaceFile) // there is none outside of Kubernetes
-	o.namespace = cmp.Or(o.namespace, getenv("NAMESPACE"), strings.TrimSpace(string(pod)), "default")
+	return cmp.Or(o.namespace, getenv("NAMESPACE"), strings.TrimSpace(string(pod)))
 }
 
 // isKnown reports whether a flag or the environment names a hub.
@@ -272,14 +277,7 @@ func (o *hubOptions) notices(snapshot *membership.Snapshot, result hub.Result) [
 	if result.GroupsError != nil {
 		notices = append(notices, "the hub's list of groups can't be read, so groups without members may be missing: "+result.GroupsError.Error())
 	}
-	for _, filter := range []struct {
-		flag     string
-		patterns []string
-	}{{"--allow-group", o.rules.Allow}, {"--deny-group", o.rules.Deny}} {
-		for _, pattern := range snapshot.Unmatched(filter.patterns) {
-			notices = append(notices, filter.flag+" "+quote(pattern)+" matches no group that the hub lists")
-		}
-	}
+	notices = append(notices, o.unmatched(snapshot, "that the hub lists")...)
 	if len(o.rules.Allow) > 0 && !snapshot.HasGroups() {
 		notices = append(notices, "--allow-group and --deny-group exclude all groups of the hub, so all users are in "+quote(o.rules.NoneName))
 	}
@@ -292,6 +290,20 @@ func (o *hubOptions) notices(snapshot *membership.Snapshot, result hub.Result) [
 	}
 	if name := o.rules.MultipleName; o.rules.MultiGroup == membership.Each && snapshot.IsMultipleReal() {
 		notices = append(notices, fmt.Sprintf("the hub has a group named %q, which is the name for users in several groups in the recording rules and the dashboard: set another --multiple-name for serve, 'rules' and 'dashboard'", name))
+	}
+	return notices
+}
+
+// unmatched returns a notice for each pattern of the rules that matches none of the groups of a snapshot.
+func (o *hubOptions) unmatched(snapshot *membership.Snapshot, which string) []string {
+	var notices []string
+	for _, filter := range []struct {
+		flag     string
+		patterns []string
+	}{{"--allow-group", o.rules.Allow}, {"--deny-group", o.rules.Deny}} {
+		for _, pattern := range snapshot.Unmatched(filter.patterns) {
+			notices = append(notices, filter.flag+" "+quote(pattern)+" matches no group "+which)
+		}
 	}
 	return notices
 }

@@ -30,9 +30,9 @@ func (o *periodOptions) addFlags(cmd *cobra.Command) {
 
 // complete returns the period. It cuts off the part of the period that is in the future.
 func (o *periodOptions) complete(now time.Time) (report.Period, error) {
-	zone, err := time.LoadLocation(o.timezone)
-	if err != nil || o.timezone == "Local" {
-		return report.Period{}, usagef("--timezone %q is not a time zone like Europe/Berlin", o.timezone)
+	zone, err := parseZone(o.timezone)
+	if err != nil {
+		return report.Period{}, err
 	}
 	now = now.In(zone).Truncate(time.Minute)
 	period, err := o.period(now, zone)
@@ -48,6 +48,15 @@ func (o *periodOptions) complete(now time.Time) (report.Period, error) {
 		return period, usagef("the period is empty: it begins at %s and ends at %s", moment(period.From), moment(period.To))
 	}
 	return period, nil
+}
+
+// parseZone returns the time zone that --timezone names.
+func parseZone(name string) (*time.Location, error) {
+	zone, err := time.LoadLocation(name)
+	if err != nil || name == "Local" {
+		return nil, usagef("--timezone %q is not a time zone like Europe/Berlin", name)
+	}
+	return zone, nil
 }
 
 func (o *periodOptions) period(now time.Time, zone *time.Location) (report.Period, error) {

@@ -78,16 +78,39 @@ func (o *prometheusOptions) client() (*prometheus.Client, error) {
 	return client, nil
 }
 
-// readerOptions are the flags that say which series of a Prometheus to query for usage.
-type readerOptions struct {
+// matchedOptions are the flags that say which Prometheus to query, and for which series.
+type matchedOptions struct {
 	prometheusOptions
 	matchers []string
-	pods     podsOption
+}
+
+func (o *matchedOptions) addFlags(cmd *cobra.Command) {
+	o.prometheusOptions.addFlags(cmd)
+	cmd.Flags().StringArrayVar(&o.matchers, "prometheus-matcher", nil, "query only series that match (repeatable `matcher`)")
+}
+
+// client returns a client, or nil if no Prometheus is queried.
+func (o *matchedOptions) client() (*prometheus.Client, error) {
+	client, err := o.prometheusOptions.client()
+	if err != nil || client == nil {
+		return nil, err
+	}
+	for _, matcher := range o.matchers {
+		if err := checkMatcher(matcher); err != nil {
+			return nil, usagef("--prometheus-matcher %q: %w", matcher, err)
+		}
+	}
+	return client, nil
+}
+
+// readerOptions are the flags that say which series of a Prometheus to query for usage.
+type readerOptions struct {
+	matchedOptions
+	pods podsOption
 }
 
 func (o *readerOptions) addFlags(cmd *cobra.Command) {
-	o.prometheusOptions.addFlags(cmd)
-	cmd.Flags().StringArrayVar(&o.matchers, "prometheus-matcher", nil, "query only series that match (repeatable `matcher`)")
+	o.matchedOptions.addFlags(cmd)
 	o.pods.addFlag(cmd)
 }
 
@@ -96,11 +119,6 @@ func (o *readerOptions) reader(namespace string) (*prometheus.UsageReader, error
 	client, err := o.client()
 	if err != nil || client == nil {
 		return nil, err
-	}
-	for _, matcher := range o.matchers {
-		if err := checkMatcher(matcher); err != nil {
-			return nil, usagef("--prometheus-matcher %q: %w", matcher, err)
-		}
 	}
 	if err := o.pods.check(); err != nil {
 		return nil, err
