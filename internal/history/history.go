@@ -168,11 +168,11 @@ func (r *reader) findNamespaces(ctx context.Context, whole window) error {
 	return nil
 }
 
-// MixedClusters is the error if the pods in a hub's namespace are in several clusters.
+// MixedClusters is the error if the series of a hub are from several clusters.
 type MixedClusters struct{ Clusters []string }
 
 func (e *MixedClusters) Error() string {
-	return fmt.Sprintf("the pods of users are in several clusters: %q", e.Clusters)
+	return fmt.Sprintf("the series of the hub are from several clusters: %q", e.Clusters)
 }
 
 // NoUsernames is the error if the recorded memberships have no user names.
