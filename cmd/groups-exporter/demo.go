@@ -15,6 +15,8 @@ const (
 	demoSeed   = 2026
 	demoToken  = "demo"
 	demoChange = time.Minute // interval between changes of memberships
+
+	demoChanges = 12 // since the memberships that groups --diff compares with
 )
 
 // completeDemo sets the options for the sample hub, which is in memory.

@@ -36,6 +36,7 @@ type groupsOptions struct {
 	groups []string
 	users  []string
 	output output
+	past   pastOptions
 }
 
 func (o *groupsOptions) addFlags(cmd *cobra.Command) {
@@ -45,11 +46,13 @@ func (o *groupsOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&o.users, "user", nil, "show only these users (`glob`, repeatable)")
 	addOutput(cmd, &o.output, outputTable, outputWide, outputCSV, outputTSV, outputJSON, outputYAML, outputMarkdown)
 	addChoice(cmd, &o.sort, "sort", "order of the groups, largest first for members", sortByName, sortByMembers)
+	o.past.addMainFlags(cmd)
 	setHeading(cmd, mainHeading)
 	o.hub.addFlags(cmd)
+	o.past.addFlags(cmd)
 }
 
-func (o *groupsOptions) complete(getenv func(string) string, args []string) error {
+func (o *groupsOptions) complete(ctx context.Context, getenv func(string) string, args []string) error {
 	o.groups = append(o.groups, args...)
 	if err := checkPatterns(slices.Concat(o.groups, o.users)); err != nil {
 		return err
@@ -57,7 +60,19 @@ func (o *groupsOptions) complete(getenv func(string) string, args []string) erro
 	if o.by == byUser && o.sort == sortByMembers {
 		return usagef("--sort members is for groups: remove it or --by user")
 	}
-	return o.hub.complete(getenv)
+	if !o.past.isSet() {
+		return cmp.Or(o.past.checkUnused(), o.hub.complete(getenv))
+	}
+	if o.past.diff != "" && o.sort == sortByMembers {
+		return usagef("--sort members is not for changes: remove it or --diff")
+	}
+	if err := o.past.complete(ctx, getenv, &o.hub); err != nil {
+		return err
+	}
+	if o.past.needsHub() {
+		return o.hub.complete(getenv)
+	}
+	return o.hub.checkRules()
 }
 
 func newGroupsCommand(getenv func(string) string) *cobra.Command {
@@ -67,6 +82,11 @@ func newGroupsCommand(getenv func(string) string) *cobra.Command {
 		Short: "Show group memberships",
 		Long: `Read the hub once and show its memberships, with a row for each group or user.
 Arguments are groups to show, like --group. Users in no group are in "none".
+
+--at shows the memberships that Prometheus recorded at a time, and needs no hub.
+--diff compares those of a time with the hub now or, with --at, two times. A
+time is a date like 2026-10-01, which is the start of that day in --timezone, or
+like 2026-10-01T14:00 or 2026-10-01T14:00:00Z. --namespace selects the hub.
 
 On a terminal the table fits its width, and "+3" stands for three more names.
 --output wide shows them all, and so does a table of one group. csv and tsv have
@@ -81,10 +101,15 @@ yaml sort them byte by byte, as in the metrics, and have no totals.
   groups-exporter groups 'course-*' --output wide
   groups-exporter groups --sort members
   groups-exporter groups --by user --user 'ada*'
+  groups-exporter groups --at 2026-10-01 --prometheus-url http://127.0.0.1:9090
+  groups-exporter groups --diff 2026-10-01 --prometheus-url http://127.0.0.1:9090
   groups-exporter groups --output csv > memberships.csv`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.complete(getenv, args); err != nil {
+			if err := o.complete(cmd.Context(), getenv, args); err != nil {
 				return err
+			}
+			if o.past.diff != "" {
+				return runDiff(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
 			}
 			return runGroups(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
 		},
@@ -114,14 +139,16 @@ type userRow struct {
 }
 
 func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) error {
-	snapshot, result, err := o.hub.snapshot(ctx)
+	read := o.now
+	if o.past.isSet() {
+		read = func(ctx context.Context) (*pointInTime, error) { return o.recorded(ctx, o.past.when) }
+	}
+	found, err := read(ctx)
 	if err != nil {
 		return err
 	}
-	for _, notice := range o.hub.notices(snapshot, result) {
-		say(errOut, notice, "")
-	}
-	for _, notice := range o.unmatched(snapshot) {
+	snapshot := found.Snapshot
+	for _, notice := range slices.Concat(found.notices, o.unmatched(snapshot)) {
 		say(errOut, notice, "")
 	}
 	if o.by == byUser {
@@ -157,12 +184,16 @@ func sortNaturally[T any](rows []T, of func(T) (name string, list []string)) {
 
 // unmatched returns a notice for each pattern that matches nothing, because programs couldn't tell that from a group
 // without members.
-func (o *groupsOptions) unmatched(snapshot *membership.Snapshot) []string {
-	var notices []string
+func (o *groupsOptions) unmatched(snapshots ...*membership.Snapshot) []string {
+	var notices, groups, users []string
+	for _, snapshot := range snapshots {
+		groups = append(groups, groupNames(snapshot)...)
+		users = append(users, userNames(snapshot)...)
+	}
 	for _, filter := range []struct {
 		what            string
 		patterns, names []string
-	}{{"group", o.groups, groupNames(snapshot)}, {"user", o.users, userNames(snapshot)}} {
+	}{{"group", o.groups, groups}, {"user", o.users, users}} {
 		for _, pattern := range filter.patterns {
 			if !slices.ContainsFunc(filter.names, membership.Globs([]string{pattern})) {
 				notices = append(notices, fmt.Sprintf("%s matches no %s", quote(pattern), filter.what))
@@ -216,18 +247,32 @@ func matcher(patterns []string) func(string) bool {
 	return func(name string) bool { return len(patterns) == 0 || matches(name) }
 }
 
-// total returns the numbers of groups and users that are shown, like "3 groups, 5 users". Pseudo-groups don't count.
+// total returns the numbers of groups and users that are shown, like "3 groups, 5 users", and for recorded memberships
+// of which hub and time they are. Pseudo-groups don't count.
 func (o *groupsOptions) total(snapshot *membership.Snapshot) string {
 	groups, users := 0, map[string]bool{}
 	for _, row := range o.groupRows(snapshot) {
-		if !slices.Contains(o.hub.rules.PseudoNames(), row.Group) || slices.Contains(snapshot.Ambiguous(), row.Group) {
+		if !o.isPseudo(snapshot, row.Group) {
 			groups++
 		}
 		for _, user := range row.Users {
 			users[user] = true
 		}
 	}
-	return plural(groups, "group") + ", " + plural(len(users), "user")
+	total := plural(groups, "group") + ", " + plural(len(users), "user")
+	if o.past.isSet() {
+		total += " in " + printable(snapshot.Namespace()) + " at " + momentIn(o.past.when)
+	}
+	return total
+}
+
+// isPseudo reports whether a name stands for a pseudo-group and for no group of the hub. In recorded memberships, it
+// always does.
+func (o *groupsOptions) isPseudo(snapshot *membership.Snapshot, name string) bool {
+	if o.past.isSet() {
+		return name == o.hub.rules.NoneName || name == o.hub.rules.MultipleName
+	}
+	return slices.Contains(o.hub.rules.PseudoNames(), name) && !slices.Contains(snapshot.Ambiguous(), name)
 }
 
 func writeGroups(out io.Writer, as output, groups []groupRow, total string) error {

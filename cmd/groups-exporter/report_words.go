@@ -21,8 +21,26 @@ func reportHint(err error) string {
 	if errors.As(err, new(*history.NoSeries)) {
 		return "'groups-exporter check --prometheus-url URL' shows which series are missing and how to get them"
 	}
+	if unknown, ok := errors.AsType[*history.NotRecorded](err); ok {
+		return notRecordedHint(unknown)
+	}
+	if several, ok := errors.AsType[*history.SeveralHubs](err); ok {
+		return "choose one with --namespace " + printable(several.Namespaces[0])
+	}
 	if mixed, ok := errors.AsType[*history.MixedClusters](err); ok {
 		return fmt.Sprintf("choose one with --prometheus-matcher 'cluster=%q'", mixed.Clusters[0])
 	}
 	return ""
+}
+
+// notRecordedHint returns what to do if there are no memberships at a time.
+func notRecordedHint(err *history.NotRecorded) string {
+	switch {
+	case !err.Before.IsZero() || !err.After.IsZero():
+		return "choose a time at which Prometheus scraped 'groups-exporter serve'"
+	case err.Namespace != "":
+		return "check that Prometheus scrapes 'groups-exporter serve' with honor_labels, and that --namespace is that of the hub"
+	default:
+		return "check that Prometheus scrapes 'groups-exporter serve' with honor_labels"
+	}
 }
