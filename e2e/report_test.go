@@ -38,6 +38,7 @@ func TestReport(t *testing.T) {
 			server := stored(t, version, data)
 			if version == prometheusVersions[0] { // an old version, which is slow
 				monthReport{by: []string{"namespace", "group", "user"}}.check(t, m, server)
+				groupsInThePast(t, m, server)
 				return
 			}
 			reports(t, m, server)
@@ -157,6 +158,7 @@ func reports(t *testing.T, m *month.Month, url string) {
 	}
 	t.Run("JSON", func(t *testing.T) { addUp(t, url) })
 	t.Run("gaps", func(t *testing.T) { refusesGaps(t, url) })
+	t.Run("groups in the past", func(t *testing.T) { groupsInThePast(t, m, url) })
 }
 
 // monthReport is a report of the month.
