@@ -1,5 +1,5 @@
 // Package history reads the usage in a past period from Prometheus, by pod and by home directory, and joins it with the
-// group memberships that were recorded at that time. It logs nothing.
+// group memberships that were recorded at that time. ReadRecord reads only the memberships. The package logs nothing.
 package history
 
 import (
