@@ -18,6 +18,8 @@ const (
 	// userMax is the maximum length of the safe form of a user, a server or both
 	// together (_slug_max_length in _expand_user_properties).
 	userMax = 48
+	// PartMax is the maximum length of a Part.
+	PartMax = (userMax-(hashLength+1))/2 - 2
 	// hashedMax is the default maximum length of a hashed form (strip_and_hash).
 	hashedMax = 32
 	// objectMax is the maximum length of the name of a Kubernetes object and of a
@@ -101,6 +103,72 @@ func Label(name string) string {
 	return stripAndHash(name, hashedMax)
 }
 
+// Unescape returns a name whose escape form is form, and reports whether there is
+// one. A byte below 0x10 is escaped without padding, so "-2d" stands for a hyphen
+// and also for the control character 0x02 and a "d". Unescape then returns the
+// name without the control character.
+func Unescape(form string) (string, bool) {
+	out := make([]byte, 0, len(form))
+	for i := 0; i < len(form); {
+		if form[i] != '-' {
+			out = append(out, form[i])
+			i++
+			continue
+		}
+		if encoded, n := escapedRune(form[i:]); n > 0 {
+			out = append(out, encoded...)
+			i += n
+			continue
+		}
+		digit := strings.IndexByte(hexDigits, (form[i:] + "-")[1])
+		if digit < 0 {
+			return "", false
+		}
+		out = append(out, byte(digit))
+		i += len("-0")
+	}
+	name := string(out)
+	return name, Escape(name) == form
+}
+
+// escapedRune returns the character at the start of an escape form, if its bytes
+// are escaped with two digits each, and the length of its escape form. The length
+// is 0 if there is no such character.
+func escapedRune(form string) (encoded []byte, length int) {
+	const each = len("-00")
+	for length+each <= len(form) && len(encoded) < utf8.UTFMax && form[length] == '-' {
+		b, err := hex.DecodeString(form[length+1 : length+each])
+		if err != nil || isLowerAlnum(b[0]) || b[0] < 0x10 {
+			return nil, 0
+		}
+		encoded, length = append(encoded, b[0]), length+each
+		if utf8.FullRune(encoded) {
+			break
+		}
+	}
+	if r, size := utf8.DecodeRune(encoded); r == utf8.RuneError && size <= 1 {
+		return nil, 0
+	}
+	return encoded, length
+}
+
+// LegacyEscape returns the template field {legacy_escape_username}, which
+// kubespawner had before version 7: in lower case, and with a hyphen for each
+// character outside [a-z0-9].
+func LegacyEscape(name string) string {
+	out := make([]byte, 0, len(name))
+	for _, r := range name {
+		c, rest := asciiLower(r)
+		if c != 0 {
+			out = append(out, c)
+		}
+		if rest {
+			out = append(out, '-')
+		}
+	}
+	return string(out)
+}
+
 // EscapeUserServer returns the template field {user_server} in the scheme
 // "escape". The default server has the empty name.
 func EscapeUserServer(user, server string) string {
@@ -146,9 +214,12 @@ func stripAndHash(name string, maxLength int) string {
 // together, separated by the byte 0xFF, which doesn't occur in UTF-8.
 func multiSlug(user, server string) string {
 	sum := sha256.Sum256([]byte(user + "\xff" + server))
-	const each = (userMax-(hashLength+1))/2 - 2
-	return stripped(user, each) + "--" + stripped(server, each) + "---" + hexHash(sum[:])
+	return Part(user) + "--" + Part(server) + "---" + hexHash(sum[:])
 }
+
+// Part returns what can be read of a user or a server in a SafeUserServer that
+// hashes both names together.
+func Part(name string) string { return stripped(name, PartMax) }
 
 func hexHash(sum []byte) string { return hex.EncodeToString(sum[:hashLength/2]) }
 

@@ -1,0 +1,163 @@
+package owner
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/groups-exporter/groups-exporter/internal/slug"
+)
+
+const (
+	// hashSeparator stands before the hash in a safe form.
+	hashSeparator = "---"
+	hashLength    = 8
+	// formMax is the maximum length of a safe form.
+	formMax = 48
+)
+
+// prefixes finds users by the part of their name that stands in a form in which
+// user and server are hashed together. Everything in it is made when it is needed.
+type prefixes struct {
+	users  map[string][]int32 // by slug.Part
+	tables map[table]map[string][]int32
+	size   int // of all tables
+}
+
+// table identifies the forms of all users with one part, for one server.
+type table struct{ part, server string }
+
+// cutHash splits a safe form into the text and its hash.
+func cutHash(form string) (text string, ok bool) {
+	i := strings.LastIndex(form, hashSeparator)
+	if i <= 0 || len(form)-i != len(hashSeparator)+hashLength {
+		return "", false
+	}
+	for _, c := range []byte(form[i+len(hashSeparator):]) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return "", false
+		}
+	}
+	return form[:i], true
+}
+
+// isJoined reports whether a user and a server are the safe forms of two names,
+// the second of which kubespawner hashed, and not parts of a form in which user
+// and server are hashed together.
+//
+// In such a form, a part is shorter than slug.PartMax-1 only if nothing was cut
+// off. Then the safe form of the name is longer by a hash at most, and kubespawner
+// hashes user and server together only if their safe forms are too long.
+func (s split) isJoined(user, server string) bool {
+	text, ok := cutHash(server)
+	if !ok || len(server) > formMax || text[0] < 'a' || strings.Contains(text, separator) {
+		return false
+	}
+	const hash = len(hashSeparator) + hashLength
+	_, isUserHashed := cutHash(user)
+	switch {
+	case len(user)+len(separator)+len(server) > formMax:
+		return !s.together
+	case isUserHashed, len(user) > slug.PartMax, len(text) > slug.PartMax:
+		return true
+	default:
+		return len(user) < slug.PartMax-1 && len(text) < slug.PartMax-1 && len(user)+hash+len(separator)+len(text)+hash <= formMax
+	}
+}
+
+// parts calls yield with the parts of a user and a server for each way to read a
+// form as one in which both are hashed together.
+func parts(form string, yield func(user, server string)) {
+	text, ok := cutHash(form)
+	if !ok || len(form) > formMax {
+		return
+	}
+	for i := range text {
+		if user, server := text[:i], text[i:]; strings.HasPrefix(server, separator) {
+			server = server[len(separator):]
+			if user != "" && server != "" && len(user) <= slug.PartMax && len(server) <= slug.PartMax {
+				yield(user, server)
+			}
+		}
+	}
+}
+
+// hashedTogether returns the users whose hash with the name of a server is in a
+// form. It tries the name that can be read in the form, and those of the hub's
+// servers that look the same.
+func (x *Index) hashedTogether(form string) []Match {
+	var matches []Match
+	parts(form, func(user, part string) {
+		for _, server := range append([]string{part}, x.servers[part]...) {
+			for _, i := range x.table(table{user, server})[form] {
+				matches = append(matches, Match{User: x.users[i].Name, Server: server})
+			}
+		}
+	})
+	slices.SortFunc(matches, func(a, b Match) int { return strings.Compare(a.User+"\x00"+a.Server, b.User+"\x00"+b.Server) })
+	return slices.Compact(matches)
+}
+
+// table returns the users of a table by their form.
+func (x *Index) table(key table) map[string][]int32 {
+	if forms, ok := x.prefixes.tables[key]; ok {
+		return forms
+	}
+	users := x.withPart(key.part)
+	if len(users) == 0 {
+		return nil
+	}
+	// Names of one server follow each other in few cases, so several tables are kept, but not more than need the memory
+	// of the index.
+	if p := &x.prefixes; p.tables == nil || p.size+len(users) > 4*len(x.users) {
+		p.tables, p.size = map[table]map[string][]int32{}, 0
+	}
+	forms := make(map[string][]int32, len(users))
+	for _, i := range users {
+		form := slug.SafeUserServer(x.users[i].Name, key.server)
+		forms[form] = append(forms[form], i)
+	}
+	x.prefixes.tables[key] = forms
+	x.prefixes.size += len(users)
+	return forms
+}
+
+// withPart returns the users whose names have a part.
+func (x *Index) withPart(part string) []int32 {
+	if x.prefixes.users == nil {
+		x.prefixes.users = make(map[string][]int32, len(x.users))
+		for i, user := range x.users {
+			key := slug.Part(user.Name)
+			x.prefixes.users[key] = append(x.prefixes.users[key], int32(i))
+		}
+	}
+	return x.prefixes.users[part]
+}
+
+// Possible returns the users that a name of a kind may belong to although the name
+// doesn't prove it: user and server are hashed together, the user's name begins as
+// in the name, and the hub doesn't list the server. Such a name must not be taken
+// for one that belongs to nobody. Possible is for names that FindKind doesn't find.
+func (x *Index) Possible(name string, kind Kind) []string {
+	var users []string
+	for _, key := range x.keys(name, kind) {
+		for _, t := range x.templates.of(kind) {
+			for _, scheme := range t.schemes() {
+				s, ok := t.split(scheme)
+				if !ok || s.left.in(scheme) != safeUsername {
+					continue
+				}
+				rest, ok := s.inner(key)
+				if !ok {
+					continue
+				}
+				parts(rest, func(user, _ string) {
+					for _, i := range x.withPart(user) {
+						users = append(users, x.users[i].Name)
+					}
+				})
+			}
+		}
+	}
+	slices.Sort(users)
+	return slices.Compact(users)
+}

@@ -1,0 +1,159 @@
+package owner
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/groups-exporter/groups-exporter/internal/slug"
+)
+
+// separator is what kubespawner puts between a user and a server.
+const separator = "--"
+
+// split is a template that consists of a user and a server with texts around
+// them.
+type split struct {
+	prefix, between, suffix string
+	left, right             field
+	together                bool // one field stands for both, so both may be hashed together
+}
+
+// split returns the parts of a template in a scheme. It reports false if a name
+// doesn't show where the user ends and where the server begins, as in
+// "{username}{servername}".
+func (t Template) split(scheme Scheme) (split, bool) {
+	switch len(t.parts) {
+	case 3:
+		s := split{prefix: t.parts[0].text, between: separator, suffix: t.parts[2].text, together: true}
+		switch f := t.parts[1].field.in(scheme); f {
+		case safeUserServer:
+			s.left, s.right = safeUsername, safeServername
+		case escapedUserServer, userServer:
+			s.left, s.right = escapedUsername, escapedServername
+		default:
+			return split{}, false
+		}
+		return s, true
+	case 5:
+		s := split{
+			prefix: t.parts[0].text, between: t.parts[2].text, suffix: t.parts[4].text,
+			left: t.parts[1].field.in(scheme), right: t.parts[3].field.in(scheme),
+		}
+		return s, s.isClear()
+	default:
+		return split{}, false
+	}
+}
+
+// isClear reports whether the text between two fields can't be part of either.
+func (s split) isClear() bool {
+	if s.left.isOneOf(userFields[:]...) == s.right.isOneOf(userFields[:]...) {
+		return false
+	}
+	for _, f := range []field{s.left, s.right} {
+		if !f.isOneOf(safeUsername, safeServername, escapedUsername, escapedServername) {
+			return strings.Contains(s.between, "/") // no name has a slash
+		}
+	}
+	isOther := func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' }
+	return s.between == separator || strings.ContainsFunc(s.between, isOther)
+}
+
+// unlisted returns the matches of a name of a known user's server that the hub
+// doesn't list, such as the claim of a deleted server.
+func (x *Index) unlisted(name string, kind Kind) []Match {
+	var matches []Match
+	for _, t := range x.templates.of(kind) {
+		for _, scheme := range t.schemes() {
+			s, ok := t.split(scheme)
+			if !ok {
+				continue
+			}
+			rest, ok := s.inner(name)
+			if !ok {
+				continue
+			}
+			found := x.joined(s, rest, func(user, server string) bool { return t.Expand(user, server, scheme) == name })
+			if s.together && s.left == safeUsername {
+				found = append(found, x.hashedTogether(rest)...)
+			}
+			for _, m := range found {
+				m.Kind, m.Scheme = kind, scheme
+				if i := slices.IndexFunc(matches, func(o Match) bool { return o.User == m.User && o.Server == m.Server }); i < 0 {
+					matches = append(matches, m)
+				} else if matches[i].Scheme != m.Scheme {
+					matches[i].Scheme = Either
+				}
+			}
+		}
+	}
+	return matches
+}
+
+// inner returns a name without the texts around its user and its server.
+func (s split) inner(name string) (string, bool) {
+	rest, ok := strings.CutPrefix(name, s.prefix)
+	if !ok {
+		return "", false
+	}
+	return strings.CutSuffix(rest, s.suffix)
+}
+
+// joined returns the users whose form stands on one side of a name, if the other
+// side is the form of a server.
+func (x *Index) joined(s split, rest string, fits func(user, server string) bool) []Match {
+	var matches []Match
+	for i := range rest {
+		if i == 0 || !strings.HasPrefix(rest[i:], s.between) {
+			continue
+		}
+		user, server := rest[:i], rest[i+len(s.between):]
+		userField, serverField := s.left, s.right
+		if !userField.isOneOf(userFields[:]...) {
+			user, server, userField, serverField = server, user, serverField, userField
+		}
+		if server == "" {
+			continue
+		}
+		for _, m := range x.withForm(user, userField) {
+			known := false
+			for _, name := range x.serverNames(server, serverField) {
+				if fits(m.User, name) {
+					matches = append(matches, Match{User: m.User, Server: name})
+					known = true
+				}
+			}
+			if !known && serverField == safeServername && s.isJoined(user, server) {
+				matches = append(matches, Match{User: m.User, Server: server})
+			}
+		}
+	}
+	return matches
+}
+
+// withForm returns the users that have a value in a field.
+func (x *Index) withForm(value string, f field) []Match {
+	switch f {
+	case safeUsername:
+		return x.known(value, KindSafe)
+	case escapedUsername:
+		return x.known(value, KindEscaped)
+	case unescapedUsername:
+		return x.known(value, KindUser)
+	default:
+		return nil
+	}
+}
+
+// serverNames returns the names of servers that may have a value in a field.
+func (x *Index) serverNames(value string, f field) []string {
+	switch f {
+	case safeServername:
+		return append([]string{value}, x.servers[value]...)
+	case escapedServername:
+		name, _ := slug.Unescape(value)
+		return []string{name}
+	default:
+		return []string{value}
+	}
+}
