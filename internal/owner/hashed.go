@@ -140,8 +140,11 @@ func (x *Index) withPart(part string) []int32 {
 func (x *Index) Possible(name string, kind Kind) []string {
 	var users []string
 	for _, key := range x.keys(name, kind) {
-		for _, t := range x.templates.of(kind) {
-			for _, scheme := range t.schemes() {
+		for _, t := range x.sources {
+			if t.kind != kind {
+				continue
+			}
+			for _, scheme := range t.schemes {
 				s, ok := t.split(scheme)
 				if !ok || s.left.in(scheme) != safeUsername {
 					continue

@@ -8,6 +8,7 @@ package owner
 
 import (
 	"cmp"
+	"hash/maphash"
 	"slices"
 	"strings"
 
@@ -70,54 +71,50 @@ func DefaultTemplates() Templates {
 	}
 }
 
-// of returns the templates of a kind.
-func (t Templates) of(kind Kind) []Template {
-	switch kind {
-	case KindPod:
-		return t.Pods
-	case KindClaim:
-		return t.Claims
-	case KindDirectory:
-		return t.Directories
-	default:
-		return nil
-	}
-}
-
 // Index finds users by name. It must not be used concurrently.
 type Index struct {
-	users     []User
-	templates Templates
-	depths    []int            // of the templates of directories
-	first     map[string]int32 // index of the first entry of a name, plus 1
-	entries   []entry
-	servers   map[string][]string // names of servers by their safe form, and by their part
-	prefixes  prefixes
+	users   []User
+	sources []source
+	depths  []int // of the templates of directories
+	// Names aren't stored, only their hashes. With 100,000 users there are a million names, which would keep the
+	// garbage collector busy for longer than everything else takes.
+	seed     maphash.Seed
+	first    map[uint64]int32 // index of the first entry by the hash of the name, plus 1
+	entries  []entry
+	servers  map[string][]string // names of servers by their safe form, and by their part
+	prefixes prefixes
 }
 
-// entry is a Match in a chain of those with the same name.
+// source is a template that names of a kind come from.
+type source struct {
+	Template
+	kind      Kind
+	schemes   []Scheme
+	hasServer bool
+}
+
+// entry stands for a name, in a chain of those whose names have the same hash. It
+// has no pointers.
 type entry struct {
-	kind    Kind
-	user    int32
-	next    int32 // like Index.first
-	server  string
-	schemes schemes
+	user         int32
+	server       int32 // index in User.Servers, plus 1
+	next         int32 // like Index.first
+	source       int16
+	escape, safe bool // the schemes in which the name is the same
 }
 
-// schemes is a set of schemes.
-type schemes struct{ escape, safe bool }
-
-// with returns the set with another scheme.
-func (s schemes) with(scheme Scheme) schemes {
-	return schemes{s.escape || scheme == Escape, s.safe || scheme == Safe}
+// add adds a scheme in which the name is the same.
+func (e *entry) add(scheme Scheme) {
+	e.escape = e.escape || scheme == Escape
+	e.safe = e.safe || scheme == Safe
 }
 
-// scheme returns the only scheme in the set, or Either.
-func (s schemes) scheme() Scheme {
+// scheme returns the only scheme in which the name is the same, or Either.
+func (e *entry) scheme() Scheme {
 	switch {
-	case s.escape == s.safe:
+	case e.escape == e.safe:
 		return Either
-	case s.safe:
+	case e.safe:
 		return Safe
 	default:
 		return Escape
@@ -126,69 +123,52 @@ func (s schemes) scheme() Scheme {
 
 // NewIndex returns an index of users.
 func NewIndex(users []User, templates Templates) *Index {
-	x := &Index{users: users, templates: templates, first: make(map[string]int32, 4*len(users)), servers: map[string][]string{}}
-	x.templates.Directories = nil
+	x := &Index{users: users, seed: maphash.MakeSeed(), first: make(map[uint64]int32, 4*len(users)), servers: map[string][]string{}}
+	x.addSource(KindUser, Template{exact: true, parts: []part{{field: unescapedUsername}}})
+	x.addSource(KindEscaped, Template{parts: []part{{field: escapedUsername}}})
+	x.addSource(KindSafe, Template{parts: []part{{field: safeUsername}}})
+	x.addSource(KindLabel, Template{parts: []part{{field: escapedUsername}}}) // until kubespawner 6
+	x.addSource(KindLabel, Template{parts: []part{{field: labelForm}}})
+	x.addSource(KindPod, templates.Pods...)
+	x.addSource(KindClaim, templates.Claims...)
 	for _, t := range templates.Directories {
 		t = t.withoutParents()
-		x.templates.Directories = append(x.templates.Directories, t)
+		x.addSource(KindDirectory, t)
 		x.depths = append(x.depths, t.depth())
 	}
 	slices.Sort(x.depths)
 	x.depths = slices.Compact(x.depths)
 	for i := range users {
-		x.addUser(int32(i))
+		x.addUser(i)
 	}
 	return x
 }
 
+func (x *Index) addSource(kind Kind, templates ...Template) {
+	for _, t := range templates {
+		x.sources = append(x.sources, source{t, kind, t.schemes(), t.hasServer()})
+	}
+}
+
 // addUser adds the names of a user and of the user's servers.
-func (x *Index) addUser(user int32) {
-	account := x.users[user]
-	f := newForms(account.Name, "")
-	x.add(account.Name, Either, entry{kind: KindUser, user: user})
-	x.add(f.escapedUser, Escape, entry{kind: KindEscaped, user: user})
-	x.add(f.safeUser, Safe, entry{kind: KindSafe, user: user})
-	x.add(f.escapedUser, Escape, entry{kind: KindLabel, user: user}) // until kubespawner 6
-	x.add(slug.Label(account.Name), Safe, entry{kind: KindLabel, user: user})
-	x.expand(user, f, func(Template) bool { return true })
-	for _, server := range account.Servers {
+func (x *Index) addUser(user int) {
+	f := forms{user: x.users[user].Name}
+	for i := range x.sources {
+		x.add(i, &f, user, 0)
+	}
+	for j, server := range x.users[user].Servers {
 		if server == "" {
 			continue
 		}
-		f := newForms(account.Name, server)
-		x.expand(user, f, Template.hasServer)
-		x.addServer(f.safeServer, server)
+		f := forms{user: x.users[user].Name, server: server}
+		for i := range x.sources {
+			if x.sources[i].hasServer {
+				x.add(i, &f, user, j+1)
+			}
+		}
+		x.addServer(slug.Safe(server), server)
 		x.addServer(slug.Part(server), server)
 	}
-}
-
-// expand adds the names that some templates have for a user and a server.
-func (x *Index) expand(user int32, f forms, which func(Template) bool) {
-	for _, kind := range []Kind{KindPod, KindClaim, KindDirectory} {
-		for _, t := range x.templates.of(kind) {
-			if !which(t) {
-				continue
-			}
-			for _, scheme := range t.schemes() {
-				x.add(t.expand(f, scheme), scheme, entry{kind: kind, user: user, server: f.server})
-			}
-		}
-	}
-}
-
-// add adds a name that an entry has in a scheme. Entries of a user follow each
-// other, so those of other users needn't be searched.
-func (x *Index) add(name string, scheme Scheme, e entry) {
-	e.next = x.first[name]
-	for i := e.next; i > 0 && x.entries[i-1].user == e.user; i = x.entries[i-1].next {
-		if known := &x.entries[i-1]; known.kind == e.kind && known.server == e.server {
-			known.schemes = known.schemes.with(scheme)
-			return
-		}
-	}
-	e.schemes = e.schemes.with(scheme)
-	x.entries = append(x.entries, e)
-	x.first[name] = int32(len(x.entries)) //nolint:gosec // a hub has fewer names
 }
 
 // addServer adds a form of the name of a server.
@@ -196,6 +176,35 @@ func (x *Index) addServer(form, name string) {
 	if !slices.Contains(x.servers[form], name) {
 		x.servers[form] = append(x.servers[form], name)
 	}
+}
+
+// add adds the names that a source has for a user and a server.
+func (x *Index) add(source int, f *forms, user, server int) {
+	for _, scheme := range x.sources[source].schemes {
+		var room [128]byte
+		hash := maphash.Bytes(x.seed, x.sources[source].expand(room[:0], f, scheme))
+		first := x.first[hash]
+		if known := x.entry(first, source, user, server); known != nil {
+			known.add(scheme)
+			continue
+		}
+		e := entry{user: int32(user), server: int32(server), next: first, source: int16(source)} //nolint:gosec // a hub has fewer
+		e.add(scheme)
+		x.entries = append(x.entries, e)
+		x.first[hash] = int32(len(x.entries)) //nolint:gosec // a hub has fewer names
+	}
+}
+
+// entry returns the entry of a chain that has the same kind, user and server, or
+// nil. The entries of a user follow each other.
+func (x *Index) entry(first int32, source, user, server int) *entry {
+	for i := first; i > 0 && int(x.entries[i-1].user) == user; i = x.entries[i-1].next {
+		e := &x.entries[i-1]
+		if x.sources[e.source].kind == x.sources[source].kind && int(e.server) == server {
+			return e
+		}
+	}
+	return nil
 }
 
 // Find returns all users that a name belongs to, in any kind, sorted by user,
@@ -248,9 +257,21 @@ func (x *Index) keys(name string, kind Kind) []string {
 // that the hub lists.
 func (x *Index) known(name string, kind Kind) []Match {
 	var matches []Match
-	for i := x.first[name]; i > 0; i = x.entries[i-1].next {
-		if e := x.entries[i-1]; e.kind == kind {
-			matches = append(matches, Match{e.kind, x.users[e.user].Name, e.server, e.schemes.scheme()})
+	for i := x.first[maphash.String(x.seed, name)]; i > 0; i = x.entries[i-1].next {
+		e := &x.entries[i-1]
+		source := &x.sources[e.source]
+		if source.kind != kind {
+			continue
+		}
+		user, server, scheme := x.users[e.user], "", Escape
+		if e.server > 0 {
+			server = user.Servers[e.server-1]
+		}
+		if e.safe {
+			scheme = Safe
+		}
+		if source.Expand(user.Name, server, scheme) == name { // and not another name with the same hash
+			matches = append(matches, Match{kind, user.Name, server, e.scheme()})
 		}
 	}
 	return matches

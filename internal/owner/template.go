@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ const (
 type Template struct {
 	text  string
 	parts []part
+	exact bool // keep hyphens at the end
 }
 
 // part is a text, or a field if it has a name.
@@ -48,6 +50,7 @@ const (
 	escapedServername    field = "escaped_servername"
 	escapedUserServer    field = "escaped_user_server"
 	legacyEscapeUsername field = "legacy_escape_username" // until kubespawner 6
+	labelForm            field = "label"                  // for Index only
 )
 
 var (
@@ -116,26 +119,21 @@ func (t Template) String() string { return t.text }
 // server (KubeSpawner._expand_user_properties). The default server has the empty
 // name.
 func (t Template) Expand(user, server string, scheme Scheme) string {
-	return t.expand(newForms(user, server), scheme)
+	return string(t.expand(nil, &forms{user: user, server: server}, scheme))
 }
 
-func (t Template) expand(f forms, scheme Scheme) string {
-	size := 0
+// expand appends a name to nothing, in a buffer that may have room for it.
+func (t Template) expand(buffer []byte, f *forms, scheme Scheme) []byte {
 	for _, p := range t.parts {
-		size += len(p.text) + len(f.user) + len(f.server)
-	}
-	name := make([]byte, 0, size)
-	for _, p := range t.parts {
-		if p.field == "" {
-			name = append(name, p.text...)
-		} else {
-			name = append(name, f.value(p.field.in(scheme))...)
+		buffer = append(buffer, p.text...)
+		if p.field != "" {
+			buffer = append(buffer, f.value(p.field.in(scheme))...)
 		}
 	}
-	if strings.HasSuffix(t.text, "-") {
-		return string(name)
+	if t.exact || strings.HasSuffix(t.text, "-") {
+		return buffer
 	}
-	return strings.TrimRight(string(name), "-")
+	return bytes.TrimRight(buffer, "-")
 }
 
 // in returns the field that a field stands for in a scheme.
@@ -165,7 +163,7 @@ func (t Template) schemes() []Scheme {
 			return []Scheme{Escape, Safe}
 		case escapedUsername, escapedServername, escapedUserServer, legacyEscapeUsername:
 			scheme = Escape
-		case safeUsername, safeServername, safeUserServer:
+		case safeUsername, safeServername, safeUserServer, labelForm:
 			scheme = Safe
 		}
 	}
@@ -197,21 +195,11 @@ func (t Template) depth() int {
 	return depth
 }
 
-// forms are the values of the fields for a user and a server.
+// forms are the values of the fields for a user and a server. They are made when
+// they are needed.
 type forms struct {
-	user, server             string
-	escapedUser, safeUser    string
-	escapedServer            string
-	safeServer, safeTogether string
-}
-
-func newForms(user, server string) forms {
-	f := forms{user: user, server: server, escapedUser: slug.Escape(user), safeUser: slug.Safe(user)}
-	f.safeTogether = slug.SafeUserServer(user, server)
-	if server != "" {
-		f.escapedServer, f.safeServer = slug.Escape(server), slug.Safe(server)
-	}
-	return f
+	user, server                    string
+	escaped, safe, together, legacy string
 }
 
 // value returns the value of a field that doesn't depend on the scheme, or of
@@ -223,23 +211,36 @@ func (f *forms) value(name field) string {
 	case unescapedServername:
 		return f.server
 	case safeUsername:
-		return f.safeUser
+		return once(&f.safe, func() string { return slug.Safe(f.user) })
 	case safeServername:
-		return f.safeServer
+		if f.server == "" {
+			return ""
+		}
+		return slug.Safe(f.server)
 	case safeUserServer:
-		return f.safeTogether
+		return once(&f.together, func() string { return slug.SafeUserServer(f.user, f.server) })
 	case escapedUsername:
-		return f.escapedUser
+		return once(&f.escaped, func() string { return slug.Escape(f.user) })
 	case escapedServername:
-		return f.escapedServer
-	case legacyEscapeUsername:
-		return slug.LegacyEscape(f.user)
+		return slug.Escape(f.server)
 	case escapedUserServer:
-		return f.escapedUser + "--" + f.escapedServer
+		return f.value(escapedUsername) + separator + f.value(escapedServername)
+	case legacyEscapeUsername:
+		return once(&f.legacy, func() string { return slug.LegacyEscape(f.user) })
+	case labelForm:
+		return slug.Label(f.user)
 	default: // {user_server} in the scheme "escape"
 		if f.server == "" {
-			return f.escapedUser
+			return f.value(escapedUsername)
 		}
-		return f.escapedUser + "--" + f.escapedServer
+		return f.value(escapedUserServer)
 	}
+}
+
+// once returns a value, and makes it the first time.
+func once(value *string, make func() string) string {
+	if *value == "" {
+		*value = make()
+	}
+	return *value
 }

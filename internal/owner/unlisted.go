@@ -63,8 +63,11 @@ func (s split) isClear() bool {
 // doesn't list, such as the claim of a deleted server.
 func (x *Index) unlisted(name string, kind Kind) []Match {
 	var matches []Match
-	for _, t := range x.templates.of(kind) {
-		for _, scheme := range t.schemes() {
+	for _, t := range x.sources {
+		if t.kind != kind {
+			continue
+		}
+		for _, scheme := range t.schemes {
 			s, ok := t.split(scheme)
 			if !ok {
 				continue

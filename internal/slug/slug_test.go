@@ -112,6 +112,44 @@ func FuzzSafe(f *testing.F) {
 	})
 }
 
+func TestUnescape(t *testing.T) {
+	for form, want := range map[string]string{
+		"": "", "ada": "ada", "ada-40uni-2eexample": "ada@uni.example", "-2d": "-", "-2d-2d": "--", "-c3-bcni": "\u00fcni",
+		"a-9b": "a\tb", "a-9": "a\t", "-0": "\x00", "-f0-9f-a6-89": "\U0001f989",
+		"-c3": "\x0c3", "-c3-9": "\x0c3\t", // half of a character, so they are control characters
+	} {
+		if got, ok := slug.Unescape(form); !ok || got != want {
+			t.Errorf("%q: got %q, %v, want %q", form, got, ok, want)
+		}
+	}
+	for _, form := range []string{"-", "a--b", "-g", "a-", "Ada", "a.b", "a b", "\u00fc"} {
+		if got, ok := slug.Unescape(form); ok {
+			t.Errorf("%q: got %q, want no name", form, got)
+		}
+	}
+}
+
+func FuzzUnescape(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, name, _ string) {
+		form := slug.Escape(name)
+		if got, ok := slug.Unescape(form); !ok || slug.Escape(got) != form {
+			t.Errorf("%q has the form %q, from which Unescape returns %q, %v", name, form, got, ok)
+		} else if utf8.ValidString(name) && strings.IndexFunc(name, func(r rune) bool { return r < 0x10 }) < 0 && got != name {
+			t.Errorf("%q has the form %q, from which Unescape returns %q", name, form, got)
+		}
+	})
+}
+
+// The expected values were computed with kubespawner 6.2.0.
+func TestLegacyEscape(t *testing.T) {
+	for name, want := range map[string]string{"Ada.B@x": "ada-b-x", "--": "--", "\u0130x": "i-x", "\u212a": "k", "\u00fc\u00fc": "--"} {
+		if got := slug.LegacyEscape(name); got != want {
+			t.Errorf("%q: got %q, want %q", name, got, want)
+		}
+	}
+}
+
 func BenchmarkForms(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
