@@ -31,6 +31,8 @@ type User struct {
 	Groups []string `json:"groups"`
 	// LastActivity is zero for a user who has never been active.
 	LastActivity time.Time `json:"last_activity"`
+	// Created is zero for a user whose creation isn't recorded.
+	Created time.Time `json:"created"`
 	// Servers maps the names of active servers to whether they are ready.
 	Servers map[string]bool `json:"servers"`
 }
@@ -201,10 +203,10 @@ func (h *Hub) userModels(held []string) models {
 			model["groups"] = append([]string{}, u.Groups...)
 		}
 		if may(held, scopes.ReadUserActivity, u.matches) {
-			model["last_activity"] = nil
-			if !u.LastActivity.IsZero() {
-				model["last_activity"] = u.LastActivity.UTC().Format("2006-01-02T15:04:05.000000Z")
-			}
+			model["last_activity"] = timestamp(u.LastActivity)
+		}
+		if may(held, scopes.ReadUsers, u.matches) {
+			model["created"] = timestamp(u.Created)
 		}
 		if may(held, scopes.ReadServers, u.matches) {
 			servers := map[string]any{}
@@ -215,6 +217,14 @@ func (h *Hub) userModels(held []string) models {
 		}
 		return model
 	}}
+}
+
+// timestamp returns a time as a hub writes it, or nil for the zero time.
+func timestamp(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000000Z")
 }
 
 func (h *Hub) groupModels(held []string) models {

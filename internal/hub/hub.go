@@ -191,7 +191,7 @@ func (c *Client) list(ctx context.Context) (Result, error) {
 
 // readUsers lists all users once. It reports whether the list is whole.
 func (c *Client) readUsers(ctx context.Context) (*membership.Listing, bool, error) {
-	listing := &membership.Listing{At: time.Now(), HasActivity: true, HasServers: true}
+	listing := &membership.Listing{At: time.Now(), HasActivity: true, HasServers: true, HasCreated: true}
 	whole, err := c.sweep(ctx, "users", func(users []item) error {
 		for _, u := range users {
 			if err := u.checkUser(); err != nil {
@@ -199,10 +199,12 @@ func (c *Client) readUsers(ctx context.Context) (*membership.Listing, bool, erro
 			}
 			listing.Add(membership.User{
 				Name: u.Name, Groups: u.Groups.value,
-				LastActivity: u.LastActivity.value, RunningServers: int(u.Servers.value),
+				LastActivity: u.LastActivity.value, Created: u.Created.value,
+				RunningServers: u.Servers.value.ready, ActiveServers: u.Servers.value.active,
 			})
 			listing.HasActivity = listing.HasActivity && u.LastActivity.present
 			listing.HasServers = listing.HasServers && u.Servers.present
+			listing.HasCreated = listing.HasCreated && u.Created.present
 		}
 		return c.checkSize("users", listing.Size())
 	})

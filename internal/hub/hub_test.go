@@ -553,6 +553,32 @@ func TestAUserListedTwiceCountsOnce(t *testing.T) {
 	}
 }
 
+func TestDetails(t *testing.T) {
+	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	fake := newHub(
+		fakehub.User{Name: "ada", LastActivity: at, Created: at.Add(-time.Hour), Servers: map[string]bool{"": true, "gpu": false}},
+		fakehub.User{Name: "bob"})
+	for _, c := range []struct {
+		scopes  string
+		created time.Time
+		known   bool
+	}{
+		{"list:users read:users:groups read:users:activity read:servers", time.Time{}, false},
+		{"list:users read:users read:servers", at.Add(-time.Hour), true},
+		{"list:users read:users:groups read:users!user=ada read:servers", at.Add(-time.Hour), false},
+	} {
+		fake.Grant(token, strings.Fields(c.scopes)...)
+		s := membership.New("hub", list(t, start(t, fake)).Listing, membership.Rules{})
+		details := slices.Collect(s.Details())
+		if got := details[0]; s.HasCreated() != c.known || !got.Created.Equal(c.created) || got.RunningServers != 1 || got.ActiveServers != 2 {
+			t.Errorf("%s: got %+v, creation known %v; want a ready and an active server, created %v, known %v", c.scopes, got, s.HasCreated(), c.created, c.known)
+		}
+		if got := details[1]; !got.Created.IsZero() || !got.LastActivity.IsZero() || got.ActiveServers != 0 {
+			t.Errorf("%s: got %+v, want no times and no servers", c.scopes, got)
+		}
+	}
+}
+
 func TestScopes(t *testing.T) {
 	users := []fakehub.User{
 		{Name: "ada", Groups: []string{"a"}, LastActivity: time.Now().Add(-time.Minute), Servers: map[string]bool{"": true, "gpu": false}},

@@ -27,6 +27,7 @@ type item struct {
 	Name         string              `json:"name"`
 	Groups       optional[[]string]  `json:"groups"`
 	LastActivity optional[time.Time] `json:"last_activity"`
+	Created      optional[time.Time] `json:"created"`
 	Servers      optional[servers]   `json:"servers"`
 }
 
@@ -46,24 +47,25 @@ func (i item) checkUser() *remote.Error {
 
 // size returns the approximate memory of an item and the length of its longest name, both in bytes.
 func (i item) size() (size, longest int) {
-	size, longest = 112+len(i.Name), len(i.Name)
+	size, longest = 152+len(i.Name), len(i.Name)
 	for _, group := range i.Groups.value {
 		size, longest = size+16+len(group), max(longest, len(group))
 	}
 	return size, longest
 }
 
-// servers is how many of a user's servers are ready. A hub lists those that start or stop too.
-type servers int
+// servers is how many servers of a user are ready, and how many are active: a hub lists those that start or stop too.
+type servers struct{ ready, active int }
 
 func (s *servers) UnmarshalJSON(data []byte) error {
 	var all map[string]struct {
 		Ready bool `json:"ready"`
 	}
 	err := json.Unmarshal(data, &all)
+	s.active = len(all)
 	for _, server := range all {
 		if server.Ready {
-			*s++
+			s.ready++
 		}
 	}
 	return err

@@ -12,16 +12,21 @@ type User struct {
 	Groups []string
 	// LastActivity is the zero time for a user who was never active.
 	LastActivity time.Time
+	// Created is the zero time if it isn't known.
+	Created time.Time
 	// RunningServers counts the servers that are ready, and not those that are starting.
 	RunningServers int
+	// ActiveServers counts the servers that aren't stopped: those that are ready, start or stop.
+	ActiveServers int
 }
 
 // Listing is everything that a hub listed at one time. It is filled user by user, and compact: the users of a hub
 // share the names of few groups.
 type Listing struct {
 	At time.Time // when the listing began
-	// HasActivity and HasServers report whether the token may read the last activity and the servers of all users.
-	HasActivity, HasServers bool
+	// HasActivity, HasServers and HasCreated report whether the token may read the last activity, the servers and the time
+	// of creation of all users.
+	HasActivity, HasServers, HasCreated bool
 
 	users   []user
 	members []uint32 // the groups of a user are members[from:to], which are indices of groups
@@ -35,7 +40,9 @@ type user struct {
 	name           string
 	from, to       uint32
 	lastActivity   int64 // in Unix seconds, 0 for never
+	created        int64 // in Unix seconds, 0 if unknown
 	runningServers int32
+	activeServers  int32
 }
 
 // NewListing returns a listing of users.
@@ -49,7 +56,7 @@ func NewListing(at time.Time, users ...User) *Listing {
 
 // Size returns the approximate memory of the listing, in bytes.
 func (l *Listing) Size() int {
-	const user, member = 48, 4
+	const user, member = 56, 4
 	return l.names + user*len(l.users) + member*len(l.members) + GroupSize("")*len(l.groups)
 }
 
@@ -62,12 +69,28 @@ func (l *Listing) Add(u User) {
 	for _, name := range u.Groups {
 		l.members = append(l.members, l.group(name))
 	}
-	added := user{name: u.Name, from: from, to: uint32(len(l.members)), runningServers: int32(u.RunningServers)}
-	if !u.LastActivity.IsZero() {
-		added.lastActivity = u.LastActivity.Unix()
+	added := user{
+		name: u.Name, from: from, to: uint32(len(l.members)), lastActivity: seconds(u.LastActivity), created: seconds(u.Created),
+		runningServers: int32(u.RunningServers), activeServers: int32(u.ActiveServers),
 	}
 	l.names += len(u.Name)
 	l.users = append(l.users, added)
+}
+
+// seconds returns a time in Unix seconds, and 0 for the zero time.
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// fromSeconds is the inverse of seconds.
+func fromSeconds(s int64) time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.Unix(s, 0).UTC()
 }
 
 // AddGroups adds groups, which may have no members.

@@ -142,6 +142,12 @@ func (s *Snapshot) HasActivity() bool { return s.listing.HasActivity }
 // HasServers reports whether the running servers are known.
 func (s *Snapshot) HasServers() bool { return s.listing.HasServers }
 
+// HasCreated reports whether the token may read when users were created.
+func (s *Snapshot) HasCreated() bool { return s.listing.HasCreated }
+
+// At returns when the listing began.
+func (s *Snapshot) At() time.Time { return s.listing.At }
+
 // Len returns the number of users.
 func (s *Snapshot) Len() int { return len(s.listing.users) }
 
@@ -155,6 +161,34 @@ func (s *Snapshot) Users() iter.Seq[string] {
 			if !yield(s.listing.users[i].name) {
 				return
 			}
+		}
+	}
+}
+
+// Details yields everything that is known of each user, sorted by name. The groups are those of the user's Rows.
+func (s *Snapshot) Details() iter.Seq[User] {
+	return func(yield func(User) bool) {
+		var last *user
+		var groups []string
+		show := func() bool {
+			return last == nil || yield(User{
+				Name: last.name, Groups: groups, LastActivity: fromSeconds(last.lastActivity), Created: fromSeconds(last.created),
+				RunningServers: int(last.runningServers), ActiveServers: int(last.activeServers),
+			})
+		}
+		stopped := false
+		s.each(func(u *user, group string, _ float64) bool {
+			if u != last {
+				if stopped = !show(); stopped {
+					return false
+				}
+				last, groups = u, nil
+			}
+			groups = append(groups, group)
+			return true
+		})
+		if !stopped {
+			show()
 		}
 	}
 }

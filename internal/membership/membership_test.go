@@ -179,6 +179,27 @@ func TestActivity(t *testing.T) {
 	}
 }
 
+func TestDetails(t *testing.T) {
+	at := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	ada := membership.User{
+		Name: "ada", Groups: []string{"bio", "chem"}, LastActivity: at.Add(-time.Hour), Created: at.Add(-24 * time.Hour), RunningServers: 1, ActiveServers: 2,
+	}
+	listing := membership.NewListing(at, user("cy", "chem"), ada, user("bob"))
+	listing.HasCreated = true
+	s := membership.New("hub", listing, membership.Rules{Deny: []string{"chem"}})
+	ada.Groups = []string{"bio"}
+	want := []membership.User{ada, user("bob", "none"), user("cy", "none")}
+	if diff := cmp.Diff(want, slices.Collect(s.Details())); diff != "" || !s.HasCreated() || !s.At().Equal(at) {
+		t.Errorf("created known %v, at %v; -want +got:\n%s", s.HasCreated(), s.At(), diff)
+	}
+	for first := range s.Details() {
+		if first.Name != "ada" {
+			t.Errorf("got %s first, want ada", first.Name)
+		}
+		break // ends the iteration
+	}
+}
+
 // Changes of the arguments or the results don't affect a snapshot.
 func TestSnapshotIsImmutable(t *testing.T) {
 	users := []membership.User{user("nobody", "none"), user("ada", "bio", "chem")}

@@ -11,6 +11,7 @@ const (
 	ReadUserGroups   = "read:users:groups"
 	ReadUserActivity = "read:users:activity"
 	ReadServers      = "read:servers"
+	ReadUsers        = "read:users" // includes the time of creation
 	ListGroups       = "list:groups"
 )
 
