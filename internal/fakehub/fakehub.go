@@ -35,6 +35,8 @@ type User struct {
 	Created time.Time `json:"created"`
 	// Servers maps the names of active servers to whether they are ready.
 	Servers map[string]bool `json:"servers"`
+	// StoppedServers are the names of servers that aren't active.
+	StoppedServers []string `json:"stopped_servers"`
 }
 
 // Hub is a fake hub. The zero value has no users, groups or tokens. It is safe for concurrent use.
@@ -179,7 +181,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !may(held, "list:"+path, anything):
 		writeError(w, http.StatusForbidden, "Action is not authorized with current scopes; requires any of [list:"+path+"]")
 	case path == "users":
-		h.list(w, r, h.userModels(held))
+		h.list(w, r, h.userModels(held, r.URL.Query().Has("include_stopped_servers")))
 	default:
 		h.list(w, r, h.groupModels(held))
 	}
@@ -191,7 +193,7 @@ type models struct {
 	model  func(i int) any
 }
 
-func (h *Hub) userModels(held []string) models {
+func (h *Hub) userModels(held []string, stopped bool) models {
 	users := h.users
 	if !slices.Contains(held, scopes.ListUsers) {
 		users = slices.DeleteFunc(slices.Clone(users), func(u User) bool { return !may(held, scopes.ListUsers, u.matches) })
@@ -211,7 +213,12 @@ func (h *Hub) userModels(held []string) models {
 		if may(held, scopes.ReadServers, u.matches) {
 			servers := map[string]any{}
 			for name, ready := range u.Servers {
-				servers[name] = map[string]any{"name": name, "ready": ready}
+				servers[name] = map[string]any{"name": name, "ready": ready, "stopped": false}
+			}
+			for _, name := range u.StoppedServers {
+				if stopped {
+					servers[name] = map[string]any{"name": name, "ready": false, "stopped": true}
+				}
 			}
 			model["servers"] = servers
 		}

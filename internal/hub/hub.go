@@ -63,6 +63,8 @@ type Options struct {
 	OnAnswer  func(code int) // called for every request, with 0 if there is no answer; may be nil
 	// RequireWhole makes it an error if the token's scopes cover a part of the hub only, or can't be read.
 	RequireWhole bool
+	// StoppedServers asks the hub for servers that are stopped too, for Result.Servers.
+	StoppedServers bool
 	// Interval is the time between calls of List, 0 if List is called once. A whole listing may take that
 	// long, or ten times Timeout if that is longer. If it isn't 0, the client pauses after each page for as
 	// long as the page took, so that it uses at most half of the hub's time.
@@ -91,6 +93,8 @@ type Result struct {
 	// Inconsistent reports whether so many users were deleted during each of the sweeps that a user may
 	// be missing.
 	Inconsistent bool
+	// Servers are the names of users' named servers, if Options.StoppedServers is set and the token may read them.
+	Servers map[string][]string
 	// Filtered are the needed scopes that the token has for a part of the hub only, each with its filter,
 	// like list:users!group=bio. It is empty if the token has them for the whole hub.
 	Filtered []string
@@ -168,11 +172,11 @@ func (c *Client) readToken() error {
 func (c *Client) list(ctx context.Context) (Result, error) {
 	var result Result
 	for range maxSweeps {
-		listing, whole, err := c.readUsers(ctx)
+		listing, servers, whole, err := c.readUsers(ctx)
 		if err != nil {
 			return Result{}, c.explain(ctx, err)
 		}
-		result.Listing, result.Inconsistent = listing, !whole
+		result.Listing, result.Servers, result.Inconsistent = listing, servers, !whole
 		if whole {
 			break
 		}
@@ -189,8 +193,10 @@ func (c *Client) list(ctx context.Context) (Result, error) {
 	return result, nil
 }
 
-// readUsers lists all users once. It reports whether the list is whole.
-func (c *Client) readUsers(ctx context.Context) (*membership.Listing, bool, error) {
+// readUsers lists all users once, and the names of their servers if Options.StoppedServers is set. It reports whether
+// the list is whole.
+func (c *Client) readUsers(ctx context.Context) (*membership.Listing, map[string][]string, bool, error) {
+	servers, size := map[string][]string{}, 0
 	listing := &membership.Listing{At: time.Now(), HasActivity: true, HasServers: true, HasCreated: true}
 	whole, err := c.sweep(ctx, "users", func(users []item) error {
 		for _, u := range users {
@@ -205,10 +211,15 @@ func (c *Client) readUsers(ctx context.Context) (*membership.Listing, bool, erro
 			listing.HasActivity = listing.HasActivity && u.LastActivity.present
 			listing.HasServers = listing.HasServers && u.Servers.present
 			listing.HasCreated = listing.HasCreated && u.Created.present
+			if named := u.Servers.value.named; c.o.StoppedServers && len(named) > 0 {
+				servers[u.Name] = named
+				bytes, _ := item{Servers: u.Servers}.size()
+				size += bytes
+			}
 		}
-		return c.checkSize("users", listing.Size())
+		return c.checkSize("users", listing.Size()+size)
 	})
-	return listing, whole, err
+	return listing, servers, whole, err
 }
 
 // addScopes adds to a result what depends on the token's scopes: their filters, and the names of all groups. It reads

@@ -579,6 +579,32 @@ func TestDetails(t *testing.T) {
 	}
 }
 
+func TestNamedServers(t *testing.T) {
+	fake := newHub(
+		fakehub.User{Name: "ada", Servers: map[string]bool{"": true, "gpu": false}, StoppedServers: []string{"cpu"}},
+		fakehub.User{Name: "bob", StoppedServers: []string{""}},
+	)
+	for _, c := range []struct {
+		stopped bool
+		scopes  string
+		want    map[string][]string
+	}{
+		{true, "list:users read:users:groups read:servers", map[string][]string{"ada": {"cpu", "gpu"}}},
+		{true, "list:users read:users:groups", map[string][]string{}},
+		{false, "list:users read:users:groups read:servers", map[string][]string{}},
+	} {
+		fake.Grant(token, strings.Fields(c.scopes)...)
+		result := list(t, start(t, fake, func(o *hub.Options) { o.StoppedServers = c.stopped }))
+		if diff := cmp.Diff(c.want, result.Servers); diff != "" {
+			t.Errorf("stopped %v, %s (-want +got):\n%s", c.stopped, c.scopes, diff)
+		}
+		ada := slices.Collect(membership.New("hub", result.Listing, membership.Rules{}).Details())[0]
+		if want := 2; strings.Contains(c.scopes, "read:servers") && ada.ActiveServers != want {
+			t.Errorf("stopped %v: %d active servers, want %d", c.stopped, ada.ActiveServers, want)
+		}
+	}
+}
+
 func TestScopes(t *testing.T) {
 	users := []fakehub.User{
 		{Name: "ada", Groups: []string{"a"}, LastActivity: time.Now().Add(-time.Minute), Servers: map[string]bool{"": true, "gpu": false}},

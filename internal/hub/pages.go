@@ -47,27 +47,40 @@ func (i item) checkUser() *remote.Error {
 
 // size returns the approximate memory of an item and the length of its longest name, both in bytes.
 func (i item) size() (size, longest int) {
-	size, longest = 152+len(i.Name), len(i.Name)
-	for _, group := range i.Groups.value {
-		size, longest = size+16+len(group), max(longest, len(group))
+	size, longest = 176+len(i.Name), len(i.Name)
+	for _, names := range [][]string{i.Groups.value, i.Servers.value.named} {
+		for _, name := range names {
+			size, longest = size+16+len(name), max(longest, len(name))
+		}
 	}
 	return size, longest
 }
 
-// servers is how many servers of a user are ready, and how many are active: a hub lists those that start or stop too.
-type servers struct{ ready, active int }
+// servers is how many servers of a user are ready, how many are active, which start or stop too, and the names of the
+// named servers.
+type servers struct {
+	ready, active int
+	named         []string
+}
 
 func (s *servers) UnmarshalJSON(data []byte) error {
 	var all map[string]struct {
-		Ready bool `json:"ready"`
+		Ready   bool `json:"ready"`
+		Stopped bool `json:"stopped"`
 	}
 	err := json.Unmarshal(data, &all)
-	s.active = len(all)
-	for _, server := range all {
+	for name, server := range all {
 		if server.Ready {
 			s.ready++
 		}
+		if !server.Stopped {
+			s.active++
+		}
+		if name != "" {
+			s.named = append(s.named, name)
+		}
 	}
+	slices.Sort(s.named)
 	return err
 }
 
@@ -169,6 +182,9 @@ func (p *page) rows() int {
 func (c *Client) readPage(ctx context.Context, path string, offset, limit int) (page, error) {
 	p := page{offset: offset}
 	query := url.Values{"offset": {strconv.Itoa(offset)}, "limit": {strconv.Itoa(limit)}}
+	if path == "users" && c.o.StoppedServers {
+		query.Set("include_stopped_servers", "true") // hubs before 3.0 ignore it
+	}
 	err := c.get(ctx, path, query, p.decode)
 	return p, err
 }
