@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
-	"github.com/groups-exporter/groups-exporter/internal/remote"
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
 
@@ -103,7 +98,7 @@ func runEscape(in io.Reader, out, errOut io.Writer, args []string, o escapeOptio
 			return err
 		}
 	}
-	invalid, err := o.eachName(in, errOut, args, handle)
+	invalid, err := eachName(in, errOut, args, o.null, handle)
 	if err == nil && o.scheme == "" {
 		err = writeForms(out, o.output, rows)
 	}
@@ -111,57 +106,6 @@ func runEscape(in io.Reader, out, errOut io.Writer, args []string, o escapeOptio
 		err = fmt.Errorf("names that were not converted: %d. If the input is Latin-1, convert it with 'iconv -f LATIN1 -t UTF-8'", invalid)
 	}
 	return err
-}
-
-// eachName calls handle with each argument or, if there are none, with each name on standard input. It reports names
-// that no user can have, because they are empty or not UTF-8, and calls handle with "" instead. It returns the number
-// of names that are not UTF-8.
-func (o *escapeOptions) eachName(in io.Reader, errOut io.Writer, args []string, handle func(name string) error) (invalid int, err error) {
-	const longest = 1 << 20
-	scanner := bufio.NewScanner(in)
-	scanner.Buffer(nil, longest)
-	names, unit, number := slices.Values(args), "argument", 0
-	if len(args) == 0 {
-		unit = "line"
-		if o.null {
-			unit = "name"
-			scanner.Split(splitAtNull)
-		}
-		if isTerminal(in) {
-			say(errOut, "reading names, one per line; Ctrl-D ends", "")
-		}
-		names = func(yield func(string) bool) {
-			for scanner.Scan() && yield(scanner.Text()) {
-			}
-		}
-	}
-	for name := range names {
-		if number++; number == 1 && unit == "line" {
-			name = strings.TrimPrefix(name, "\ufeff") // Windows programs begin a text file with a byte order mark
-		}
-		if name == "" {
-			say(errOut, fmt.Sprintf("%s %d is empty", unit, number), "")
-		}
-		if !utf8.ValidString(name) {
-			say(errOut, fmt.Sprintf("%s %d is not UTF-8: %q", unit, number, remote.Short(name)), "")
-			name, invalid = "", invalid+1
-		}
-		if err := handle(name); err != nil {
-			return invalid, err
-		}
-	}
-	return invalid, scanner.Err()
-}
-
-// splitAtNull is a bufio.SplitFunc for names that end with NUL.
-func splitAtNull(data []byte, atEOF bool) (advance int, token []byte, err error) {
-	if i := bytes.IndexByte(data, 0); i >= 0 {
-		return i + 1, data[:i], nil
-	}
-	if atEOF && len(data) > 0 {
-		return len(data), data, nil
-	}
-	return 0, nil, nil
 }
 
 // writeForms writes all forms of names.

@@ -35,7 +35,8 @@ type hubOptions struct {
 	timeout   time.Duration
 	namespace string
 	rules     membership.Rules
-	whole     bool // fail if the token sees only part of the hub
+	whole     bool // fail if the token sees only part of the hub; without a flag if it is set before addFlags
+	servers   bool // read the names of all servers
 
 	// Set by complete.
 	sample *fakehub.Demo // the hub of --demo, or nil
@@ -59,7 +60,9 @@ func (o *hubOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.certFile, "hub-cert-file", "", "PEM `file` with the client certificate")
 	flags.StringVar(&o.keyFile, "hub-key-file", "", "PEM `file` with its key")
 	flags.Var(duration{&o.timeout}, "hub-timeout", "limit for one request")
-	flags.BoolVar(&o.whole, "require-whole-hub", false, "fail if the token sees only part of the hub")
+	if !o.whole {
+		flags.BoolVar(&o.whole, "require-whole-hub", false, "fail if the token sees only part of the hub")
+	}
 	flags.StringVar(&o.namespace, "namespace", "", "value of the label `namespace` [$NAMESPACE]")
 	setHeading(cmd, "Hub")
 	addChoice(cmd, &o.rules.MultiGroup, "multi-group", "series of a user in several groups", membership.Each, membership.Multiple, membership.Both)
@@ -243,7 +246,7 @@ func (o *hubOptions) client() hub.Options {
 		o.secrets.add(token)
 		return token, err
 	}
-	options := hub.Options{API: o.api, Token: readToken, Timeout: o.timeout, UserAgent: userAgent(), RequireWhole: o.whole}
+	options := hub.Options{API: o.api, Token: readToken, Timeout: o.timeout, UserAgent: userAgent(), RequireWhole: o.whole, StoppedServers: o.servers}
 	if o.tls != nil {
 		options.TLS = o.tls.config
 	}

@@ -54,7 +54,7 @@ func flagHint(command *cobra.Command, unknown *pflag.NotExistError) string {
 	if alike := alikeFlags(command.Flags(), unknown.GetSpecifiedName()); len(alike) > 0 {
 		return "did you mean " + strings.Join(alike, " or ") + "?"
 	}
-	if command.Name() == "escape" {
+	if command.Name() == "escape" || command.Name() == "lookup" {
 		return "put a name that begins with - after --, as in '" + command.CommandPath() + " -- -name'"
 	}
 	return ""

@@ -18,7 +18,8 @@ const (
 // prefixes finds users by the part of their name that stands in a form in which
 // user and server are hashed together. Everything in it is made when it is needed.
 type prefixes struct {
-	users  map[string][]int32 // by slug.Part
+	users  map[string][]int32  // by slug.Part
+	names  map[string][]string // of the same users
 	tables map[table]map[string][]int32
 	size   int // of all tables
 }
@@ -137,8 +138,9 @@ func (x *Index) withPart(part string) []int32 {
 // doesn't prove it: user and server are hashed together, the user's name begins as
 // in the name, and the hub doesn't list the server. Such a name must not be taken
 // for one that belongs to nobody. Possible is for names that FindKind doesn't find.
+// The result must not be changed.
 func (x *Index) Possible(name string, kind Kind) []string {
-	var users []string
+	var found []string // parts of users
 	for _, key := range x.keys(name, kind) {
 		for _, t := range x.sources {
 			if t.kind != kind {
@@ -146,21 +148,47 @@ func (x *Index) Possible(name string, kind Kind) []string {
 			}
 			for _, scheme := range t.schemes {
 				s, ok := t.split(scheme)
-				if !ok || s.left.in(scheme) != safeUsername {
+				if !ok || s.left != safeUsername && s.right != safeUsername {
 					continue
 				}
-				rest, ok := s.inner(key)
-				if !ok {
-					continue
+				if rest, ok := s.inner(key); ok {
+					parts(rest, func(user, _ string) {
+						if len(x.withPart(user)) > 0 && !slices.Contains(found, user) {
+							found = append(found, user)
+						}
+					})
 				}
-				parts(rest, func(user, _ string) {
-					for _, i := range x.withPart(user) {
-						users = append(users, x.users[i].Name)
-					}
-				})
 			}
 		}
 	}
+	switch len(found) {
+	case 0:
+		return nil
+	case 1:
+		return x.namesWithPart(found[0])
+	}
+	var users []string // those with one part, and then those with another
+	for _, part := range found {
+		users = append(users, x.namesWithPart(part)...)
+	}
 	slices.Sort(users)
-	return slices.Compact(users)
+	return users
+}
+
+// namesWithPart returns the names of the users that withPart returns, sorted. It
+// makes them once, because many names may begin in the same way.
+func (x *Index) namesWithPart(part string) []string {
+	if names, ok := x.prefixes.names[part]; ok {
+		return names
+	}
+	var names []string
+	for _, i := range x.withPart(part) {
+		names = append(names, x.users[i].Name)
+	}
+	slices.Sort(names)
+	if x.prefixes.names == nil {
+		x.prefixes.names = map[string][]string{}
+	}
+	x.prefixes.names[part] = names
+	return names
 }

@@ -1,0 +1,287 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/groups-exporter/groups-exporter/internal/history"
+	"github.com/groups-exporter/groups-exporter/internal/hub"
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/owner"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/scopes"
+)
+
+// recordedDays is how far back deleted users are looked for.
+const recordedDays = 365
+
+type lookupOptions struct {
+	hub         hubOptions
+	pods        []string
+	claims      []string
+	directories []string
+	null        bool
+	output      output
+	prefix      prefixOption
+	prometheus  matchedOptions
+
+	// Set by complete.
+	templates owner.Templates
+	recorded  *history.Recorded // nil without a Prometheus
+}
+
+func (o *lookupOptions) addFlags(cmd *cobra.Command) {
+	o.output, o.hub.whole, o.hub.servers = outputTable, true, true
+	flags := cmd.Flags()
+	flags.StringArrayVar(&o.pods, "pod-template", nil, "kubespawner's `template` for pods (repeatable)")
+	flags.StringArrayVar(&o.claims, "claim-template", nil, "kubespawner's `template` for claims (repeatable)")
+	flags.StringArrayVar(&o.directories, "directory-template", nil, "kubespawner's `template` for homes (repeatable)")
+	flags.BoolVarP(&o.null, "null", "0", false, "names on standard input end with NUL")
+	addOutput(cmd, &o.output, outputTable, outputCSV, outputTSV, outputJSON, outputYAML, outputMarkdown)
+	setHeading(cmd, mainHeading)
+	o.hub.addFlags(cmd)
+	o.prometheus.addFlags(cmd)
+	o.prefix.addFlag(cmd)
+	setHeading(cmd, "Deleted users")
+}
+
+func (o *lookupOptions) complete(getenv func(string) string) error {
+	defaults := owner.DefaultTemplates()
+	var errs [3]error
+	o.templates.Pods, errs[0] = parseTemplates("pod-template", o.pods, defaults.Pods)
+	o.templates.Claims, errs[1] = parseTemplates("claim-template", o.claims, defaults.Claims)
+	o.templates.Directories, errs[2] = parseTemplates("directory-template", o.directories, defaults.Directories)
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	if err := o.prefix.complete(getenv); err != nil {
+		return err
+	}
+	if err := o.hub.complete(getenv); err != nil {
+		return err
+	}
+	client, err := o.prometheus.client()
+	if err == nil && client != nil {
+		queries := promql.Queries{Prefix: o.prefix.value, Hubs: append(slices.Clone(o.prometheus.matchers), promql.Is(metrics.LabelNamespace, o.hub.namespace))}
+		now := time.Now()
+		o.recorded = history.NewRecorded(client, queries, now.AddDate(0, 0, -recordedDays), now)
+	}
+	return err
+}
+
+func newLookupCommand(getenv func(string) string) *cobra.Command {
+	var o lookupOptions
+	cmd := &cobra.Command{
+		Use:   "lookup [NAME...]",
+		Short: "Find out whose pod, claim or directory it is",
+		Long: `Find the users that names made by kubespawner belong to. Names come from the
+arguments, or from standard input, one per line. They may be names of pods,
+claims and home directories, in both naming schemes and with named servers,
+labels, forms that escape prints, and names of users. A directory may have a path
+before it, and "pod/" and "persistentvolumeclaim/" say what a name is.
+
+The hub is read once, and names are compared with those of its users. If a name
+fits several users, each has a row. If it fits nobody, the row has no user, and
+the exit code is 1. An incomplete list of users is an error.
+
+The templates are those of kubespawner 6 and 7 and of Zero to JupyterHub, unless
+you give your own. With the scope read:servers, named servers are known; of others,
+such as deleted ones, a name has to prove its user.
+
+With --prometheus-url, users that the hub no longer has are found in the
+memberships that Prometheus recorded in the last ` + fmt.Sprint(recordedDays) + ` days.
+
+` + exitCodes,
+		Example: `  kubectl get pods --output name | groups-exporter lookup
+  groups-exporter lookup jupyter-ada-uni-example---5b41514d
+  ls /export/homes | groups-exporter lookup --output csv
+  groups-exporter lookup --claim-template 'home-{username}' home-ada
+  groups-exporter lookup --prometheus-url http://127.0.0.1:9090 claim-ada`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.complete(getenv); err != nil {
+				return err
+			}
+			return runLookup(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args, o)
+		},
+	}
+	o.addFlags(cmd)
+	cmd.ValidArgsFunction = hubNames(getenv, &o.hub, userNames)
+	completeRules(cmd, getenv, &o.hub)
+	return cmd
+}
+
+func runLookup(ctx context.Context, in io.Reader, out, errOut io.Writer, args []string, o lookupOptions) error {
+	var names []string
+	invalid, err := eachName(in, errOut, args, o.null, func(name string) error {
+		if name != "" {
+			names = append(names, name)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	snapshot, result, err := o.hub.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	if result.Inconsistent {
+		return errors.New("the hub's list of users changed whenever it was read, so users may be missing: try again")
+	}
+	l := &lookup{names: names, index: owner.NewIndex(accounts(snapshot, result), o.templates), hasServers: snapshot.HasServers()}
+	l.found = findAll(l.index, names)
+	if o.recorded != nil {
+		if err := l.addFormer(ctx, o, snapshot); err != nil {
+			return err
+		}
+	}
+	for _, notice := range slices.Concat(o.hub.notices(snapshot, result), l.notices) {
+		say(errOut, notice, "")
+	}
+	rows := l.rows(snapshot)
+	if err := writeLookup(out, o.output, rows); err != nil {
+		return err
+	}
+	return l.explain(errOut, rows, invalid)
+}
+
+// lookup holds names and whom they belong to.
+type lookup struct {
+	names      []string
+	index      *owner.Index
+	hasServers bool              // whether the hub lists servers
+	found      [][]owner.Match   // by name, among the hub's users
+	former     [][]owner.Match   // by name, among the users that the hub no longer has; nil without a Prometheus
+	lastSeen   map[string]string // the days on which former users were last recorded
+	notices    []string
+}
+
+// accounts returns the users of a hub with their named servers.
+func accounts(snapshot *membership.Snapshot, result hub.Result) []owner.User {
+	users := make([]owner.User, 0, snapshot.Len())
+	for name := range snapshot.Users() {
+		users = append(users, owner.User{Name: name, Servers: result.Servers[name]})
+	}
+	return users
+}
+
+// findAll returns, for each name, a match for each user and server that it belongs to.
+func findAll(index *owner.Index, names []string) [][]owner.Match {
+	found := make([][]owner.Match, len(names))
+	for i, name := range names {
+		kinds, bare := kindsOf(name)
+		matches := index.FindKind(bare, kinds...) // sorted so that the most specific kind comes first
+		found[i] = slices.CompactFunc(matches, func(a, b owner.Match) bool { return a.User == b.User && a.Server == b.Server })
+	}
+	return found
+}
+
+// kindsOf returns what a name may be the name of, and the name without the resource that kubectl prints before it.
+func kindsOf(name string) ([]owner.Kind, string) {
+	resource, bare, hasSlash := strings.Cut(name, "/")
+	switch {
+	case !hasSlash:
+		return owner.Kinds(), name
+	case resource == "pod":
+		return []owner.Kind{owner.KindPod}, bare
+	case resource == "persistentvolumeclaim":
+		return []owner.Kind{owner.KindClaim}, bare
+	default:
+		return []owner.Kind{owner.KindDirectory}, name
+	}
+}
+
+// addFormer adds the users that the hub no longer has.
+func (l *lookup) addFormer(ctx context.Context, o lookupOptions, snapshot *membership.Snapshot) error {
+	recorded, err := o.recorded.Users(ctx)
+	if err != nil {
+		return err
+	}
+	if len(recorded) == 0 {
+		l.notices = append(l.notices, fmt.Sprintf("Prometheus has no user names of the namespace %s from the last %d days, so deleted users can't be found", quote(o.hub.namespace), recordedDays))
+	}
+	current := map[string]bool{}
+	for user := range snapshot.Users() {
+		current[user] = true
+	}
+	var users []owner.User
+	for _, user := range recorded {
+		if !current[user] {
+			users = append(users, owner.User{Name: user})
+		}
+	}
+	l.former = findAll(owner.NewIndex(users, o.templates), l.names)
+	matched := map[string]bool{}
+	for _, matches := range l.former {
+		for _, m := range matches {
+			matched[m.User] = true
+		}
+	}
+	last, err := o.recorded.LastSeen(ctx, slices.Sorted(maps.Keys(matched)))
+	if err != nil {
+		return err
+	}
+	l.lastSeen = map[string]string{}
+	for user, day := range last {
+		l.lastSeen[user] = day.Format(time.DateOnly)
+	}
+	return nil
+}
+
+// explain writes what an operator should know about names with no user or several users, and returns an error if a name
+// has none.
+func (l *lookup) explain(errOut io.Writer, rows []lookupRow, invalid int) error {
+	var nobodys, collisions []string
+	for _, row := range rows {
+		switch {
+		case row.isNobodys():
+			nobodys = append(nobodys, row.Name)
+		case row.Collides && row.first:
+			collisions = append(collisions, row.Name)
+		}
+	}
+	if len(collisions) > 0 {
+		say(errOut, fmt.Sprintf("names that kubespawner makes for several users: %d (%s)", len(collisions), some(collisions)), "")
+	}
+	for _, name := range nobodys {
+		if users := l.possible(name); len(users) > 0 {
+			say(errOut, fmt.Sprintf("%s may be of a server that the hub doesn't list, of %s: user and server are hashed together, so only the name of the server can prove it", quote(name), some(users)), "")
+		}
+	}
+	if len(nobodys) > 0 && !l.hasServers {
+		say(errOut, "the hub token is missing the scope "+scopes.ReadServers+", so named servers aren't known", "")
+	}
+	var problems []string
+	if len(nobodys) > 0 {
+		problems = append(problems, fmt.Sprintf("names that fit nobody: %d", len(nobodys)))
+	}
+	if invalid > 0 {
+		problems = append(problems, fmt.Sprintf("names that are not UTF-8: %d", invalid))
+	}
+	if len(problems) > 0 {
+		return errors.New(strings.Join(problems, ", "))
+	}
+	return nil
+}
+
+// possible returns the users that a name may belong to although it doesn't prove it.
+func (l *lookup) possible(name string) []string {
+	kinds, bare := kindsOf(name)
+	for _, kind := range kinds {
+		if users := l.index.Possible(bare, kind); len(users) > 0 {
+			return users
+		}
+	}
+	return nil
+}
