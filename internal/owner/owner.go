@@ -74,8 +74,10 @@ func DefaultTemplates() Templates {
 // Index finds users by name. It must not be used concurrently.
 type Index struct {
 	users   []User
+	forms   []forms // of the users and their default servers
 	sources []source
-	depths  []int // of the templates of directories
+	depths  []int         // of the templates of directories
+	indexed map[Kind]bool // the kinds that names were added of; others aren't needed yet
 	// Names aren't stored, only their hashes. With 100,000 users there are a million names, which would keep the
 	// garbage collector busy for longer than everything else takes.
 	seed     maphash.Seed
@@ -123,7 +125,10 @@ func (e *entry) scheme() Scheme {
 
 // NewIndex returns an index of users.
 func NewIndex(users []User, templates Templates) *Index {
-	x := &Index{users: users, seed: maphash.MakeSeed(), first: make(map[uint64]int32, 4*len(users)), servers: map[string][]string{}}
+	x := &Index{
+		users: users, forms: make([]forms, len(users)), indexed: map[Kind]bool{}, servers: map[string][]string{},
+		seed: maphash.MakeSeed(), first: make(map[uint64]int32, 4*len(users)),
+	}
 	x.addSource(KindUser, Template{exact: true, parts: []part{{field: unescapedUsername}}})
 	x.addSource(KindEscaped, Template{parts: []part{{field: escapedUsername}}})
 	x.addSource(KindSafe, Template{parts: []part{{field: safeUsername}}})
@@ -138,8 +143,12 @@ func NewIndex(users []User, templates Templates) *Index {
 	}
 	slices.Sort(x.depths)
 	x.depths = slices.Compact(x.depths)
-	for i := range users {
-		x.addUser(i)
+	for i, user := range users {
+		x.forms[i].user = user.Name
+		for _, server := range user.Servers {
+			x.addServer(slug.Safe(server), server)
+			x.addServer(slug.Part(server), server)
+		}
 	}
 	return x
 }
@@ -150,11 +159,30 @@ func (x *Index) addSource(kind Kind, templates ...Template) {
 	}
 }
 
-// addUser adds the names of a user and of the user's servers.
-func (x *Index) addUser(user int) {
-	f := forms{user: x.users[user].Name}
+// mayBe reports whether a name begins as those of a kind do. Then it adds all names
+// of the kind, if they haven't been added yet.
+func (x *Index) mayBe(name string, kind Kind) bool {
+	begins := func(s source) bool {
+		return s.kind == kind && strings.HasPrefix(name, strings.TrimRight(s.parts[0].text, "-"))
+	}
+	if !slices.ContainsFunc(x.sources, begins) {
+		return false
+	}
+	if !x.indexed[kind] {
+		x.indexed[kind] = true
+		for i := range x.users {
+			x.addUser(i, kind)
+		}
+	}
+	return true
+}
+
+// addUser adds the names of a kind for a user and the user's servers.
+func (x *Index) addUser(user int, kind Kind) {
 	for i := range x.sources {
-		x.add(i, &f, user, 0)
+		if x.sources[i].kind == kind {
+			x.add(i, &x.forms[user], user, 0)
+		}
 	}
 	for j, server := range x.users[user].Servers {
 		if server == "" {
@@ -162,12 +190,10 @@ func (x *Index) addUser(user int) {
 		}
 		f := forms{user: x.users[user].Name, server: server}
 		for i := range x.sources {
-			if x.sources[i].hasServer {
+			if x.sources[i].kind == kind && x.sources[i].hasServer {
 				x.add(i, &f, user, j+1)
 			}
 		}
-		x.addServer(slug.Safe(server), server)
-		x.addServer(slug.Part(server), server)
 	}
 }
 
@@ -196,7 +222,7 @@ func (x *Index) add(source int, f *forms, user, server int) {
 }
 
 // entry returns the entry of a chain that has the same kind, user and server, or
-// nil. The entries of a user follow each other.
+// nil. The entries of a kind and a user follow each other.
 func (x *Index) entry(first int32, source, user, server int) *entry {
 	for i := first; i > 0 && int(x.entries[i-1].user) == user; i = x.entries[i-1].next {
 		e := &x.entries[i-1]
@@ -256,6 +282,9 @@ func (x *Index) keys(name string, kind Kind) []string {
 // known returns the matches of a name of a kind among the users and the servers
 // that the hub lists.
 func (x *Index) known(name string, kind Kind) []Match {
+	if !x.mayBe(name, kind) {
+		return nil
+	}
 	var matches []Match
 	for i := x.first[maphash.String(x.seed, name)]; i > 0; i = x.entries[i-1].next {
 		e := &x.entries[i-1]
@@ -263,15 +292,17 @@ func (x *Index) known(name string, kind Kind) []Match {
 		if source.kind != kind {
 			continue
 		}
-		user, server, scheme := x.users[e.user], "", Escape
-		if e.server > 0 {
-			server = user.Servers[e.server-1]
-		}
+		scheme := Escape
 		if e.safe {
 			scheme = Safe
 		}
-		if source.Expand(user.Name, server, scheme) == name { // and not another name with the same hash
-			matches = append(matches, Match{kind, user.Name, server, e.scheme()})
+		f := &x.forms[e.user]
+		if e.server > 0 {
+			f = &forms{user: f.user, server: x.users[e.user].Servers[e.server-1]}
+		}
+		var room [128]byte
+		if string(source.expand(room[:0], f, scheme)) == name { // and not another name with the same hash
+			matches = append(matches, Match{kind, f.user, f.server, e.scheme()})
 		}
 	}
 	return matches

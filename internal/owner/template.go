@@ -218,7 +218,9 @@ func (f *forms) value(name field) string {
 		}
 		return slug.Safe(f.server)
 	case safeUserServer:
-		return once(&f.together, func() string { return slug.SafeUserServer(f.user, f.server) })
+		return once(&f.together, func() string {
+			return slug.JoinSafe(f.user, f.server, f.value(safeUsername), f.value(safeServername))
+		})
 	case escapedUsername:
 		return once(&f.escaped, func() string { return slug.Escape(f.user) })
 	case escapedServername:

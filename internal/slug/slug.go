@@ -183,10 +183,16 @@ func EscapeUserServer(user, server string) string {
 // characters is hashed again even for the default server, because kubespawner
 // always reserves space for two hyphens.
 func SafeUserServer(user, server string) string {
-	safeUser, safeServer := Safe(user), ""
+	safeServer := ""
 	if server != "" {
 		safeServer = Safe(server)
 	}
+	return JoinSafe(user, server, Safe(user), safeServer)
+}
+
+// JoinSafe returns SafeUserServer, given the safe forms of the names. That of the
+// default server is empty.
+func JoinSafe(user, server, safeUser, safeServer string) string {
 	switch {
 	case len(safeUser)+len(safeServer)+2 > userMax:
 		return multiSlug(user, server)
