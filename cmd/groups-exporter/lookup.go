@@ -251,6 +251,8 @@ func (l *lookup) explain(errOut io.Writer, rows []lookupRow, invalid int) error 
 			collisions = append(collisions, row.Name)
 		}
 	}
+	slices.Sort(collisions)
+	collisions = slices.Compact(collisions)
 	if len(collisions) > 0 {
 		say(errOut, fmt.Sprintf("names that kubespawner makes for several users: %d (%s)", len(collisions), some(collisions)), "")
 	}

@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -196,6 +197,10 @@ func startPrometheus(ts *testscript.TestScript, _ bool, args []string) {
 			return
 		}
 		delete(metrics, "labels")
+		if strings.HasSuffix(r.URL.Path, "/query_range") {
+			fmt.Fprintf(w, `{"status": "success", "data": {"resultType": "matrix", "result": [%s]}}`, lastSamples(metrics, r.FormValue("query")))
+			return
+		}
 		result := []string{}
 		for metric, values := range metrics {
 			if !strings.Contains(r.FormValue("query"), metric) {
@@ -214,6 +219,19 @@ func startPrometheus(ts *testscript.TestScript, _ bool, args []string) {
 	}))
 	ts.Defer(server.Close)
 	ts.Setenv("PROMETHEUS", server.URL)
+}
+
+// lastSamples returns series of users as JSON, each with a sample at the time that the file has as the value.
+func lastSamples(metrics map[string]map[string]string, query string) string {
+	var series []string
+	for metric, times := range metrics {
+		for user, when := range times {
+			if strings.Contains(query, metric) && strings.Contains(query, strings.Trim(strconv.Quote(regexp.QuoteMeta(user)), `"`)) {
+				series = append(series, fmt.Sprintf(`{"metric": {"username": %q}, "values": [[%s, "1"]]}`, user, when))
+			}
+		}
+	}
+	return strings.Join(series, ",")
 }
 
 // labelValues returns the values of a label as JSON, by what the file says of the label
