@@ -18,16 +18,7 @@ type forms map[string]string
 // The forms of random names are the same as those of kubespawner.
 func TestEscape(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	if given := os.Getenv("GROUPS_EXPORTER_E2E_SEED"); given != "" {
-		var err error
-		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("GROUPS_EXPORTER_E2E_SEED=%d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-
+	random := newRandom(t)
 	inputs, got := randomForms(t, random)
 	input, err := json.Marshal(inputs)
 	noError(t, err)
@@ -46,6 +37,20 @@ func TestEscape(t *testing.T) {
 	if wrong > 0 {
 		t.Errorf("%d of %d names differ from kubespawner's", wrong, len(want))
 	}
+}
+
+// newRandom returns random numbers whose seed the environment may set.
+func newRandom(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if given := os.Getenv("GROUPS_EXPORTER_E2E_SEED"); given != "" {
+		var err error
+		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("GROUPS_EXPORTER_E2E_SEED=%d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
 }
 
 // randomForms returns random names of users and servers, and the forms that the program prints for them.

@@ -15,12 +15,13 @@ import (
 
 // Set by the script run.
 var (
-	program     = os.Getenv("E2E_PROGRAM")
-	versions    = strings.Fields(os.Getenv("E2E_HUBS"))
-	hubPrefix   = os.Getenv("E2E_HUB_PREFIX")
-	kubespawner = os.Getenv("E2E_KUBESPAWNER")
-	ruamelYAML  = os.Getenv("E2E_RUAMEL_YAML")
-	proxy       = os.Getenv("E2E_PROXY")
+	program      = os.Getenv("E2E_PROGRAM")
+	versions     = strings.Fields(os.Getenv("E2E_HUBS"))
+	hubPrefix    = os.Getenv("E2E_HUB_PREFIX")
+	kubespawner  = os.Getenv("E2E_KUBESPAWNER")
+	kubespawner6 = os.Getenv("E2E_KUBESPAWNER_6")
+	ruamelYAML   = os.Getenv("E2E_RUAMEL_YAML")
+	proxy        = os.Getenv("E2E_PROXY")
 
 	prometheusVersions = strings.Fields(os.Getenv("E2E_PROMETHEUS_VERSIONS"))
 	prometheusPrefix   = os.Getenv("E2E_PROMETHEUS_PREFIX")

@@ -13,6 +13,7 @@ type user struct {
 	Name     string   `json:"name"`
 	Groups   []string `json:"groups"`
 	HoursAgo int      `json:"hours_ago,omitempty"` // since the last activity; 0 if there was none
+	Servers  []string `json:"servers,omitempty"`   // names of stopped servers
 }
 
 const emptyGroup = "nobody-here"

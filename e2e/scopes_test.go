@@ -136,7 +136,7 @@ func (h *hub) keys(service, path string) string {
 // Active users and running servers are counted by group.
 func TestActivity(t *testing.T) {
 	onEach(t, versions, func(t *testing.T, version string) {
-		team := func(name string, hours int) user { return user{name, []string{"team"}, hours} }
+		team := func(name string, hours int) user { return user{Name: name, Groups: []string{"team"}, HoursAgo: hours} }
 		here := append(people(), team("hour", 1), team("two-days", 48), team("ten-days", 240), team("year", 9000), team("never", 0),
 			user{Name: "loner", HoursAgo: 12})
 		seer := service{name: "seer", scopes: append(slices.Clone(reader.scopes), "read:users:activity", "read:servers", "list:groups")}

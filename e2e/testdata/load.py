@@ -1,6 +1,8 @@
 """Fill the database of a hub that is not running: through the API, thousands of users take minutes.
 
-Usage: load.py DATABASE_URL < {"groups": [name], "users": [{"name", "groups", "hours_ago"}]}
+Usage: load.py DATABASE_URL < {"groups": [name], "users": [{"name", "groups", "hours_ago", "servers"}]}
+
+Servers are the names of named servers, which are stopped.
 """
 
 import json
@@ -20,4 +22,5 @@ for user in data["users"]:
     if "hours_ago" in user:
         row.last_activity = now - timedelta(hours=user["hours_ago"])
     db.add(row)
+    db.add_all(orm.Spawner(name=name, user=row) for name in user.get("servers") or [])
 db.commit()
