@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -100,7 +101,7 @@ you give your own. With the scope read:servers, named servers are known; of othe
 such as deleted ones, a name has to prove its user.
 
 With --prometheus-url, users that the hub no longer has are found in the
-memberships that Prometheus recorded in the last ` + fmt.Sprint(recordedDays) + ` days.
+memberships that Prometheus recorded in the last ` + strconv.Itoa(recordedDays) + ` days.
 
 ` + exitCodes,
 		Example: `  kubectl get pods --output name | groups-exporter lookup

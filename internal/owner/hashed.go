@@ -107,8 +107,8 @@ func (x *Index) table(key table) map[string][]int32 {
 	if len(users) == 0 {
 		return nil
 	}
-	// Names of one server follow each other in few cases, so several tables are kept, but not more than need the memory
-	// of the index.
+	// Tables are kept, because names of many servers follow each other in any order. But servers may have any number of
+	// names, so all tables are dropped when they are larger than the index.
 	if p := &x.prefixes; p.tables == nil || p.size+len(users) > 4*len(x.users) {
 		p.tables, p.size = map[table]map[string][]int32{}, 0
 	}

@@ -214,10 +214,10 @@ func (x *Index) add(source int, f *forms, user, server int) {
 			known.add(scheme)
 			continue
 		}
-		e := entry{user: int32(user), server: int32(server), next: first, source: int16(source)} //nolint:gosec // a hub has fewer
+		e := entry{user: int32(user), server: int32(server), next: first, source: int16(source)}
 		e.add(scheme)
 		x.entries = append(x.entries, e)
-		x.first[hash] = int32(len(x.entries)) //nolint:gosec // a hub has fewer names
+		x.first[hash] = int32(len(x.entries))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -418,7 +419,7 @@ func BenchmarkLookup(b *testing.B) {
 	for _, n := range []int{10_000, 100_000} {
 		users := students(n)
 		names := namesOf(users)
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				x := owner.NewIndex(users, owner.DefaultTemplates())

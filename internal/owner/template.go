@@ -240,9 +240,9 @@ func (f *forms) value(name field) string {
 }
 
 // once returns a value, and makes it the first time.
-func once(value *string, make func() string) string {
+func once(value *string, form func() string) string {
 	if *value == "" {
-		*value = make()
+		*value = form()
 	}
 	return *value
 }
