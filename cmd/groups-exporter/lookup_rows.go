@@ -30,7 +30,7 @@ func (r lookupRow) isNobodys() bool { return r.User == "" && r.FormerUser == "" 
 
 // rows returns the rows of all names, in their order.
 func (l *lookup) rows(snapshot *membership.Snapshot) []lookupRow {
-	groups := groupsOf(snapshot, l.found)
+	groups := groupsByUser(snapshot, l.found)
 	rows := []lookupRow{}
 	for i, name := range l.names {
 		first := len(rows)
@@ -62,8 +62,8 @@ func markCollisions(rows []lookupRow) {
 	}
 }
 
-// groupsOf returns the groups of all users that were found.
-func groupsOf(snapshot *membership.Snapshot, found [][]owner.Match) map[string][]string {
+// groupsByUser returns the groups of all users that were found.
+func groupsByUser(snapshot *membership.Snapshot, found [][]owner.Match) map[string][]string {
 	groups := map[string][]string{}
 	for _, matches := range found {
 		for _, m := range matches {
