@@ -1,0 +1,46 @@
+package homes
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/groups-exporter/groups-exporter/internal/owner"
+)
+
+// AddFormer adds the former owners of orphans without an annotation, by their names: users whom the hub had. It returns
+// all former owners of orphans, sorted.
+func AddFormer(rows []Row, users []string, templates owner.Templates) []string {
+	accounts := make([]owner.User, len(users))
+	for i, name := range users {
+		accounts[i].Name = name
+	}
+	j := &judge{index: owner.NewIndex(accounts, templates)}
+	all := map[string]bool{}
+	for i := range rows {
+		r := &rows[i]
+		if r.Verdict != Orphan {
+			continue
+		}
+		if len(r.Owners) == 0 {
+			for _, m := range j.find(r.Home) {
+				r.Owners = add(r.Owners, Owner{User: m.User, MatchedBy: ByHistory})
+			}
+		}
+		for _, o := range r.Owners {
+			all[o.User] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// SetLastSeen sets when the former owners of orphans were last recorded.
+func SetLastSeen(rows []Row, seen map[string]time.Time) {
+	for _, r := range rows {
+		for i := range r.Owners {
+			if r.Verdict == Orphan {
+				r.Owners[i].LastSeen = seen[r.Owners[i].User]
+			}
+		}
+	}
+}

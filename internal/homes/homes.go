@@ -1,0 +1,66 @@
+// Package homes says whose home directories and volume claims are, which of them
+// may go, and what their names are in the other naming scheme. It changes nothing.
+//
+// People delete data by its verdicts. So a home counts as nobody's only if no user
+// of the hub can have it, and whatever has to be known and isn't is an error.
+package homes
+
+import "slices"
+
+// Kind is what a home is.
+type Kind string
+
+// The kinds of homes.
+const (
+	Directory Kind = "directory"
+	Claim     Kind = "claim"
+)
+
+// Home is a home directory, or the volume claim of a server.
+type Home struct {
+	Kind Kind
+	// Name is the name of a claim, or the last part of a directory's path.
+	Name string
+	// Path is the path of a directory as it was listed. Of a claim, it is the name.
+	Path string
+	// Size and Limit are in bytes, and nil if unknown. The size of a claim is its capacity: it takes that much, however
+	// full it is.
+	Size, Limit *int64
+	// User and Server are the annotations of a claim. User is empty if it has none.
+	User, Server string
+}
+
+// Combine returns all homes. What is measured adds the sizes and limits that a list lacks, and the homes of the kinds
+// that aren't listed: a list says what there is now, and Prometheus what there was at the last measurement.
+func Combine(listed, measured []Home) []Home {
+	type key struct {
+		kind Kind
+		name string
+	}
+	isListed, byName := map[Kind]bool{}, map[key]*Home{}
+	all := slices.Clone(listed)
+	for i := range all {
+		h := &all[i]
+		isListed[h.Kind] = true
+		k := key{h.Kind, h.Name}
+		if _, twice := byName[k]; twice {
+			byName[k] = nil // in two folders: which one was measured isn't known
+		} else {
+			byName[k] = h
+		}
+	}
+	var added []Home
+	for _, m := range measured {
+		if !isListed[m.Kind] {
+			added = append(added, m)
+		} else if h := byName[key{m.Kind, m.Name}]; h != nil {
+			if h.Size == nil {
+				h.Size = m.Size
+			}
+			if h.Limit == nil {
+				h.Limit = m.Limit
+			}
+		}
+	}
+	return append(all, added...)
+}
