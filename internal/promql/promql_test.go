@@ -41,7 +41,7 @@ func TestQueries(t *testing.T) {
 // all returns all queries for all resources.
 func all(q promql.Queries) []string {
 	exprs := []string{
-		q.Directories(), q.Owners(), q.PodUsers(q.Owners()), q.PodUsers(q.OfHubs(promql.RecordedOwners)), q.Gaps(),
+		q.Directories(), q.DirectoryLimits(), q.Claims(), q.StorageSelectors()[0], q.StorageSelectors()[1], q.Owners(), q.PodUsers(q.Owners()), q.PodUsers(q.OfHubs(promql.RecordedOwners)), q.Gaps(),
 	}
 	if len(q.Clusters) == 0 {
 		exprs = append(exprs, q.MixedClusters())
@@ -77,7 +77,8 @@ func checkNode(t *testing.T, q promql.Queries, node parser.Node) {
 	t.Helper()
 	if n, ok := node.(*parser.VectorSelector); ok && n.String() != promql.ContainerRequests { // Gaps needs requests of any pod, because the pods of one hub may request nothing
 		matchers := q.Hubs
-		if q.Pods != "" && (strings.HasPrefix(n.Name, "container_") || strings.HasPrefix(n.Name, "kube_")) {
+		isOfPods := strings.HasPrefix(n.Name, "container_") || strings.HasPrefix(n.Name, "kube_") && !strings.HasPrefix(n.Name, "kube_persistentvolumeclaim_")
+		if q.Pods != "" && isOfPods {
 			matchers = append(slices.Clone(matchers), promql.Is("pod", q.Pods))
 		}
 		for _, matcher := range matchers {

@@ -1,0 +1,79 @@
+package prometheus
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+)
+
+// Storage is what Prometheus has of the directories and volume claims of a hub's users.
+type Storage struct {
+	// Sizes and Limits map directories to bytes.
+	Sizes, Limits map[string]int64
+	Claims        []VolumeClaim
+}
+
+// VolumeClaim is a claim that names a user.
+type VolumeClaim struct {
+	Name, User, Server string
+	// Size is the requested size in bytes, 0 if none is known.
+	Size int64
+}
+
+// MixedClusters is the error if the directories or claims of a namespace are in several clusters.
+type MixedClusters struct{ Clusters []string }
+
+func (e *MixedClusters) Error() string {
+	return fmt.Sprintf("homes are in several clusters: %q", e.Clusters)
+}
+
+// Storage returns the directories and the volume claims of the hub. Its error is a *remote.Error or a *MixedClusters.
+func (u *UsageReader) Storage(ctx context.Context) (*Storage, error) {
+	queries := u.ofNamespace()
+	now := time.Now()
+	clusters, err := u.Client.LabelValues(ctx, "cluster", queries.StorageSelectors(), now.Add(-recent), now)
+	if err != nil {
+		return nil, err
+	}
+	if len(clusters) > 1 {
+		return nil, &MixedClusters{clusters}
+	}
+	s := &Storage{}
+	if s.Sizes, err = u.bytes(ctx, queries.Directories()); err != nil {
+		return nil, err
+	}
+	if s.Limits, err = u.bytes(ctx, queries.DirectoryLimits()); err != nil {
+		return nil, err
+	}
+	claims, err := u.Client.Query(ctx, queries.Claims())
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range claims {
+		s.Claims = append(s.Claims, VolumeClaim{
+			Name: string(c.Metric[promql.VolumeClaim]), User: string(c.Metric[promql.UserAnnotation]),
+			Server: string(c.Metric[promql.ServerAnnotation]), Size: int64(c.Value),
+		})
+	}
+	return s, nil
+}
+
+// bytes returns the finite values of a query by directory.
+func (u *UsageReader) bytes(ctx context.Context, query string) (map[string]int64, error) {
+	vector, err := u.Client.Query(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	values := make(map[string]int64, len(vector))
+	for _, sample := range vector {
+		if value := float64(sample.Value); !math.IsNaN(value) && !math.IsInf(value, 0) {
+			values[string(sample.Metric[model.LabelName(promql.Directory)])] = int64(value)
+		}
+	}
+	return values, nil
+}
