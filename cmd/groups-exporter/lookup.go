@@ -16,14 +16,9 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/history"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/owner"
-	"github.com/groups-exporter/groups-exporter/internal/promql"
 	"github.com/groups-exporter/groups-exporter/internal/scopes"
 )
-
-// recordedDays is how far back deleted users are looked for.
-const recordedDays = 365
 
 type lookupOptions struct {
 	hub         hubOptions
@@ -72,11 +67,9 @@ func (o *lookupOptions) complete(getenv func(string) string) error {
 	if err := o.hub.complete(getenv); err != nil {
 		return err
 	}
-	client, err := o.prometheus.client()
-	if err == nil && client != nil {
-		queries := promql.Queries{Prefix: o.prefix.value, Hubs: append(slices.Clone(o.prometheus.matchers), promql.Is(metrics.LabelNamespace, o.hub.namespace))}
-		now := time.Now()
-		o.recorded = history.NewRecorded(client, queries, now.AddDate(0, 0, -recordedDays), now)
+	reader, err := o.prometheus.reader(o.hub.namespace)
+	if err == nil && reader != nil {
+		o.recorded = newRecorded(reader, o.prefix.value)
 	}
 	return err
 }

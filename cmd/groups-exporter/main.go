@@ -153,7 +153,7 @@ GPUs and storage can be attributed to groups.
 		commands []*cobra.Command
 	}{
 		{"Run", []*cobra.Command{newServeCommand(getenv), newCheckCommand(getenv), newHealthcheckCommand(getenv)}},
-		{"Look up", []*cobra.Command{newGroupsCommand(getenv), newReportCommand(getenv), newDumpCommand(getenv), newLookupCommand(getenv), newEscapeCommand()}},
+		{"Look up", []*cobra.Command{newGroupsCommand(getenv), newHomesCommand(getenv), newReportCommand(getenv), newDumpCommand(getenv), newLookupCommand(getenv), newEscapeCommand()}},
 		{"Prometheus and Grafana", []*cobra.Command{newRulesCommand(getenv), newDashboardCommand(getenv)}},
 		{otherCommands, []*cobra.Command{newVersionCommand()}},
 	} {

@@ -174,8 +174,8 @@ func startAnswer(ts *testscript.TestScript, _ bool, args []string) {
 	}))
 }
 
-// startPrometheus starts a Prometheus that knows values by metric, and by user or directory: prometheus FILE. The file
-// is read for each query. A metric with null is a query that fails. $PROMETHEUS is its address.
+// startPrometheus starts a Prometheus that knows values by metric, and by user, directory or "claim|user|server":
+// prometheus FILE. The file is read for each query. A metric with null is a query that fails. $PROMETHEUS is its address.
 func startPrometheus(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: prometheus FILE")
@@ -212,7 +212,9 @@ func startPrometheus(ts *testscript.TestScript, _ bool, args []string) {
 				return
 			}
 			for name, value := range values {
-				result = append(result, fmt.Sprintf(`{"metric": {"owner": %[1]q, "directory": %[1]q}, "value": [1, %[2]q]}`, name, value))
+				parts := append(strings.Split(name, "|"), "", "")
+				result = append(result, fmt.Sprintf(`{"metric": {"owner": %[1]q, "directory": %[1]q, "persistentvolumeclaim": %[1]q, "annotation_hub_jupyter_org_username": %[2]q, "annotation_hub_jupyter_org_servername": %[3]q}, "value": [1, %[4]q]}`,
+					parts[0], parts[1], parts[2], value))
 			}
 		}
 		fmt.Fprintf(w, `{"status": "success", "data": {"resultType": "vector", "result": [%s]}}`, strings.Join(result, ","))

@@ -103,6 +103,15 @@ func (o *matchedOptions) client() (*prometheus.Client, error) {
 	return client, nil
 }
 
+// reader returns a reader for what isn't about pods in the namespace of a hub, or nil if no Prometheus is queried.
+func (o *matchedOptions) reader(namespace string) (*prometheus.UsageReader, error) {
+	client, err := o.client()
+	if err != nil || client == nil {
+		return nil, err
+	}
+	return &prometheus.UsageReader{Client: client, Queries: promql.Queries{Hubs: o.matchers}, Namespace: namespace}, nil
+}
+
 // readerOptions are the flags that say which series of a Prometheus to query for usage.
 type readerOptions struct {
 	matchedOptions
@@ -116,14 +125,12 @@ func (o *readerOptions) addFlags(cmd *cobra.Command) {
 
 // reader returns the reader of the usage of the hub in a namespace, or nil if no Prometheus is queried.
 func (o *readerOptions) reader(namespace string) (*prometheus.UsageReader, error) {
-	client, err := o.client()
-	if err != nil || client == nil {
+	reader, err := o.matchedOptions.reader(namespace)
+	if err != nil || reader == nil {
 		return nil, err
 	}
-	if err := o.pods.check(); err != nil {
-		return nil, err
-	}
-	return &prometheus.UsageReader{Client: client, Queries: promql.Queries{Hubs: o.matchers, Pods: o.pods.value}, Namespace: namespace}, nil
+	reader.Queries.Pods = o.pods.value
+	return reader, o.pods.check()
 }
 
 var matcherForm = regexp.MustCompile(`(?s)^\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=|!=|=~|!~)\s*(".*")\s*$`)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -90,7 +91,7 @@ func hint(err error) string {
 	if failed, ok := errors.AsType[*remote.Error](err); ok {
 		return failureHint(failed)
 	}
-	if text := reportHint(err); text != "" {
+	if text := cmp.Or(reportHint(err), homesHint(err)); text != "" {
 		return text
 	}
 	if errors.As(err, new(exposition.TooManySeries)) {

@@ -1,0 +1,313 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/spf13/cobra"
+
+	"github.com/groups-exporter/groups-exporter/internal/history"
+	"github.com/groups-exporter/groups-exporter/internal/homes"
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+	"github.com/groups-exporter/groups-exporter/internal/owner"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
+	"github.com/groups-exporter/groups-exporter/internal/scopes"
+)
+
+// homesOptions are the flags of homes.
+type homesOptions struct {
+	sources   homesSources
+	only      []homes.Verdict
+	larger    byteSize
+	inactive  model.Duration
+	ignore    []string
+	migrate   migration
+	directory []string
+	claim     []string
+	output    output
+	prefix    prefixOption
+	hub       hubOptions
+
+	// Set by complete.
+	isIgnored func(name string) bool
+	templates owner.Templates
+	reader    *prometheus.UsageReader // nil if no Prometheus is queried
+	recorded  *history.Recorded       // nil if no Prometheus is queried
+}
+
+func (o *homesOptions) addFlags(cmd *cobra.Command) {
+	o.output, o.inactive, o.hub.whole = outputTable, model.Duration(180*24*time.Hour), true
+	flags := cmd.Flags()
+	o.sources.addFlags(cmd)
+	flags.StringArrayVar(&o.ignore, "ignore", nil, "leave out these directories, too (`glob`, repeatable)")
+	setHeading(cmd, "Homes")
+	addChoices(cmd, &o.only, "only", "show only homes with these verdicts", homes.OK, homes.Orphan, homes.Stale, homes.Double, homes.Ambiguous)
+	flags.Var(&o.larger, "larger", "show only homes over this size, like 10GiB")
+	flags.Var(&o.inactive, "inactive", "how long the user of a stale home has been away")
+	addChoice(cmd, &o.migrate, "migrate", "show the new names of directories, from one scheme to another", toSafe, toEscape)
+	addOutput(cmd, &o.output, outputTable, outputWide, outputCSV, outputTSV, outputJSON, outputYAML, outputMarkdown, outputNames)
+	setHeading(cmd, mainHeading)
+	flags.StringArrayVar(&o.directory, "directory-template", nil, "`template` of directories in kubespawner's words (repeatable)")
+	flags.StringArrayVar(&o.claim, "claim-template", nil, "kubespawner's pvc_name_template (repeatable `template`)")
+	setHeading(cmd, "Names")
+	o.prefix.addFlag(cmd)
+	setHeading(cmd, "Homes")
+	o.hub.addFlags(cmd)
+}
+
+func (o *homesOptions) complete(cmd *cobra.Command, getenv func(string) string) error {
+	if err := o.check(cmd); err != nil {
+		return err
+	}
+	var err error
+	if o.templates, err = o.parseTemplates(); err != nil {
+		return err
+	}
+	if err := o.prefix.complete(getenv); err != nil {
+		return err
+	}
+	if err := o.hub.complete(getenv); err != nil {
+		return err
+	}
+	o.isIgnored = membership.Globs(append([]string{"_shared*", "lost+found", ".*"}, o.ignore...))
+	if o.reader, err = o.sources.prometheus.reader(o.hub.namespace); err == nil && o.reader != nil {
+		o.recorded = newRecorded(o.reader, o.prefix.value)
+	}
+	return err
+}
+
+// check returns an error for flags that contradict each other.
+func (o *homesOptions) check(cmd *cobra.Command) error {
+	if err := o.sources.check(); err != nil {
+		return err
+	}
+	if err := checkPatterns(o.ignore); err != nil {
+		return err
+	}
+	if o.inactive <= 0 {
+		return usagef("--inactive must be more than 0; --only orphan,double,ambiguous doesn't look for stale homes")
+	}
+	if o.migrate == "" {
+		return nil
+	}
+	for _, name := range []string{"only", "larger", "inactive", "claims", "claim-template"} {
+		if cmd.Flags().Changed(name) {
+			return usagef("--migrate is about the names of all directories: remove --%s", name)
+		}
+	}
+	if len(o.directory) > 1 {
+		return usagef("--migrate needs a single --directory-template")
+	}
+	if o.output == outputNames && !o.sources.null {
+		return usagef("--migrate --output names needs --null: a name may contain any other character")
+	}
+	return nil
+}
+
+func (o *homesOptions) parseTemplates() (templates owner.Templates, err error) {
+	defaults := owner.DefaultTemplates()
+	if templates.Directories, err = parseTemplates("directory-template", o.directory, defaults.Directories); err == nil {
+		templates.Claims, err = parseTemplates("claim-template", o.claim, defaults.Claims)
+	}
+	if err == nil && o.migrate != "" {
+		return templates, o.migrate.check(templates.Directories[0])
+	}
+	return templates, err
+}
+
+func newHomesCommand(getenv func(string) string) *cobra.Command {
+	var o homesOptions
+	cmd := &cobra.Command{
+		Use:   "homes",
+		Short: "Show whose home directories and claims are, and which may go",
+		Long: `Show whose home directories and volume claims are, and which of them may go.
+They come from a list of directories, from kubectl and from Prometheus. The hub
+is read once. Nothing is ever deleted, moved or written.
+
+  ok         its user is on the hub and was active
+  orphan     no user of the hub can have it
+  stale      its user has no server and was away for longer than --inactive
+  double     its user has several: two directories, or two claims for a server
+  ambiguous  several users can have it, or it can't be known
+
+Nothing is printed unless the token reads all users and what the verdicts need:
+list:users, read:users:groups, read:users:activity and read:servers, and
+read:users if somebody was never active. Names that begin with "_shared" or a
+dot and lost+found are left out.
+
+` + exitCodes,
+		Example: `  cd /home; du --null --block-size=1 --max-depth=1 | groups-exporter homes --directories - --null
+  kubectl --namespace prod get pvc --output json | groups-exporter homes --claims -
+  groups-exporter homes --prometheus-url http://127.0.0.1:9090 --only orphan,stale --larger 10GiB
+  find . -mindepth 1 -maxdepth 1 -print0 | groups-exporter homes --directories - --null --migrate escape:safe`,
+		Args: needsNoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.complete(cmd, getenv); err != nil {
+				return err
+			}
+			return o.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	o.addFlags(cmd)
+	completeRules(cmd, getenv, &o.hub)
+	return cmd
+}
+
+func (o *homesOptions) run(ctx context.Context, in io.Reader, out, errOut io.Writer) error {
+	// The hub comes last, so that the homes of users who are created meanwhile aren't orphans.
+	list, err := o.sources.read(ctx, in, errOut, o.reader)
+	if err != nil {
+		return err
+	}
+	snapshot, err := o.users(ctx)
+	if err != nil {
+		return err
+	}
+	users := slices.Collect(snapshot.Details())
+	if o.migrate != "" {
+		return o.writeMoves(out, errOut, o.moves(list, users))
+	}
+	list = slices.DeleteFunc(list, o.leavesOut)
+	rows, err := homes.Judge(list, homes.Hub{Users: users, HasCreated: snapshot.HasCreated(), Templates: o.templates}, o.inactiveSince(snapshot))
+	if err != nil {
+		return err
+	}
+	if o.recorded != nil {
+		if err := o.nameOrphans(ctx, errOut, rows, snapshot); err != nil {
+			return err
+		}
+	}
+	return o.write(out, o.selected(errOut, rows), snapshot)
+}
+
+// nameOrphans adds the former owners of orphans, from the recorded memberships.
+func (o *homesOptions) nameOrphans(ctx context.Context, errOut io.Writer, rows []homes.Row, snapshot *membership.Snapshot) error {
+	if !slices.ContainsFunc(rows, func(r homes.Row) bool { return r.Verdict == homes.Orphan }) {
+		return nil
+	}
+	users, err := o.recorded.Users(ctx)
+	if err != nil {
+		return err
+	}
+	if len(users) == 0 {
+		say(errOut, fmt.Sprintf("Prometheus has no user names of the namespace %s from the last %d days, so former owners of orphans aren't known", quote(o.hub.namespace), recordedDays), "")
+		return nil
+	}
+	current := map[string]bool{}
+	for user := range snapshot.Users() {
+		current[user] = true
+	}
+	users = slices.DeleteFunc(users, func(user string) bool { return current[user] })
+	seen, err := o.recorded.LastSeen(ctx, homes.AddFormer(rows, users, o.templates))
+	if err == nil {
+		homes.SetLastSeen(rows, seen)
+	}
+	return err
+}
+
+// users returns all users of the hub. It is an error if any may be missing, or if something that a verdict depends on
+// isn't known.
+func (o *homesOptions) users(ctx context.Context) (*membership.Snapshot, error) {
+	snapshot, result, err := o.hub.snapshot(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case result.Inconsistent:
+		return nil, errors.New("the hub's list of users changed whenever it was read, so users may be missing: try again")
+	case snapshot.Len() == 0:
+		return nil, errors.New("the hub has no users, so all homes would be orphans")
+	}
+	var missing []string
+	if o.needsActivity() && !snapshot.HasActivity() {
+		missing = append(missing, scopes.ReadUserActivity)
+	}
+	if o.needsActivity() && !snapshot.HasServers() {
+		missing = append(missing, scopes.ReadServers)
+	}
+	if len(missing) > 0 {
+		return nil, &inactivityUnknown{missing}
+	}
+	return snapshot, nil
+}
+
+// needsActivity reports whether the verdicts that are shown depend on the activity of users.
+func (o *homesOptions) needsActivity() bool {
+	return o.migrate == "" && (len(o.only) == 0 || slices.Contains(o.only, homes.Stale) || slices.Contains(o.only, homes.OK))
+}
+
+// inactiveSince returns since when users are inactive whose homes are stale, or the zero time if that doesn't matter.
+func (o *homesOptions) inactiveSince(snapshot *membership.Snapshot) time.Time {
+	if !o.needsActivity() {
+		return time.Time{}
+	}
+	return snapshot.At().Add(-time.Duration(o.inactive))
+}
+
+// leavesOut reports whether a directory is left out. Claims never are: kubespawner made them for a user.
+func (o *homesOptions) leavesOut(h homes.Home) bool {
+	return h.Kind == homes.Directory && o.isIgnored(h.Name)
+}
+
+// moves returns what --migrate does to directories. Those that are left out still take their names.
+func (o *homesOptions) moves(list []homes.Home, users []membership.User) []homes.Move {
+	list = slices.DeleteFunc(list, func(h homes.Home) bool { return h.Kind != homes.Directory }) // claims from Prometheus
+	from, to := o.migrate.schemes()
+	moves := homes.Migrate(list, users, o.templates.Directories[0], from, to)
+	return slices.DeleteFunc(moves, func(m homes.Move) bool { return o.leavesOut(m.Home) })
+}
+
+// selected returns the rows that are shown, the largest first.
+func (o *homesOptions) selected(errOut io.Writer, rows []homes.Row) []homes.Row {
+	unknown := 0
+	rows = slices.DeleteFunc(rows, func(r homes.Row) bool {
+		if len(o.only) > 0 && !slices.Contains(o.only, r.Verdict) {
+			return true
+		}
+		if o.larger == 0 {
+			return false
+		}
+		if r.Size == nil {
+			unknown++
+		}
+		return r.Size == nil || *r.Size <= int64(o.larger)
+	})
+	if unknown > 0 {
+		say(errOut, fmt.Sprintf("--larger leaves out %s of unknown size", plural(unknown, "home")), "")
+	}
+	sortBySize(rows, func(r homes.Row) homes.Home { return r.Home })
+	return rows
+}
+
+// inactivityUnknown is the error if the token may not read what shows that users are inactive.
+type inactivityUnknown struct{ missing []string }
+
+func (e *inactivityUnknown) Error() string {
+	return "the hub token is missing the " + noun(len(e.missing), "scope") + " " + some(e.missing) + " for the whole hub, so it isn't known which homes are stale"
+}
+
+// homesHint returns what to do about an error of homes, or "".
+func homesHint(err error) string {
+	const instead = ", or don't look for stale homes: --only orphan,double,ambiguous"
+	if unknown, ok := errors.AsType[*inactivityUnknown](err); ok {
+		return "give the token's role the " + noun(len(unknown.missing), "scope") + " " + some(unknown.missing) + " (c.JupyterHub.load_roles)" + instead
+	}
+	if errors.As(err, new(*homes.NotCreated)) {
+		return "give the token's role the scope " + scopes.ReadUsers + " (c.JupyterHub.load_roles)" + instead
+	}
+	if errors.As(err, new(*homes.NoOwners)) {
+		return "is it the right hub (--hub-url), and do its homes have other names (--directory-template, --claim-template)?"
+	}
+	if mixed, ok := errors.AsType[*prometheus.MixedClusters](err); ok {
+		return fmt.Sprintf("choose one with --prometheus-matcher 'cluster=%q'", mixed.Clusters[0])
+	}
+	if errors.Is(err, errNoStorage) {
+		return "run prometheus-dirsize-exporter with the label namespace in its scrape job (" + promql.DirectorySize + "), or start kube-state-metrics with --metric-annotations-allowlist=persistentvolumeclaims=[hub.jupyter.org/username,hub.jupyter.org/servername] (" + promql.ClaimAnnotations + ")"
+	}
+	return ""
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/groups-exporter/groups-exporter/internal/homes"
+	"github.com/groups-exporter/groups-exporter/internal/owner"
+)
+
+// migration is a change of the naming scheme.
+type migration string
+
+const (
+	toSafe   migration = "escape:safe"
+	toEscape migration = "safe:escape"
+)
+
+func (m migration) schemes() (from, to owner.Scheme) {
+	if m == toSafe {
+		return owner.Escape, owner.Safe
+	}
+	return owner.Safe, owner.Escape
+}
+
+// check returns an error for a template whose last folder isn't named by the user.
+func (m migration) check(template owner.Template) error {
+	last := func(user string) string {
+		path := template.Expand(user, "", owner.Safe)
+		return path[strings.LastIndexByte(path, '/')+1:]
+	}
+	if last("a") == last("b") {
+		return usagef("--migrate needs a --directory-template whose last folder has the user's name")
+	}
+	return nil
+}
+
+// moveRow is a Move in the output for programs.
+type moveRow struct {
+	Name    string       `json:"name"`
+	Path    string       `json:"path"`
+	NewName string       `json:"new_name"`
+	NewPath string       `json:"new_path"`
+	Size    *int64       `json:"size_bytes"`
+	Owner   string       `json:"owner"`
+	Status  homes.Status `json:"status"`
+	With    []string     `json:"with"`
+}
+
+// writeMoves writes moves in the form of --output. The form names has pairs of the old and the new path.
+func (o *homesOptions) writeMoves(out, errOut io.Writer, moves []homes.Move) error {
+	sortBySize(moves, func(m homes.Move) homes.Home { return m.Home })
+	counts := map[homes.Status]int{}
+	for _, m := range moves {
+		counts[m.Status]++
+	}
+	if stay := counts[homes.Collides] + counts[homes.Exists]; stay > 0 {
+		say(errOut, fmt.Sprintf("directories that keep a wrong name: %d, because %d collide with another user's and the new name of %d exists already",
+			stay, counts[homes.Collides], counts[homes.Exists]), "")
+	}
+	if o.output == outputNames {
+		var pairs strings.Builder
+		for _, m := range moves {
+			if m.Status == homes.Renamed {
+				pairs.WriteString(m.Path + "\x00" + m.NewPath + "\x00")
+			}
+		}
+		_, err := io.WriteString(out, pairs.String())
+		return err
+	}
+	return o.writeMoveRows(out, moves, counts)
+}
+
+func (o *homesOptions) writeMoveRows(out io.Writer, moves []homes.Move, counts map[homes.Status]int) error {
+	list := listTable{header: []string{"NAME", "NEW NAME", "OWNER", "STATUS", "WITH"}, total: totalOfMoves(len(moves), counts)}
+	rows := make([]moveRow, 0, len(moves))
+	var cells [][]string
+	for _, m := range moves {
+		if err := o.checkText(m.Path); err != nil {
+			return err
+		}
+		with := append([]string{}, m.With...)
+		rows = append(rows, moveRow{m.Name, m.Path, m.NewName, m.NewPath, m.Size, m.User, m.Status, with})
+		cells = append(cells, []string{m.Name, m.Path, m.NewName, m.NewPath, number(m.Size), m.User, string(m.Status), listCell(with)})
+		list.add(with, o.output.shown(m.Path), shownOrEmpty(o.output, m.NewName), shownOrEmpty(o.output, m.User), string(m.Status))
+	}
+	if o.output.isForPeople() {
+		return list.write(out, o.output)
+	}
+	return writeData(out, o.output, rows, []string{"name", "path", "new_name", "new_path", "size_bytes", "owner", "status", "with"}, cells)
+}
+
+// shownOrEmpty returns a name as it is printed in a table, or "" if there is none.
+func shownOrEmpty(as output, name string) string {
+	if name == "" {
+		return ""
+	}
+	return as.shown(name)
+}
+
+// totalOfMoves counts directories by status.
+func totalOfMoves(all int, counts map[homes.Status]int) string {
+	total, separator := "", ": "
+	if all == 1 {
+		total = "1 directory"
+	} else {
+		total = fmt.Sprintf("%d directories", all)
+	}
+	for _, status := range []homes.Status{homes.Renamed, homes.Same, homes.Exists, homes.Collides, homes.Nobodys} {
+		if n := counts[status]; n > 0 {
+			total += fmt.Sprintf("%s%d %s", separator, n, status)
+			separator = ", "
+		}
+	}
+	return total
+}

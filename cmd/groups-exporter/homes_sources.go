@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/groups-exporter/groups-exporter/internal/homes"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
+)
+
+// standardInput is the name of standard input as a file.
+const standardInput = "-"
+
+// homesSources are the flags that say which homes there are.
+type homesSources struct {
+	directories string
+	claims      string
+	null        bool
+	prometheus  matchedOptions
+}
+
+func (s *homesSources) addFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&s.directories, "directories", "", "`file` with directories or the output of du in bytes; - is standard input")
+	flags.StringVar(&s.claims, "claims", "", "`file` with the output of 'kubectl get pvc --output json', or -")
+	flags.BoolVarP(&s.null, "null", "0", false, "directories end with NUL, and so does --output names")
+	s.prometheus.addFlags(cmd)
+}
+
+func (s *homesSources) check() error {
+	switch {
+	case s.directories == "" && s.claims == "" && s.prometheus.address == "":
+		return usagef("homes needs --directories, --claims or --prometheus-url")
+	case s.directories == standardInput && s.claims == standardInput:
+		return usagef("--directories and --claims can't both be standard input")
+	}
+	return nil
+}
+
+// read returns all homes.
+func (s *homesSources) read(ctx context.Context, in io.Reader, errOut io.Writer, reader *prometheus.UsageReader) ([]homes.Home, error) {
+	var listed, measured []homes.Home
+	if s.directories != "" {
+		err := s.open(s.directories, in, func(r io.Reader) (err error) {
+			split := bufio.ScanLines
+			if s.null {
+				split = splitAtNull
+			}
+			listed, err = homes.ReadDirectories(r, split)
+			return err
+		})
+		if err == nil && len(listed) == 0 {
+			err = fmt.Errorf("there are no homes in %s", nameOfFile(s.directories))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if s.claims != "" {
+		claims, err := s.readClaims(in, errOut)
+		if err != nil {
+			return nil, err
+		}
+		listed = append(listed, claims...)
+	}
+	if reader != nil {
+		storage, err := reader.Storage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if measured = measuredHomes(storage); len(measured) == 0 {
+			return nil, fmt.Errorf("%w of the namespace %q", errNoStorage, reader.Namespace)
+		}
+	}
+	return homes.Combine(listed, measured), nil
+}
+
+// errNoStorage begins the error if Prometheus has no homes.
+var errNoStorage = errors.New("Prometheus has no home directories or claims") //nolint:staticcheck // a name
+
+func (s *homesSources) readClaims(in io.Reader, errOut io.Writer) (claims []homes.Home, err error) {
+	var others []string
+	err = s.open(s.claims, in, func(r io.Reader) (err error) {
+		claims, others, err = homes.ReadClaims(r)
+		return err
+	})
+	if err == nil && len(claims) == 0 {
+		err = fmt.Errorf("there are no claims of users in %s", nameOfFile(s.claims))
+	}
+	if err == nil && len(others) > 0 {
+		say(errOut, fmt.Sprintf("left out %s that kubespawner didn't make: %s", plural(len(others), "claim"), some(quoteAll(others))), "")
+	}
+	return claims, err
+}
+
+// open calls read with a file or with standard input.
+func (s *homesSources) open(name string, in io.Reader, read func(io.Reader) error) error {
+	if name != standardInput {
+		file, err := os.Open(name)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		in = file
+	}
+	if err := read(in); err != nil {
+		return fmt.Errorf("%s can't be used: %w", nameOfFile(name), err)
+	}
+	return nil
+}
+
+func nameOfFile(name string) string {
+	if name == standardInput {
+		return "standard input"
+	}
+	return name
+}
+
+func quoteAll(texts []string) []string {
+	quoted := make([]string, len(texts))
+	for i, text := range texts {
+		quoted[i] = quote(text)
+	}
+	return quoted
+}
+
+// measuredHomes returns the homes that Prometheus has.
+func measuredHomes(s *prometheus.Storage) []homes.Home {
+	var list []homes.Home
+	names := maps.Clone(s.Sizes)
+	maps.Copy(names, s.Limits)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		list = append(list, homes.Home{Kind: homes.Directory, Name: name, Path: name, Size: valueOf(s.Sizes, name), Limit: valueOf(s.Limits, name)})
+	}
+	for _, c := range s.Claims {
+		h := homes.Home{Kind: homes.Claim, Name: c.Name, Path: c.Name, User: c.User, Server: c.Server}
+		if c.Size > 0 {
+			h.Size, h.Limit = &c.Size, &c.Size
+		}
+		list = append(list, h)
+	}
+	return list
+}
+
+func valueOf(values map[string]int64, name string) *int64 {
+	if value, ok := values[name]; ok {
+		return &value
+	}
+	return nil
+}
+
+// byteSize is the value of a flag that takes a number of bytes, like 10GiB.
+type byteSize uint64
+
+func (b *byteSize) String() string {
+	if *b == 0 {
+		return ""
+	}
+	return humanize.IBytes(uint64(*b))
+}
+
+// Set sets the size.
+func (b *byteSize) Set(text string) error {
+	bytes, err := humanize.ParseBytes(text)
+	if err != nil || bytes == 0 || bytes > 1<<62 {
+		return errors.New(`it must be a size like "500MB" or "10GiB"`)
+	}
+	*b = byteSize(bytes)
+	return nil
+}
+
+// Type returns what the help shows as the value.
+func (b *byteSize) Type() string { return "size" }
