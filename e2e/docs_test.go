@@ -190,6 +190,12 @@ func (r *pageReader) mountFolders() {
 	r.write("/etc/hosts", "127.0.0.1 localhost prometheus "+name+"\n")
 	r.mkdir("/etc/prometheus", "/etc/groups-exporter", "/etc/bash_completion.d", "/etc/systemd/system",
 		"/var/lib/prometheus/node-exporter", "/home/ada-uni-example---5b41514d", "/home/bob")
+	switch r.page.Name {
+	case "docs/how-to/kubespawner7.md":
+		noError(r.t, os.Rename("/home/ada-uni-example---5b41514d", "/home/ada-40uni-2eexample"))
+	case "docs/how-to/homes.md":
+		r.mkdir("/home/eve-40uni-2eexample")
+	}
 	os.Remove("/usr/local/bin/groups-exporter")
 	if !slices.Contains(installing(), r.page.Name) {
 		output(r.t, "/", "install", program, "/usr/local/bin/groups-exporter")
