@@ -84,7 +84,7 @@ func (o *homesOptions) complete(cmd *cobra.Command, getenv func(string) string) 
 
 // check returns an error for flags that contradict each other.
 func (o *homesOptions) check(cmd *cobra.Command) error {
-	if err := o.sources.check(); err != nil {
+	if err := o.sources.check(o.hub.demo); err != nil {
 		return err
 	}
 	if err := checkPatterns(o.ignore); err != nil {
@@ -142,7 +142,8 @@ read:users if somebody was never active. Names that begin with "_shared" or a
 dot and lost+found are left out.
 
 ` + exitCodes,
-		Example: `  cd /home; du --null --block-size=1 --max-depth=1 | groups-exporter homes --directories - --null
+		Example: `  groups-exporter homes --demo
+  cd /home; du --null --block-size=1 --max-depth=1 | groups-exporter homes --directories - --null
   kubectl --namespace prod get pvc --output json | groups-exporter homes --claims -
   groups-exporter homes --prometheus-url http://127.0.0.1:9090 --only orphan,stale --larger 10GiB
   find . -mindepth 1 -maxdepth 1 -print0 | groups-exporter homes --directories - --null --migrate escape:safe`,
@@ -168,6 +169,9 @@ func (o *homesOptions) run(ctx context.Context, in io.Reader, out, errOut io.Wri
 	snapshot, err := o.users(ctx)
 	if err != nil {
 		return err
+	}
+	if !o.sources.any() {
+		list = demoHomes(snapshot.Users())
 	}
 	users := slices.Collect(snapshot.Details())
 	if o.migrate != "" {

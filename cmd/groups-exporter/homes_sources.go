@@ -36,10 +36,15 @@ func (s *homesSources) addFlags(cmd *cobra.Command) {
 	s.prometheus.addFlags(cmd)
 }
 
-func (s *homesSources) check() error {
+// any reports whether there is a source of homes.
+func (s *homesSources) any() bool {
+	return s.directories != "" || s.claims != "" || s.prometheus.address != ""
+}
+
+func (s *homesSources) check(demo bool) error {
 	switch {
-	case s.directories == "" && s.claims == "" && s.prometheus.address == "":
-		return usagef("homes needs --directories, --claims or --prometheus-url")
+	case !s.any() && !demo:
+		return usagef("homes needs --directories, --claims or --prometheus-url; --demo shows made-up homes")
 	case s.directories == standardInput && s.claims == standardInput:
 		return usagef("--directories and --claims can't both be standard input")
 	}

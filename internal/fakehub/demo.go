@@ -41,7 +41,7 @@ func demoNames() (first, last []string) {
 // NewDemo returns a hub with the given number of users. The token can read everything.
 func NewDemo(seed uint64, users int, token string, now time.Time) *Demo {
 	d := &Demo{random: rand.New(rand.NewPCG(seed, seed)), taken: map[string]bool{}}
-	d.Grant(token, scopes.ListUsers, scopes.ReadUserGroups, scopes.ReadUserActivity, scopes.ReadServers, scopes.ListGroups)
+	d.Grant(token, scopes.ListUsers, scopes.ReadUserGroups, scopes.ReadUserActivity, scopes.ReadServers, scopes.ReadUsers, scopes.ListGroups)
 	d.AddGroups(demoGroups()...)
 	d.AddGroups("seminar-2027") // has no members
 	d.Update(func([]User) []User {
@@ -86,7 +86,7 @@ func (d *Demo) Change(now time.Time) string {
 
 // person returns a new user with random groups and activity.
 func (d *Demo) person(now time.Time) User {
-	u := User{Name: d.newName(), Groups: []string{}}
+	u := User{Name: d.newName(), Groups: []string{}, Created: now.AddDate(-1, 0, 0)}
 	for range pick(d.random, []int{0, 1, 1, 1, 1, 2, 2, 3}) {
 		if group := pick(d.random, demoGroups()); !slices.Contains(u.Groups, group) {
 			u.Groups = append(u.Groups, group)
