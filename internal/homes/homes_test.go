@@ -251,3 +251,30 @@ func TestCombine(t *testing.T) {
 		t.Errorf("without a list, -want +got:\n%s", diff)
 	}
 }
+
+func TestAddFormer(t *testing.T) {
+	hub := homes.Hub{Users: []membership.User{active("bob")}, Templates: owner.DefaultTemplates()}
+	rows, err := homes.Judge([]homes.Home{directory("bob"), directory("gone-40uni-2eexample"), claim("claim-other", "annotated", ""), directory("a-2db"), directory("nobody")}, hub, ago(180))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := homes.AddFormer(rows, []string{"gone@uni.example", "a-b", "a-2db", "other"}, hub.Templates)
+	if diff := cmp.Diff([]string{"a-2db", "a-b", "annotated", "gone@uni.example"}, seen); diff != "" {
+		t.Errorf("former owners, -want +got:\n%s", diff)
+	}
+	want := []string{
+		"bob ok: bob (name)", "gone-40uni-2eexample orphan: gone@uni.example (history)", "claim-other orphan: annotated (annotation)",
+		"a-2db orphan: a-2db (history), a-b (history)", "nobody orphan:",
+	}
+	if diff := cmp.Diff(want, verdicts(rows)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	homes.SetLastSeen(rows, map[string]time.Time{"annotated": ago(3), "bob": ago(2)})
+	for _, r := range rows {
+		for _, o := range r.Owners {
+			if !o.LastSeen.IsZero() != (o.User == "annotated") {
+				t.Errorf("%s was last seen %v", o.User, o.LastSeen)
+			}
+		}
+	}
+}
