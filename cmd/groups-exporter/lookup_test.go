@@ -13,8 +13,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/fakehub"
 )
 
-// Half of a list of users would name nobody, or only one of several users.
-func TestLookupPrintsNothingUnlessItKnowsAllUsers(t *testing.T) {
+// Half of a list of users would name nobody, or only one of several users, and homes would seem to be nobody's.
+func TestNothingIsPrintedUnlessAllUsersAreKnown(t *testing.T) {
 	users := make([]fakehub.User, 500)
 	for i := range users {
 		users[i].Name = fmt.Sprintf("user-%d", i)
@@ -62,10 +62,16 @@ func TestLookupPrintsNothingUnlessItKnowsAllUsers(t *testing.T) {
 			environment := func(name string) string {
 				return map[string]string{"JUPYTERHUB_API_URL": server.URL, "JUPYTERHUB_API_TOKEN": "x"}[name]
 			}
-			var out, errOut bytes.Buffer
-			code := run(t.Context(), []string{"lookup", "user-1"}, environment, nil, nil, &out, &errOut)
-			if code != exitFailure || out.Len() > 0 || !strings.Contains(errOut.String(), c.want) {
-				t.Errorf("exit code %d, printed %q, error %q, want an error with %q", code, &out, &errOut, c.want)
+			for _, args := range [][]string{
+				{"lookup", "user-1"}, {"homes", "--directories", "-", "--only", "orphan"}, {"homes", "--directories", "-", "--migrate", "escape:safe"},
+			} {
+				h.SetUsers(users...)
+				pages.Store(0)
+				var out, errOut bytes.Buffer
+				code := run(t.Context(), args, environment, nil, strings.NewReader("user-1\n"), &out, &errOut)
+				if code != exitFailure || out.Len() > 0 || !strings.Contains(errOut.String(), c.want) {
+					t.Errorf("%q: exit code %d, printed %q, error %q, want an error with %q", args, code, &out, &errOut, c.want)
+				}
 			}
 		})
 	}
