@@ -101,17 +101,11 @@ func shownOrEmpty(as output, name string) string {
 
 // totalOfMoves counts directories by status.
 func totalOfMoves(all int, counts map[homes.Status]int) string {
-	total, separator := "", ": "
-	if all == 1 {
-		total = "1 directory"
-	} else {
-		total = fmt.Sprintf("%d directories", all)
-	}
+	var parts []string
 	for _, status := range []homes.Status{homes.Renamed, homes.Same, homes.Exists, homes.Collides, homes.Nobodys} {
 		if n := counts[status]; n > 0 {
-			total += fmt.Sprintf("%s%d %s", separator, n, status)
-			separator = ", "
+			parts = append(parts, fmt.Sprintf("%d %s", n, status))
 		}
 	}
-	return total
+	return withParts(plural(all, "home"), parts)
 }

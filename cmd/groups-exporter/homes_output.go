@@ -181,10 +181,15 @@ func totalOfHomes(rows []homeRow) string {
 	if size > 0 {
 		total += " (" + gibibytes(&size) + " GiB)"
 	}
-	if len(parts) > 0 {
-		total += ": " + strings.Join(parts, ", ")
+	return withParts(total, parts)
+}
+
+// withParts returns a total and what it consists of, like "3 homes: 2 ok, 1 orphan".
+func withParts(total string, parts []string) string {
+	if len(parts) == 0 {
+		return total
 	}
-	return total
+	return total + ": " + strings.Join(parts, ", ")
 }
 
 // sortBySize sorts rows by the size of their homes, the largest first, and then by name.
