@@ -166,7 +166,7 @@ func (o *homesOptions) run(ctx context.Context, in io.Reader, out, errOut io.Wri
 	if err != nil {
 		return err
 	}
-	snapshot, err := o.users(ctx)
+	snapshot, err := o.users(ctx, errOut)
 	if err != nil {
 		return err
 	}
@@ -217,7 +217,7 @@ func (o *homesOptions) nameOrphans(ctx context.Context, errOut io.Writer, rows [
 
 // users returns all users of the hub. It is an error if any may be missing, or if something that a verdict depends on
 // isn't known.
-func (o *homesOptions) users(ctx context.Context) (*membership.Snapshot, error) {
+func (o *homesOptions) users(ctx context.Context, errOut io.Writer) (*membership.Snapshot, error) {
 	snapshot, result, err := o.hub.snapshot(ctx)
 	switch {
 	case err != nil:
@@ -236,6 +236,9 @@ func (o *homesOptions) users(ctx context.Context) (*membership.Snapshot, error) 
 	}
 	if len(missing) > 0 {
 		return nil, &inactivityUnknown{missing}
+	}
+	for _, notice := range o.hub.notices(snapshot, result) {
+		say(errOut, notice, "")
 	}
 	return snapshot, nil
 }
