@@ -19,12 +19,22 @@ import (
 // An account is a user with one of the user's servers.
 type account struct{ user, server string }
 
-// kubespawnerTemplates are templates that an administrator may choose.
-var kubespawnerTemplates = map[string][]string{
-	"pod":       {"nb-{username}.{servername}", "{escaped_user_server}-x"},
-	"claim":     {"claim-{username}{servername}", "home-{safe_user_server}", "{unescaped_username}--{servername}"},
-	"directory": {"homes/{username}/{servername}", "{user_server}"},
-}
+// The templates that the program knows, and others that an administrator may choose.
+var (
+	defaultTemplates = map[string][]string{
+		"pod":       {"jupyter-{user_server}", "jupyter-{username}--{servername}"},
+		"claim":     {"claim-{user_server}", "claim-{username}--{servername}", "claim-{username}{servername}"},
+		"directory": {"{username}", "{unescaped_username}"},
+	}
+	ownTemplates = map[string][]string{
+		"pod":       {"nb-{username}.{servername}", "{escaped_user_server}-x"},
+		"claim":     {"home-{safe_user_server}", "{unescaped_username}--{servername}"},
+		"directory": {"homes/{username}/{servername}", "{user_server}"},
+	}
+	oldTemplates = map[string][]string{
+		"pod": {"nb-{username}"}, "claim": {"{legacy_escape_username}-{servername}"}, "directory": {"x/{unescaped_username}"},
+	}
+)
 
 // Whatever kubespawner makes for random users and servers is found back to exactly its owners: they are those of a
 // comparison of all names. The hub is a real one.
@@ -33,33 +43,38 @@ func TestLookup(t *testing.T) {
 	random := newRandom(t)
 	people, listed, deleted := randomAccounts(random, 20_000)
 	h := startHub(t, versions[0], people, readerOfServers)
-	for _, c := range []struct {
-		what, python string
-		templates    map[string][]string
-	}{
-		{"kubespawner 7", kubespawner, nil},
-		{"kubespawner 6", kubespawner6, nil},
-		{"own templates", kubespawner, kubespawnerTemplates},
-		{"own templates of kubespawner 6", kubespawner6, map[string][]string{
-			"pod": {"nb-{username}"}, "claim": {"{legacy_escape_username}-{servername}"}, "directory": {"x/{unescaped_username}"},
-		}},
-	} {
-		made, gone := owned(t, c.python, listed, c.templates), owned(t, c.python, deleted, c.templates)
-		flags := []string{"lookup", "--null", "--output=json"}
-		for kind, texts := range c.templates {
-			for _, text := range texts {
-				flags = append(flags, "--"+kind+"-template="+text)
+	// Of kubespawner 6, which has fewer fields and one scheme, only the names are used. Kubespawner 7 knows who else has them.
+	old, made, gone := owned(t, kubespawner6, listed, nil), owned(t, kubespawner, listed, defaultTemplates), owned(t, kubespawner, deleted, nil)
+	for kind, names := range owned(t, kubespawner, listed, nil) {
+		maps.DeleteFunc(made[kind], func(name string, _ map[account]bool) bool { return names[name] == nil && old[kind][name] == nil })
+		for name := range old[kind] {
+			if made[kind][name] == nil {
+				t.Errorf("kubespawner 7 doesn't make %q, a %s of kubespawner 6", name, kind)
 			}
 		}
-		found := h.lookup(t, flags, made, gone)
-		for kind, names := range made {
-			report(t, c.what+", "+kind, sameOwners(names, found[kind]))
-			proved, total, err := deletedServers(names, gone[kind], found[kind])
-			report(t, c.what+", "+kind+" of deleted servers", err)
-			t.Logf("%s, %s: %d names, and %d of %d of deleted servers", c.what, kind, len(names), proved, total)
-			if c.templates == nil && kind != "directory" && proved < total/2 {
-				t.Errorf("%s, %s: only %d of %d names of deleted servers are found", c.what, kind, proved, total)
-			}
+	}
+	h.findsBack(t, "default templates", nil, made, gone)
+	h.findsBack(t, "own templates", ownTemplates, owned(t, kubespawner, listed, ownTemplates), owned(t, kubespawner, deleted, ownTemplates))
+	h.findsBack(t, "templates of kubespawner 6", oldTemplates, owned(t, kubespawner6, listed, oldTemplates), owned(t, kubespawner6, deleted, oldTemplates))
+}
+
+// findsBack looks up what kubespawner made, also for servers that the hub no longer has.
+func (h *hub) findsBack(t *testing.T, what string, templates map[string][]string, made, gone map[string]owners) {
+	t.Helper()
+	flags := []string{"lookup", "--null", "--output=json"}
+	for kind, texts := range templates {
+		for _, text := range texts {
+			flags = append(flags, "--"+kind+"-template="+text)
+		}
+	}
+	found := h.lookup(t, flags, made, gone)
+	for kind, names := range made {
+		report(t, what+", "+kind, sameOwners(names, found[kind]))
+		proved, total, err := deletedServers(names, gone[kind], found[kind])
+		report(t, what+", "+kind+" of deleted servers", err)
+		t.Logf("%s, %s: %d names, and %d of %d of deleted servers", what, kind, len(names), proved, total)
+		if templates == nil && kind != "directory" && proved < total/2 {
+			t.Errorf("%s, %s: only %d of %d names of deleted servers are found", what, kind, proved, total)
 		}
 	}
 }

@@ -292,16 +292,13 @@ func (x *Index) known(name string, kind Kind) []Match {
 		if source.kind != kind {
 			continue
 		}
-		scheme := Escape
-		if e.safe {
-			scheme = Safe
-		}
 		f := &x.forms[e.user]
 		if e.server > 0 {
 			f = &forms{user: f.user, server: x.users[e.user].Servers[e.server-1]}
 		}
 		var room [128]byte
-		if string(source.expand(room[:0], f, scheme)) == name { // and not another name with the same hash
+		isName := func(scheme Scheme) bool { return string(source.expand(room[:0], f, scheme)) == name }
+		if slices.ContainsFunc(source.schemes, isName) { // and not another name with the same hash
 			matches = append(matches, Match{kind, f.user, f.server, e.scheme()})
 		}
 	}

@@ -45,7 +45,7 @@ func short(matches []owner.Match) []string {
 }
 
 func TestFind(t *testing.T) {
-	x := index("ada@uni.example/My GPU", "Ada", "ada/gpu", "has-hyphen", "has-2dhyphen", "adagpu", "9lives")
+	x := index("ada@uni.example/My GPU", "Ada", "ada/gpu", "has-hyphen", "has-2dhyphen", "adagpu", "9lives", strings.Repeat("a", 47))
 	for _, c := range []struct {
 		name string
 		want []string
@@ -63,6 +63,9 @@ func TestFind(t *testing.T) {
 		{"-41da", []string{"escaped Ada escape", "label Ada escape", "directory Ada escape"}},
 		{"Ada", []string{"user Ada", "label Ada safe", "directory Ada"}},
 		{"9lives", []string{"user 9lives", "escaped 9lives escape", "label 9lives", "directory 9lives escape"}},
+
+		// a name that one template makes in one scheme, and another template in the other
+		{"jupyter-" + strings.Repeat("a", 47), []string{"pod " + strings.Repeat("a", 47)}},
 
 		// a name of several users
 		{"claim-has-2dhyphen", []string{"claim has-2dhyphen safe", "claim has-hyphen escape"}},
