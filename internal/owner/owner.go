@@ -76,7 +76,7 @@ type Index struct {
 	users   []User
 	forms   []forms // of the users and their default servers
 	sources []source
-	depths  []int         // of the templates of directories
+	depth   int           // the largest number of slashes in the name of a directory
 	indexed map[Kind]bool // the kinds that names were added of; others aren't needed yet
 	// Names aren't stored, only their hashes. With 100,000 users there are a million names, which would keep the
 	// garbage collector busy for longer than everything else takes.
@@ -139,10 +139,8 @@ func NewIndex(users []User, templates Templates) *Index {
 	for _, t := range templates.Directories {
 		t = t.withoutParents()
 		x.addSource(KindDirectory, t)
-		x.depths = append(x.depths, t.depth())
+		x.depth = max(x.depth, t.depth())
 	}
-	slices.Sort(x.depths)
-	x.depths = slices.Compact(x.depths)
 	for i, user := range users {
 		x.forms[i].user = user.Name
 		for _, server := range user.Servers {
@@ -271,10 +269,8 @@ func (x *Index) keys(name string, kind Kind) []string {
 	}
 	folders := strings.Split(strings.TrimRight(name, "/"), "/")
 	var keys []string
-	for _, depth := range x.depths {
-		if depth < len(folders) {
-			keys = append(keys, strings.Join(folders[len(folders)-1-depth:], "/"))
-		}
+	for first := max(len(folders)-1-x.depth, 0); first < len(folders); first++ {
+		keys = append(keys, strings.Join(folders[first:], "/"))
 	}
 	return keys
 }

@@ -26,6 +26,7 @@ type Template struct {
 	text  string
 	parts []part
 	exact bool // keep hyphens at the end
+	path  bool // drop slashes at the end, which are there if the last folder has no name
 }
 
 // part is a text, or a field if it has a name.
@@ -130,10 +131,13 @@ func (t Template) expand(buffer []byte, f *forms, scheme Scheme) []byte {
 			buffer = append(buffer, f.value(p.field.in(scheme))...)
 		}
 	}
-	if t.exact || strings.HasSuffix(t.text, "-") {
-		return buffer
+	if !t.exact && !strings.HasSuffix(t.text, "-") {
+		buffer = bytes.TrimRight(buffer, "-")
 	}
-	return bytes.TrimRight(buffer, "-")
+	if t.path {
+		buffer = bytes.TrimRight(buffer, "/")
+	}
+	return buffer
 }
 
 // in returns the field that a field stands for in a scheme.
@@ -183,7 +187,7 @@ func (t Template) withoutParents() Template {
 	i := strings.LastIndexByte(t.parts[0].text, '/') + 1
 	parts := slices.Clone(t.parts)
 	parts[0].text = parts[0].text[i:]
-	return Template{text: t.text, parts: parts}
+	return Template{text: t.text, parts: parts, path: true}
 }
 
 // depth returns the number of slashes in a template.
