@@ -251,6 +251,9 @@ func (x *Index) FindKind(name string, kinds ...Kind) []Match {
 				known = x.unlisted(key, kind)
 			}
 			matches = append(matches, known...)
+			if len(known) > 0 {
+				break // the longest part of a path that fits is the name
+			}
 		}
 	}
 	order := Kinds()
@@ -261,8 +264,8 @@ func (x *Index) FindKind(name string, kinds ...Kind) []Match {
 	return slices.Compact(matches)
 }
 
-// keys returns the ends of a path that may be the name of a directory, or the
-// name of something else.
+// keys returns the ends of a path that may be the name of a directory, the longest
+// first, or the name of something else.
 func (x *Index) keys(name string, kind Kind) []string {
 	if kind != KindDirectory {
 		return []string{name}

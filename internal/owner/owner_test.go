@@ -113,6 +113,8 @@ func TestUnlistedServers(t *testing.T) {
 		{"two users", "jupyter-has-2dhyphen--gpu", []string{"pod has-2dhyphen/gpu safe", "pod has-hyphen/gpu escape"}},
 
 		// What the name doesn't prove.
+		{"hash of a deleted user", "claim-ada---5b41514d", nil},
+		{"hash of another deleted user", "jupyter-ada---99999999", nil},
 		{"wrong hash", "jupyter-first-last-of-a-l--gpu---12345678", nil},
 		{"server that can't be read", pod.Expand(long, "My other GPU", owner.Safe), nil},
 		{"server of a user who may also begin like this", "jupyter-first-last-of-a-l--my-gpu---12345678", nil},
@@ -223,6 +225,7 @@ func TestOwnTemplates(t *testing.T) {
 		"/x/homes/ada/gpu":          {"directory ada/gpu"},
 		"ada/cpu":                   {"directory ada/cpu"},
 		"/x/homes/-41da/":           {"directory Ada escape"},
+		"/x/-41da/ada":              {"directory Ada/ada escape"},
 		"/x/ada":                    {"directory Ada escape", "directory ada"},
 	} {
 		if diff := cmp.Diff(want, short(x.FindKind(name, owner.KindPod, owner.KindClaim, owner.KindDirectory))); diff != "" {

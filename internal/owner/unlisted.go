@@ -111,6 +111,9 @@ func (x *Index) joined(s split, rest string, fits func(user, server string) bool
 			continue
 		}
 		user, server := rest[:i], rest[i+len(s.between):]
+		if _, ok := cutHash(user + separator + server); ok && s.between == separator && strings.HasPrefix(server, "-") {
+			continue // "ada---5b41514d" is the hashed form of somebody else, and not a server of ada whose name is escaped
+		}
 		userField, serverField := s.left, s.right
 		if !userField.isOneOf(userFields[:]...) {
 			user, server, userField, serverField = server, user, serverField, userField
