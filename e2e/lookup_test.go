@@ -32,7 +32,7 @@ var (
 		"directory": {"homes/{username}/{servername}", "{user_server}"},
 	}
 	oldTemplates = map[string][]string{
-		"pod": {"nb-{username}"}, "claim": {"{legacy_escape_username}-{servername}"}, "directory": {"x/{unescaped_username}.home"},
+		"pod": {"nb-{unescaped_username}.x"}, "claim": {"{legacy_escape_username}-{unescaped_servername}"}, "directory": {"x/{unescaped_username}.home"},
 	}
 )
 
