@@ -100,6 +100,9 @@ func (l *Listing) AddGroups(names ...string) {
 	}
 }
 
+// Groups returns the names of all groups so far. The caller must not change them.
+func (l *Listing) Groups() []string { return l.groups }
+
 func (l *Listing) group(name string) uint32 {
 	if name == "" {
 		name, l.unnamed = EmptyName, true
@@ -114,6 +117,51 @@ func (l *Listing) group(name string) uint32 {
 		l.names += len(name)
 	}
 	return i
+}
+
+// Replacement says what the groups and users of a listing count as.
+type Replacement struct {
+	// Group returns the group that a group counts as, or false to drop it. It is called once for each group.
+	Group func(name string) (string, bool)
+	// Alone returns the group of a user who has no group left, or false if there is none.
+	Alone func(user string) (string, bool)
+	// Leave reports whether to leave out a user.
+	Leave func(user string) bool
+}
+
+// Replace replaces the groups of the listing and of its users. Groups that count as the same group become one.
+func (l *Listing) Replace(r Replacement) {
+	old := *l
+	l.users, l.members, l.groups, l.index = l.users[:0], make([]uint32, 0, len(old.members)), nil, nil
+	const dropped = ^uint32(0)
+	moved := make([]uint32, len(old.groups)) // from the old index to the new
+	for i, name := range old.groups {
+		moved[i] = dropped
+		if to, ok := r.Group(name); ok {
+			moved[i] = l.group(to)
+			l.unnamed = l.unnamed && (name != EmptyName || to == EmptyName)
+		} else if name == EmptyName {
+			l.unnamed = false
+		}
+	}
+	for _, u := range old.users {
+		if r.Leave(u.name) {
+			continue
+		}
+		from := uint32(len(l.members))
+		for _, group := range old.members[u.from:u.to] {
+			if moved[group] != dropped {
+				l.members = append(l.members, moved[group])
+			}
+		}
+		if uint32(len(l.members)) == from {
+			if name, ok := r.Alone(u.name); ok {
+				l.members = append(l.members, l.group(name))
+			}
+		}
+		u.from, u.to = from, uint32(len(l.members))
+		l.users = append(l.users, u)
+	}
 }
 
 // sort sorts users, groups and each user's groups, and removes duplicates.

@@ -330,3 +330,28 @@ func BenchmarkNew(b *testing.B) {
 		membership.New("hub", membership.NewListing(time.Time{}, users...), membership.Rules{})
 	}
 }
+
+// Replace affects the groups of users, those without members, and the users themselves.
+func TestReplace(t *testing.T) {
+	listing := membership.NewListing(time.Time{}, user("ada", "a1", "a2", "b"), user("bob", "x"), user("cy"), user("bot", "a1"), user("ada", "z"))
+	listing.AddGroups("empty")
+	called := map[string]int{}
+	listing.Replace(membership.Replacement{
+		Group: func(name string) (string, bool) {
+			called[name]++
+			return name[:1], name != "x"
+		},
+		Alone: func(user string) (string, bool) { return "alone", user == "bob" },
+		Leave: func(user string) bool { return user == "bot" },
+	})
+	s := membership.New("hub", listing, membership.Rules{})
+	if diff := cmp.Diff([]string{"ada:a:0.5", "ada:b:0.5", "bob:alone:1", "cy:none:1"}, rows(s)); diff != "" {
+		t.Errorf("rows, -want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"a:1", "alone:1", "b:1", "e:0", "none:1", "z:0"}, counts(s)); diff != "" {
+		t.Errorf("counts, -want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]int{"a1": 1, "a2": 1, "b": 1, "x": 1, "z": 1, "empty": 1}, called); diff != "" {
+		t.Errorf("calls by group, -want +got:\n%s", diff)
+	}
+}
