@@ -52,8 +52,10 @@ type Hub struct {
 	mu     sync.Mutex
 	users  []User // in order of creation, as a hub lists them
 	groups []string
-	known  map[string]bool     // the same groups
-	scopes map[string][]string // by token
+	known  map[string]bool // the same groups
+	// properties are the properties of groups, by group.
+	properties map[string]map[string]any
+	scopes     map[string][]string // by token
 }
 
 // SetUsers replaces all users, in the order of their creation.
@@ -86,6 +88,16 @@ func (h *Hub) addGroups(names []string) {
 			h.groups = append(h.groups, name)
 		}
 	}
+}
+
+// SetProperties replaces the properties of a group.
+func (h *Hub) SetProperties(group string, properties map[string]any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.properties == nil {
+		h.properties = map[string]map[string]any{}
+	}
+	h.properties[group] = properties
 }
 
 // Grant creates a token with scopes, or replaces the scopes of a token.
@@ -242,14 +254,18 @@ func (h *Hub) groupModels(held []string) models {
 			return nil
 		}
 		model := map[string]any{"kind": "group", "name": name}
-		if may(held, "read:groups", isName) {
+		if may(held, scopes.ReadGroups, isName) {
 			members := []string{}
 			for _, u := range h.users {
 				if slices.Contains(u.Groups, name) {
 					members = append(members, u.Name)
 				}
 			}
-			model["users"], model["properties"] = members, map[string]any{}
+			properties := h.properties[name]
+			if properties == nil {
+				properties = map[string]any{}
+			}
+			model["users"], model["properties"] = members, properties
 		}
 		return model
 	}}

@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -65,6 +66,9 @@ type Options struct {
 	RequireWhole bool
 	// StoppedServers asks the hub for servers that are stopped too, for Result.Servers.
 	StoppedServers bool
+	// Properties returns the names of the properties of groups to read. It is called for each listing, and may be nil. If
+	// it returns any, it is an error if the groups can't be read.
+	Properties func() []string
 	// Interval is the time between calls of List, 0 if List is called once. A whole listing may take that
 	// long, or ten times Timeout if that is longer. If it isn't 0, the client pauses after each page for as
 	// long as the page took, so that it uses at most half of the hub's time.
@@ -78,11 +82,12 @@ type Client struct {
 	http  *http.Client
 	proxy string // address of the proxy, or "" if there is none
 	token Token  // for the current listing
-	// groups are the names of all groups as of scopesAt, or none if the token may not list them.
-	groups []string
+	// groups has all groups as of scopesAt. It is empty if the token may not list them.
+	groups groups
 	// lack is what the token's scopes lack. While they have filters, they are read for each listing.
 	lack     scopes.Lack
 	scopesAt time.Time // zero after a failure, or for a new token
+	forget   atomic.Bool
 	// unmarked is set if the hub's good answers lack versionHeader, because a proxy removes it.
 	unmarked atomic.Bool
 }
@@ -102,6 +107,8 @@ type Result struct {
 	ScopesError error
 	// GroupsError is why groups without members may be missing, nil if the token may not list them.
 	GroupsError error
+	// Properties has the values of the properties that Options.Properties names, as JSON, by group and name.
+	Properties map[string]map[string]json.RawMessage
 }
 
 // New returns a client that has not made a request yet.
@@ -112,6 +119,9 @@ func New(o Options) *Client {
 	}
 	if o.OnAnswer == nil {
 		o.OnAnswer = func(int) {}
+	}
+	if o.Properties == nil {
+		o.Properties = func() []string { return nil }
 	}
 	return &Client{o: o, proxy: proxy, http: &http.Client{
 		Transport: o.Transport,
@@ -130,6 +140,9 @@ func (c *Client) List(ctx context.Context) (Result, error) {
 	if err := c.readToken(); err != nil {
 		return Result{}, err
 	}
+	if c.forget.Swap(false) {
+		c.scopesAt = time.Time{}
+	}
 	used := c.token
 	result, err := c.list(bounded)
 	if err != nil && c.readToken() == nil && c.token.Reveal() != used.Reveal() { // it was rotated meanwhile
@@ -141,6 +154,9 @@ func (c *Client) List(ctx context.Context) (Result, error) {
 	}
 	return result, nil
 }
+
+// Forget makes the next listing read the token's scopes and the groups again. It is safe for concurrent use.
+func (c *Client) Forget() { c.forget.Store(true) }
 
 // bound returns a context that limits the time of all requests of a listing or an inspection together.
 // Even if each request is answered in time, there could always be one more.
@@ -181,14 +197,17 @@ func (c *Client) list(ctx context.Context) (Result, error) {
 			break
 		}
 	}
-	c.addScopes(ctx, &result)
+	properties := c.o.Properties()
+	c.addScopes(ctx, &result, properties)
 	switch {
+	case len(properties) > 0 && result.GroupsError != nil:
+		return Result{}, result.GroupsError
 	case !c.o.RequireWhole:
 		return result, nil
 	case result.ScopesError != nil:
 		return Result{}, result.ScopesError
 	case len(result.Filtered) > 0:
-		return Result{}, c.scopeError(c.lack)
+		return Result{}, c.scopeError("users", c.lack)
 	}
 	return result, nil
 }
@@ -222,11 +241,11 @@ func (c *Client) readUsers(ctx context.Context) (*membership.Listing, map[string
 	return listing, servers, whole, err
 }
 
-// addScopes adds to a result what depends on the token's scopes: their filters, and the names of all groups. It reads
-// the scopes once an hour. While the scopes have filters, it reads them each time, so that a corrected role takes
-// effect at the next refresh.
-func (c *Client) addScopes(ctx context.Context, result *Result) {
-	isDue := time.Since(c.scopesAt) > scopesAge
+// addScopes adds to a result what depends on the token's scopes: their filters, and the names and properties of all
+// groups. It reads the scopes once an hour. While the scopes have filters, it reads them each time, so that a corrected
+// role takes effect at the next refresh.
+func (c *Client) addScopes(ctx context.Context, result *Result, properties []string) {
+	isDue := time.Since(c.scopesAt) > scopesAge || !c.groups.cover(properties, result.Listing)
 	if isDue || len(c.lack.Parts) > 0 {
 		self, err := c.identity(ctx)
 		if err != nil {
@@ -235,19 +254,21 @@ func (c *Client) addScopes(ctx context.Context, result *Result) {
 		}
 		c.lack = scopes.Memberships().Check(self.Scopes)
 		if isDue {
-			if result.GroupsError = c.readGroupNames(ctx, self.Scopes, result.Listing.Size()); result.GroupsError == nil {
+			if result.GroupsError = c.readGroups(ctx, self.Scopes, properties, result.Listing.Size()); result.GroupsError == nil {
 				c.scopesAt = time.Now()
 			}
 		}
 	}
 	result.Filtered = c.lack.Parts
 	if result.GroupsError == nil {
-		result.Listing.AddGroups(c.groups...)
+		result.Listing.AddGroups(c.groups.names...)
+		result.Properties = c.groups.properties
 	}
 }
 
-// scopeError returns the error for a token that lacks scopes, or that has them for a part of the hub only.
-func (c *Client) scopeError(lack scopes.Lack) *remote.Error {
+// scopeError returns the error for a token that lacks scopes, or that has them for a part of the hub only, to read a
+// path.
+func (c *Client) scopeError(path string, lack scopes.Lack) *remote.Error {
 	names, note := lack.Missing, ""
 	if len(names) == 0 {
 		names, note = lack.Partly, " for the whole hub (it has "+remote.Short(strings.Join(lack.Parts, ", "))+")"
@@ -256,34 +277,7 @@ func (c *Client) scopeError(lack scopes.Lack) *remote.Error {
 	if len(names) > 1 {
 		text = "the hub token is missing the scopes "
 	}
-	return c.failure("users", remote.Error{Reason: remote.Scope, Problem: text + strings.Join(names, " and ") + note})
-}
-
-// readGroupNames reads the names of all groups, because a group without members is in no user's list. It reads none if
-// the token may not list groups, because the hub would log a warning. The names and a listing of the given size must
-// fit into maxListing together. To list groups, the hub looks up all their members, and meanwhile answers nobody else:
-// a quarter of a second with 3,000 users. So the names are read only once an hour.
-func (c *Client) readGroupNames(ctx context.Context, held []string, size int) error {
-	c.groups = nil
-	if !scopes.Has(held, scopes.ListGroups) {
-		return nil
-	}
-	var names []string
-	whole, err := c.sweep(ctx, "groups", func(groups []item) error {
-		for _, g := range groups {
-			names = append(names, g.Name)
-			size += membership.GroupSize(g.Name)
-		}
-		return c.checkSize("groups", size)
-	})
-	switch {
-	case err != nil:
-		return err
-	case !whole:
-		return c.failure("groups", remote.Error{Reason: remote.Format, Problem: "the list changed while it was read"})
-	}
-	c.groups = names
-	return nil
+	return c.failure(path, remote.Error{Reason: remote.Scope, Problem: text + strings.Join(names, " and ") + note})
 }
 
 func (c *Client) checkSize(path string, size int) error {
@@ -340,7 +334,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 		return failed
 	}
 	if lack := scopes.Memberships().Check(self.Scopes); selfErr == nil && !lack.None() {
-		return c.scopeError(lack)
+		return c.scopeError("users", lack)
 	}
 	return err // it is more informative than a second failure
 }

@@ -98,6 +98,8 @@ func TestMemoryOfAnAnswer(t *testing.T) {
 		{"/users", "a bare list", `[""`, `,""`, `]`},
 		{"/groups", "a name", begin + `{"name":"`, "x", `"}` + end},
 		{"/groups", "members", begin + `{"name":"g","users":[""`, `,""`, `]}` + end},
+		{"/groups", "a property", begin + `{"name":"g","properties":{"code":"`, "x", `"}}` + end},
+		{"/groups", "properties", begin + `{"name":"g","properties":{"code":0`, `,"a":0`, `}}` + end},
 		{"/groups", "what groups don't have", begin + `{"name":"g","groups":[""`, `,""`, `]}` + end},
 		{"/user", "scopes", `{"scopes":[""`, `,""`, `]}`},
 		{"/user", "a scope", `{"scopes":["`, "x", `"]}`},
@@ -134,6 +136,8 @@ func TestMemoryOfAList(t *testing.T) {
 		{"/users", "long names without an end", endless(`{"name":"%d` + strings.Repeat("x", 4000) + `","groups":[]}`), list},
 		{"/users", "groups without an end", endless(`{"name":"%d","groups":["a"` + strings.Repeat(`,"a"`, 900) + `]}`), list},
 		{"/groups", "members of many groups", many(`{"name":"g","users":[""`, `,""`, `]}`), large},
+		{"/groups", "properties of many groups", many(`{"name":"g","properties":{"code":"`, "x", `"}}`), large},
+		{"/groups", "properties without an end", endless(`{"name":"%d","properties":{"code":"` + strings.Repeat("x", 4000) + `"}}`), list},
 		{"/groups", "a list without an end", endless(`{"name":"%d"}`), list},
 	} {
 		if took := memoryOf(t, c.path, c.answer); took > c.most {
@@ -150,6 +154,7 @@ func memoryOf(t *testing.T, path string, answer answer) int64 {
 	fake.Grant(token, "users", "groups", "read:servers")
 	asked := false
 	c := client(t, "http://hub.test", func(o *hub.Options) {
+		o.Properties = func() []string { return []string{"code"} }
 		o.Timeout, o.Transport = time.Minute, roundTrip(func(r *http.Request) (*http.Response, error) {
 			if !strings.HasSuffix(r.URL.Path, path) {
 				return inMemory{fake}.RoundTrip(r)

@@ -22,13 +22,14 @@ const (
 	maxPause = 5 * time.Second // between two pages
 )
 
-// item is a user or a group in a list. For a group, only the name is read.
+// item is a user or a group in a list. For a group, only the name and the properties are read.
 type item struct {
 	Name         string              `json:"name"`
 	Groups       optional[[]string]  `json:"groups"`
 	LastActivity optional[time.Time] `json:"last_activity"`
 	Created      optional[time.Time] `json:"created"`
 	Servers      optional[servers]   `json:"servers"`
+	Properties   json.RawMessage     `json:"properties"` // nil if the token may not read them
 }
 
 // checkUser returns what is wrong with an item that is a user.
@@ -47,7 +48,7 @@ func (i item) checkUser() *remote.Error {
 
 // size returns the approximate memory of an item and the length of its longest name, both in bytes.
 func (i item) size() (size, longest int) {
-	size, longest = 176+len(i.Name), len(i.Name)
+	size, longest = 200+len(i.Name)+len(i.Properties), len(i.Name)
 	for _, names := range [][]string{i.Groups.value, i.Servers.value.named} {
 		for _, name := range names {
 			size, longest = size+16+len(name), max(longest, len(name))

@@ -13,6 +13,7 @@ const (
 	ReadServers      = "read:servers"
 	ReadUsers        = "read:users" // includes the time of creation
 	ListGroups       = "list:groups"
+	ReadGroups       = "read:groups"
 )
 
 // Feature is a set of data that can be published if the token has the required scopes.
@@ -26,6 +27,11 @@ func Memberships() Feature { return Feature{"memberships", []string{ListUsers, R
 
 // EmptyGroups returns the feature of publishing groups without members.
 func EmptyGroups() Feature { return Feature{"groups without members", []string{ListGroups}} }
+
+// GroupProperties returns the feature of mapping groups by their properties.
+func GroupProperties() Feature {
+	return Feature{"properties of groups", []string{ListGroups, ReadGroups}}
+}
 
 // ActiveUsers returns the feature of counting recently active users.
 func ActiveUsers() Feature { return Feature{"active users", []string{ReadUserActivity}} }
