@@ -1,0 +1,127 @@
+package groupmap
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+)
+
+// Apply replaces the groups in a hub's listing. If it returns an error, which wraps an *Error, the listing must not be
+// used.
+func (g *Mapping) Apply(l *membership.Listing) error {
+	l.Replace(membership.Replacement{
+		Group: func(name string) (string, bool) {
+			to := g.group(name)
+			return to.name, to.name != ""
+		},
+		Alone: g.ofAlone,
+		Leave: g.ignores,
+	})
+	return g.whole()
+}
+
+func (g *Mapping) ignores(user string) bool {
+	l := first(g.m.ignored, user)
+	if l != nil {
+		g.used[l] = true
+	}
+	return l != nil
+}
+
+// whole returns an error with all problems and conflicts, or nil.
+func (g *Mapping) whole() error {
+	for _, c := range g.Conflicts() {
+		if _, known := g.problems[c.line]; !known {
+			g.problems[c.line] = c.Problem()
+		}
+	}
+	if err := g.Err(); err != nil {
+		return fmt.Errorf("the group map doesn't fit the groups of the hub: %w", err)
+	}
+	return nil
+}
+
+// Kind says what a Row is about.
+type Kind string
+
+// The kinds.
+const (
+	Group   Kind = "group"   // a group of the hub
+	User    Kind = "user"    // a user who is in no group
+	Ignored Kind = "ignored" // a user who is left out
+)
+
+// Row says what became of a group of the hub, or of a user without one.
+type Row struct {
+	Kind   Kind
+	Source string
+	Target string // "" for what is dropped or left out
+	Line   int    // 0 if no line matches, so that the group keeps its name
+}
+
+// Explain returns a row for each group of a listing, and for each user whom a line puts into a group or leaves out. Like
+// Apply, it replaces the groups in the listing.
+func (g *Mapping) Explain(l *membership.Listing) ([]Row, error) {
+	var rows []Row
+	l.Replace(membership.Replacement{
+		Group: func(name string) (string, bool) {
+			to := g.group(name)
+			row := Row{Kind: Group, Source: name, Target: to.name}
+			if to.line != nil {
+				row.Line = to.line.number
+			}
+			rows = append(rows, row)
+			return to.name, to.name != ""
+		},
+		Alone: func(user string) (string, bool) {
+			group, ok := g.ofAlone(user)
+			if ok {
+				rows = append(rows, Row{User, user, group, first(g.m.users, user).number})
+			}
+			return group, ok
+		},
+		Leave: func(user string) bool {
+			ignored := g.ignores(user)
+			if ignored {
+				rows = append(rows, Row{Ignored, user, "", first(g.m.ignored, user).number})
+			}
+			return ignored
+		},
+	})
+	slices.SortFunc(rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Source, b.Source))
+	})
+	return rows, g.whole()
+}
+
+// Unused returns the lines that matched nothing in the listing, in the order of the file.
+func (g *Mapping) Unused() []Problem {
+	var unused []Problem
+	note := func(lines []*line, words string) {
+		for _, l := range lines {
+			switch {
+			case g.used[l]:
+			case l.property != "":
+				unused = append(unused, Problem{l.number, "no group that isn't matched before has the property " + l.property})
+			default:
+				unused = append(unused, Problem{l.number, fmt.Sprintf(words, quote(l.pattern.text))})
+			}
+		}
+	}
+	note(g.m.groups, "%s matches no group that isn't matched before")
+	note(g.m.users, "%s matches no user without a group")
+	note(g.m.ignored, "%s in ignore_users matches no user")
+	made := map[string]bool{}
+	for _, to := range g.groups {
+		made[to.name] = true
+	}
+	for group, parent := range g.m.parents {
+		if !made[group] && g.alone[group] == nil {
+			unused = append(unused, Problem{parent.number, "there is no group " + quote(group) + " that could have a parent"})
+		}
+	}
+	slices.SortFunc(unused, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Text, b.Text)) })
+	return unused
+}

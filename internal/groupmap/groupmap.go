@@ -1,0 +1,259 @@
+// Package groupmap applies an operator's map to the groups of a hub: it renames, merges and drops groups, puts users who
+// are in no group into one, and leaves out users. The map is applied before the rules of package membership.
+package groupmap
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+)
+
+// Map says what the groups of a hub mean. It never changes.
+type Map struct {
+	groups, users, ignored []*line
+	parents                map[string]*line
+	none, multiple         string // the names of the pseudo-groups
+}
+
+// line is an entry of a map. That of a parent has only a number and a template, which is the parent's name.
+type line struct {
+	number      int      // in the file
+	pattern     *pattern // nil if the line has a property
+	property    string
+	template    string // of the name
+	drop, merge bool
+}
+
+func quote(text string) string { return strconv.Quote(text) }
+
+// Properties returns the names of the properties of groups that the map uses.
+func (m *Map) Properties() []string {
+	names := map[string]bool{}
+	for _, l := range m.groups {
+		if l.property != "" {
+			names[l.property] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// Parent returns the parent of a mapped group, or "" if it has none.
+func (m *Map) Parent(group string) string {
+	if parent := m.parents[group]; parent != nil {
+		return parent.template
+	}
+	return ""
+}
+
+// HasParents reports whether any group has a parent.
+func (m *Map) HasParents() bool { return len(m.parents) > 0 }
+
+// Ignores reports whether to leave out a user.
+func (m *Map) Ignores(user string) bool { return first(m.ignored, user) != nil }
+
+// first returns the first line whose pattern matches a name, or nil.
+func first(lines []*line, name string) *line {
+	for _, l := range lines {
+		if l.pattern.matches(name) {
+			return l
+		}
+	}
+	return nil
+}
+
+// reserved returns why a name can't be a group's, or "".
+func (m *Map) reserved(name string) string {
+	who := ""
+	switch name {
+	case m.none:
+		who = "no group"
+	case m.multiple:
+		who = "several groups"
+	default:
+		return ""
+	}
+	return fmt.Sprintf("%s is the name for users in %s: choose another name, or set merge: true", quote(name), who)
+}
+
+// Properties maps groups to the names and the values of their properties.
+type Properties map[string]map[string]json.RawMessage
+
+// Mapping is a map that is applied to the groups of one hub. It maps each group once.
+type Mapping struct {
+	m          *Map
+	properties Properties
+	groups     map[string]target
+	alone      map[string]*line // the lines by which users in no group got a group, by its name
+	checked    map[target]bool
+	used       map[*line]bool
+	problems   map[*line]Problem // the first one of each line
+}
+
+// target is what a map makes of a group.
+type target struct {
+	name string // "" if the group is dropped
+	line *line  // nil if no line matches the group, so that it keeps its name
+}
+
+// For returns a mapping of groups with properties, which may be nil.
+func (m *Map) For(properties Properties) *Mapping {
+	return &Mapping{
+		m: m, properties: properties, groups: map[string]target{}, alone: map[string]*line{}, checked: map[target]bool{},
+		used: map[*line]bool{}, problems: map[*line]Problem{},
+	}
+}
+
+// Groups returns the groups in which a user counts, sorted, given those that the user is in.
+func (g *Mapping) Groups(user string, groups []string) []string {
+	mapped := make([]string, 0, len(groups))
+	for _, name := range groups {
+		if to := g.group(name); to.name != "" {
+			mapped = append(mapped, to.name)
+		}
+	}
+	if len(mapped) == 0 {
+		if group, ok := g.ofAlone(user); ok {
+			mapped = append(mapped, group)
+		}
+	}
+	slices.Sort(mapped)
+	return slices.Compact(mapped)
+}
+
+// group returns what becomes of a group of the hub.
+func (g *Mapping) group(name string) target {
+	to, known := g.groups[name]
+	if !known {
+		to = g.find(name)
+		g.groups[name] = to
+		if to.line != nil {
+			g.used[to.line] = true
+			g.check(to.name, to.line)
+		}
+	}
+	return to
+}
+
+// find returns what the lines of the map make of a group.
+func (g *Mapping) find(name string) target {
+	for _, l := range g.m.groups {
+		if l.property != "" {
+			value, ok := g.property(l, name)
+			if ok {
+				return target{value, l}
+			}
+			continue
+		}
+		switch {
+		case !l.pattern.matches(name):
+		case l.drop:
+			return target{"", l}
+		default:
+			to := l.pattern.expand(l.template, name)
+			if to == "" {
+				g.problem(l, "it makes an empty name of %s", quote(name))
+			}
+			return target{to, l}
+		}
+	}
+	return target{name: name}
+}
+
+// property returns the value of the property that a line names, and whether the group has it. An empty text is no value.
+func (g *Mapping) property(l *line, group string) (string, bool) {
+	raw, ok := g.properties[group][l.property]
+	if !ok {
+		return "", false
+	}
+	var text *string
+	if err := json.Unmarshal(raw, &text); err != nil || text == nil {
+		g.problem(l, "the property %s of the group %s is not text", l.property, quote(group))
+		return "", true
+	}
+	return *text, *text != ""
+}
+
+// ofAlone returns the group of a user who is in none, and whether there is one.
+func (g *Mapping) ofAlone(user string) (string, bool) {
+	l := first(g.m.users, user)
+	if l == nil {
+		return "", false
+	}
+	g.used[l] = true
+	group := l.pattern.expand(l.template, user)
+	if group == "" {
+		g.problem(l, "it makes an empty name of %s", quote(user))
+		return "", false
+	}
+	if g.alone[group] == nil {
+		g.alone[group] = l
+		g.check(group, l)
+	}
+	return group, true
+}
+
+// check notes a problem if a line makes a name that it must not make. A name must not be mapped again, so that it makes
+// no difference whether a map is applied once, or again to the memberships that Prometheus recorded.
+func (g *Mapping) check(name string, l *line) {
+	if name == "" || g.checked[target{name, l}] {
+		return
+	}
+	g.checked[target{name, l}] = true
+	if text := g.m.reserved(name); text != "" && !l.merge {
+		g.problem(l, "%s", text)
+	}
+	if again := g.find(name); again.line != nil && again.name != name {
+		g.problem(l, "it makes %s, which line %d maps again: map %s to itself in a line before", quote(name), again.line.number, quote(name))
+	}
+}
+
+func (g *Mapping) problem(l *line, format string, args ...any) {
+	if _, known := g.problems[l]; !known {
+		g.problems[l] = Problem{l.number, fmt.Sprintf(format, args...)}
+	}
+}
+
+// Err returns an *Error with the first problem of each line, or nil. It doesn't cover the Conflicts.
+func (g *Mapping) Err() error {
+	if len(g.problems) == 0 {
+		return nil
+	}
+	return &Error{slices.SortedFunc(maps.Values(g.problems), func(a, b Problem) int { return a.Line - b.Line })}
+}
+
+// Conflict is a group that no line maps and that has a name which a line makes of something else, without merge.
+type Conflict struct {
+	Name string
+	line *line
+}
+
+// Problem returns the conflict as a problem of its line.
+func (c Conflict) Problem() Problem {
+	return Problem{c.line.number, fmt.Sprintf("%s is also a group that no line maps: choose another name, or set merge: true", quote(c.Name))}
+}
+
+// Conflicts returns the conflicts among the groups so far, sorted by name.
+func (g *Mapping) Conflicts() []Conflict {
+	found := map[string]*line{}
+	note := func(name string, l *line) {
+		own, exists := g.groups[name]
+		if exists && own.line == nil && !l.merge && (found[name] == nil || l.number < found[name].number) {
+			found[name] = l
+		}
+	}
+	for _, to := range g.groups {
+		if to.line != nil {
+			note(to.name, to.line)
+		}
+	}
+	for name, l := range g.alone {
+		note(name, l)
+	}
+	var all []Conflict
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		all = append(all, Conflict{name, found[name]})
+	}
+	return all
+}
