@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/groups-exporter/groups-exporter/internal/groupmap"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
@@ -18,17 +20,20 @@ import (
 
 // Options configure an Exporter.
 type Options struct {
-	// Hub configures the hub's client. The exporter sets OnAnswer and Interval.
+	// Hub configures the hub's client. The exporter sets OnAnswer, Interval and Properties.
 	Hub       hub.Options
 	Namespace string
-	Rules     membership.Rules
-	Schedule  Schedule // of the hub
-	Metrics   metrics.Options
-	MaxSeries int    // limits the series about the hub
-	Usage     *Usage // nil if usage isn't published
-	Version   string
-	Words     Words
-	Log       *slog.Logger
+	// GroupMap is applied to the hub's groups before the rules, unless it is nil. Then LoadGroupMap returns it anew.
+	GroupMap     *groupmap.Map
+	LoadGroupMap func() (*groupmap.Map, error)
+	Rules        membership.Rules
+	Schedule     Schedule // of the hub
+	Metrics      metrics.Options
+	MaxSeries    int    // limits the series about the hub
+	Usage        *Usage // nil if usage isn't published
+	Version      string
+	Words        Words
+	Log          *slog.Logger
 }
 
 // Usage configures how usage is read and published.
@@ -58,6 +63,7 @@ type Words struct {
 type Exporter struct {
 	o         Options
 	client    *hub.Client
+	groupMap  atomic.Pointer[groupmap.Map] // nil if there is none
 	published *published
 	record    metrics.Hub
 	hub       *poller[reading]
@@ -74,10 +80,14 @@ func New(o Options) *Exporter {
 	self := metrics.NewSelf()
 	e := &Exporter{
 		o: o, notices: notices{}, usage: map[usage.Resource]*poller[*usage.Answer]{},
-		record:    self.Hub(o.Namespace, o.Schedule.Interval, append(hub.Reasons(), reasonMaxSeries, reasonOther)...),
+		record:    self.Hub(o.Namespace, o.Schedule.Interval, append(hub.Reasons(), reasonGroupMap, reasonMaxSeries, reasonOther)...),
 		published: newPublished(self.Registry, Status{Version: o.Version, Hub: o.Hub.API.String(), Namespace: o.Namespace}, o.Log),
 	}
-	o.Hub.OnAnswer, o.Hub.Interval = e.record.Answered, o.Schedule.Interval
+	if o.GroupMap != nil {
+		e.groupMap.Store(o.GroupMap)
+		e.record.GroupMapLoaded(true)
+	}
+	o.Hub.OnAnswer, o.Hub.Interval, o.Hub.Properties = e.record.Answered, o.Schedule.Interval, e.properties
 	e.client = hub.New(o.Hub)
 	e.hub = e.hubPoller()
 	if o.Usage != nil {
@@ -115,6 +125,30 @@ func (e *Exporter) RefreshNow() {
 	for _, poller := range e.usage {
 		poller.refreshNow()
 	}
+}
+
+// Reload loads the group map again, if there is one, and refreshes. If the map can't be loaded, the current one stays.
+func (e *Exporter) Reload() {
+	if e.o.GroupMap != nil {
+		next, err := e.o.LoadGroupMap()
+		if err == nil {
+			e.groupMap.Store(next)
+			e.o.Log.Info("loaded the group map")
+		} else {
+			e.o.Log.Error("the group map can't be loaded: the last good one stays", "err", err)
+		}
+		e.published.update(func(*State) { e.record.GroupMapLoaded(err == nil) })
+	}
+	e.client.Forget()
+	e.RefreshNow()
+}
+
+// properties returns the properties of groups that the group map needs.
+func (e *Exporter) properties() []string {
+	if m := e.groupMap.Load(); m != nil {
+		return m.Properties()
+	}
+	return nil
 }
 
 // State drops results that are too old, and returns the current state.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/groups-exporter/groups-exporter/internal/exposition"
+	"github.com/groups-exporter/groups-exporter/internal/groupmap"
 	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
@@ -36,6 +37,11 @@ func (e *Exporter) readHub(ctx context.Context) (reading, error) {
 	result, err := e.client.List(ctx)
 	if err != nil {
 		return reading{}, e.o.Words.Explain(err)
+	}
+	if m := e.groupMap.Load(); m != nil {
+		if err := m.For(result.Properties).Apply(result.Listing); err != nil {
+			return reading{}, e.o.Words.Explain(err)
+		}
 	}
 	return reading{membership.New(e.o.Namespace, result.Listing, e.o.Rules), result}, nil
 }
@@ -179,6 +185,7 @@ func (e *Exporter) replace(next content, change func(*Status)) {
 
 // The reasons of failures that no server causes.
 const (
+	reasonGroupMap  = "group_map"  // the group map can't be applied to the hub's groups
 	reasonMaxSeries = "max_series" // there would be too many series
 	reasonOther     = "other"      // what was read could not be published
 )
@@ -187,6 +194,9 @@ const (
 func reasonOf(err error) string {
 	if failed, ok := errors.AsType[*remote.Error](err); ok {
 		return string(failed.Reason)
+	}
+	if errors.As(err, new(*groupmap.Error)) {
+		return reasonGroupMap
 	}
 	if errors.As(err, new(exposition.TooManySeries)) {
 		return reasonMaxSeries

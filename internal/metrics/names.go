@@ -24,6 +24,7 @@ func Name(prefix, family string) string {
 const (
 	HubUp                 = "groups_exporter_hub_up"
 	HubPartial            = "groups_exporter_hub_partial"
+	GroupMapLoaded        = "groups_exporter_group_map_last_reload_successful"
 	RefreshInterval       = "groups_exporter_refresh_interval_seconds"
 	LastRefreshSuccess    = "groups_exporter_last_refresh_success_timestamp_seconds"
 	RefreshDuration       = "groups_exporter_refresh_duration_seconds"

@@ -14,25 +14,26 @@ import (
 
 // Self holds the metrics about the exporter and its refreshes, in a registry of its own.
 type Self struct {
-	Registry      *prometheus.Registry
-	hubUp         *prometheus.GaugeVec
-	partial       *prometheus.GaugeVec
-	interval      *prometheus.GaugeVec
-	lastSuccess   *prometheus.GaugeVec
-	users         *prometheus.GaugeVec
-	memberships   *prometheus.GaugeVec
-	omitted       *prometheus.GaugeVec
-	pageSize      *prometheus.GaugeVec
-	pageSeries    *prometheus.GaugeVec
-	failures      *prometheus.CounterVec
-	inconsistent  *prometheus.CounterVec
-	requests      *prometheus.CounterVec
-	duration      prometheus.Histogram
-	usageInterval *prometheus.GaugeVec
-	usageSuccess  *prometheus.GaugeVec
-	usageFailures *prometheus.CounterVec
-	unattributed  *prometheus.GaugeVec
-	seriesMissing *prometheus.GaugeVec
+	Registry       *prometheus.Registry
+	hubUp          *prometheus.GaugeVec
+	partial        *prometheus.GaugeVec
+	interval       *prometheus.GaugeVec
+	lastSuccess    *prometheus.GaugeVec
+	users          *prometheus.GaugeVec
+	memberships    *prometheus.GaugeVec
+	omitted        *prometheus.GaugeVec
+	pageSize       *prometheus.GaugeVec
+	pageSeries     *prometheus.GaugeVec
+	failures       *prometheus.CounterVec
+	inconsistent   *prometheus.CounterVec
+	requests       *prometheus.CounterVec
+	duration       prometheus.Histogram
+	usageInterval  *prometheus.GaugeVec
+	usageSuccess   *prometheus.GaugeVec
+	usageFailures  *prometheus.CounterVec
+	unattributed   *prometheus.GaugeVec
+	seriesMissing  *prometheus.GaugeVec
+	groupMapLoaded *prometheus.GaugeVec
 }
 
 // NewSelf returns a Self with all families about the exporter, the Go runtime and the process.
@@ -61,15 +62,16 @@ func NewSelf() *Self {
 			Name: RefreshDuration, Help: "Duration of refreshes, including failed ones.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
 		}),
-		usageInterval: gauge(UsageInterval, "Configured interval between queries for the usage of a resource.", LabelResource),
-		usageSuccess:  gauge(LastUsageSuccess, "Unix time of the last successful query for the usage of a resource.", LabelResource),
-		usageFailures: counter(UsageFailures, "Failed queries for usage, by reason.", LabelResource, LabelReason),
-		unattributed:  gauge(UsageUnattributed, "Results of the last query for usage that count for no group, by reason.", LabelResource, LabelReason),
-		seriesMissing: gauge(UsageSeriesMissing, "Whether Prometheus is missing a series that usage is computed from.", LabelSeries),
+		usageInterval:  gauge(UsageInterval, "Configured interval between queries for the usage of a resource.", LabelResource),
+		usageSuccess:   gauge(LastUsageSuccess, "Unix time of the last successful query for the usage of a resource.", LabelResource),
+		usageFailures:  counter(UsageFailures, "Failed queries for usage, by reason.", LabelResource, LabelReason),
+		unattributed:   gauge(UsageUnattributed, "Results of the last query for usage that count for no group, by reason.", LabelResource, LabelReason),
+		groupMapLoaded: gauge(GroupMapLoaded, "Whether the last attempt to load the group map succeeded (1), or an older one is in use (0)."),
+		seriesMissing:  gauge(UsageSeriesMissing, "Whether Prometheus is missing a series that usage is computed from.", LabelSeries),
 	}
 	s.Registry.MustRegister(
 		s.hubUp, s.partial, s.interval, s.lastSuccess, s.users, s.memberships, s.omitted, s.pageSize, s.pageSeries, s.failures, s.inconsistent, s.requests, s.duration,
-		s.usageInterval, s.usageSuccess, s.usageFailures, s.unattributed, s.seriesMissing,
+		s.usageInterval, s.usageSuccess, s.usageFailures, s.unattributed, s.seriesMissing, s.groupMapLoaded,
 		version.NewCollector(buildInfoPrefix), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return s
@@ -120,6 +122,15 @@ func (h Hub) Omitted(users, groups int) {
 func (h Hub) Published(bytes int64, series int) {
 	h.self.pageSize.WithLabelValues(h.namespace).Set(float64(bytes))
 	h.self.pageSeries.WithLabelValues(h.namespace).Set(float64(series))
+}
+
+// GroupMapLoaded records whether the group map could be loaded.
+func (h Hub) GroupMapLoaded(ok bool) {
+	value := 0.0
+	if ok {
+		value = 1
+	}
+	h.self.groupMapLoaded.WithLabelValues(h.namespace).Set(value)
 }
 
 // Partial records whether the published memberships cover only a part of the hub.
