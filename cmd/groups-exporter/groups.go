@@ -37,6 +37,8 @@ type groupsOptions struct {
 	users  []string
 	output output
 	past   pastOptions
+
+	explain bool
 }
 
 func (o *groupsOptions) addFlags(cmd *cobra.Command) {
@@ -46,6 +48,7 @@ func (o *groupsOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&o.users, "user", nil, "show only these users (`glob`, repeatable)")
 	addOutput(cmd, &o.output, outputTable, outputWide, outputCSV, outputTSV, outputJSON, outputYAML, outputMarkdown)
 	addChoice(cmd, &o.sort, "sort", "order of the groups, largest first for members", sortByName, sortByMembers)
+	cmd.Flags().BoolVar(&o.explain, "explain", false, "show what --group-map does, and what it doesn't use")
 	o.past.addMainFlags(cmd)
 	setHeading(cmd, mainHeading)
 	o.hub.addFlags(cmd)
@@ -59,6 +62,9 @@ func (o *groupsOptions) complete(ctx context.Context, getenv func(string) string
 	}
 	if o.by == byUser && o.sort == sortByMembers {
 		return usagef("--sort members is for groups: remove it or --by user")
+	}
+	if o.explain {
+		return o.completeExplain(getenv)
 	}
 	if !o.past.isSet() {
 		return cmp.Or(o.past.checkUnused(), o.hub.complete(getenv))
@@ -108,6 +114,9 @@ yaml sort them byte by byte, as in the metrics, and have no totals.
 			if err := o.complete(cmd.Context(), getenv, args); err != nil {
 				return err
 			}
+			if o.explain {
+				return runExplain(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
+			}
 			if o.past.diff != "" {
 				return runDiff(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), o)
 			}
@@ -126,6 +135,7 @@ yaml sort them byte by byte, as in the metrics, and have no totals.
 // groupRow is a group in the output for programs.
 type groupRow struct {
 	Group   string   `json:"group"`
+	Parent  string   `json:"parent,omitempty"`
 	Members int      `json:"members"`
 	Users   []string `json:"users"`
 }
@@ -165,7 +175,7 @@ func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) erro
 	if o.sort == sortByMembers {
 		slices.SortStableFunc(rows, func(a, b groupRow) int { return cmp.Compare(b.Members, a.Members) })
 	}
-	return writeGroups(out, o.output, rows, o.total(snapshot))
+	return writeGroups(out, o.output, rows, o.hub.groupMap.hasParents(), o.total(snapshot))
 }
 
 // sortNaturally sorts rows by name, and the list of names in each row. It puts group-2 before group-10.
@@ -217,7 +227,7 @@ func (o *groupsOptions) groupRows(snapshot *membership.Snapshot) []groupRow {
 	for _, g := range snapshot.Groups() {
 		members := users[g.Name]
 		if matches(g.Name) && (len(members) > 0 || len(o.users) == 0) {
-			rows = append(rows, groupRow{g.Name, len(members), append([]string{}, members...)})
+			rows = append(rows, groupRow{g.Name, o.hub.groupMap.parent(g.Name), len(members), append([]string{}, members...)})
 		}
 	}
 	return rows
@@ -275,22 +285,39 @@ func (o *groupsOptions) isPseudo(snapshot *membership.Snapshot, name string) boo
 	return slices.Contains(o.hub.rules.PseudoNames(), name) && !slices.Contains(snapshot.Ambiguous(), name)
 }
 
-func writeGroups(out io.Writer, as output, groups []groupRow, total string) error {
+// writeGroups writes a row for each group, with the parents of groups if the map has any.
+func writeGroups(out io.Writer, as output, groups []groupRow, parents bool, total string) error {
 	list := listTable{header: []string{"GROUP", "MEMBERS", "USERS"}, numbers: []int{1}, total: total}
+	header := []string{"group", "username"}
+	if parents {
+		list.header, list.numbers = []string{"GROUP", "PARENT", "MEMBERS", "USERS"}, []int{2}
+		header = append(header, "parent")
+	}
 	var pairs [][]string
 	for _, g := range groups {
-		for _, user := range g.Users {
-			pairs = append(pairs, []string{g.Group, user})
+		users := g.Users
+		if len(users) == 0 {
+			users = []string{""}
 		}
-		if len(g.Users) == 0 {
-			pairs = append(pairs, []string{g.Group, ""})
+		cells := []string{as.shown(g.Group)}
+		if parents && g.Parent == "" {
+			cells = append(cells, "")
+		} else if parents {
+			cells = append(cells, as.shown(g.Parent))
 		}
-		list.add(g.Users, as.shown(g.Group), strconv.Itoa(g.Members))
+		for _, user := range users {
+			pair := []string{g.Group, user}
+			if parents {
+				pair = append(pair, g.Parent)
+			}
+			pairs = append(pairs, pair)
+		}
+		list.add(g.Users, append(cells, strconv.Itoa(g.Members))...)
 	}
 	if as.isForPeople() {
 		return list.write(out, as)
 	}
-	return writeData(out, as, groups, []string{"group", "username"}, pairs)
+	return writeData(out, as, groups, header, pairs)
 }
 
 func writeUsers(out io.Writer, as output, users []userRow, total string) error {

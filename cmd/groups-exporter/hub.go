@@ -35,6 +35,7 @@ type hubOptions struct {
 	timeout   time.Duration
 	namespace string
 	rules     membership.Rules
+	groupMap  groupMapOption
 	whole     bool // fail if the token sees only part of the hub; without a flag if it is set before addFlags
 	servers   bool // read the names of all servers
 
@@ -66,6 +67,7 @@ func (o *hubOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.namespace, "namespace", "", "value of the label `namespace` [$NAMESPACE]")
 	setHeading(cmd, "Hub")
 	addChoice(cmd, &o.rules.MultiGroup, "multi-group", "series of a user in several groups", membership.Each, membership.Multiple, membership.Both)
+	o.groupMap.addFlag(cmd)
 	flags.StringArrayVar(&o.rules.Allow, "allow-group", nil, "export only these groups (`glob`, repeatable)")
 	flags.StringArrayVar(&o.rules.Deny, "deny-group", nil, "never export these groups (`glob`, repeatable)")
 	flags.StringVar(&o.rules.NoneName, "none-name", o.rules.NoneName, "group `name` for users in no group")
@@ -110,7 +112,7 @@ func (o *hubOptions) isKnown(getenv func(string) string) bool {
 	return o.demo || cmp.Or(o.address, getenv("JUPYTERHUB_API_URL"), getenv("HUB_SERVICE_HOST")) != ""
 }
 
-// checkRules returns an error if the rules can't be applied.
+// checkRules reads the group map, and returns an error if it or the rules can't be applied.
 func (o *hubOptions) checkRules() error {
 	for _, label := range []string{o.namespace, o.rules.NoneName, o.rules.MultipleName} {
 		if !utf8.ValidString(label) {
@@ -132,7 +134,7 @@ func (o *hubOptions) checkRules() error {
 			return usagef("--deny-group %s has no effect on users in %s: to deny a group of the hub with this name, set another %s", quote(name), who, flag)
 		}
 	}
-	return nil
+	return o.groupMap.complete(o.rules)
 }
 
 // pseudoGroup returns which users a pseudo-group stands for, and the flag that names it.
@@ -246,7 +248,7 @@ func (o *hubOptions) client() hub.Options {
 		o.secrets.add(token)
 		return token, err
 	}
-	options := hub.Options{API: o.api, Token: readToken, Timeout: o.timeout, UserAgent: userAgent(), RequireWhole: o.whole, StoppedServers: o.servers}
+	options := hub.Options{API: o.api, Token: readToken, Timeout: o.timeout, UserAgent: userAgent(), RequireWhole: o.whole, StoppedServers: o.servers, Properties: o.groupMap.properties}
 	if o.tls != nil {
 		options.TLS = o.tls.config
 	}
@@ -261,6 +263,11 @@ func (o *hubOptions) snapshot(ctx context.Context) (*membership.Snapshot, hub.Re
 	result, err := hub.New(o.client()).List(ctx)
 	if err != nil {
 		return nil, hub.Result{}, err
+	}
+	if m := o.groupMap.Map; m != nil {
+		if err := m.For(result.Properties).Apply(result.Listing); err != nil {
+			return nil, hub.Result{}, err
+		}
 	}
 	return membership.New(o.namespace, result.Listing, o.rules), result, nil
 }

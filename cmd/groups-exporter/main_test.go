@@ -90,6 +90,8 @@ func readHub(ts *testscript.TestScript, args []string) *fakehub.Hub {
 		Users  []fakehub.User `json:"users"`
 		Groups []string       `json:"groups"`
 		Base   string         `json:"base"`
+		// Properties of groups, by group.
+		Properties map[string]map[string]any `json:"properties"`
 	}
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &told))
 	scopes := args[1:]
@@ -99,6 +101,9 @@ func readHub(ts *testscript.TestScript, args []string) *fakehub.Hub {
 	h := &fakehub.Hub{BaseURL: told.Base}
 	h.SetUsers(told.Users...)
 	h.AddGroups(told.Groups...)
+	for group, properties := range told.Properties {
+		h.SetProperties(group, properties)
+	}
 	h.Grant(ts.Getenv("TOKEN"), scopes...)
 	*ts.Value("hub").(**fakehub.Hub) = h
 	return h

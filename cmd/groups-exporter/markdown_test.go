@@ -44,7 +44,7 @@ func cellsOf(t *testing.T, markdown string) [][]string {
 func TestMarkdownShowsNamesAsTheyAre(t *testing.T) {
 	var groups []groupRow
 	for _, name := range hostileNames() {
-		groups = append(groups, groupRow{name, 2, []string{name, "ada_1"}})
+		groups = append(groups, groupRow{Group: name, Members: 2, Users: []string{name, "ada_1"}})
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	letters := []rune("`|\\ *_~<a@#")
@@ -53,10 +53,10 @@ func TestMarkdownShowsNamesAsTheyAre(t *testing.T) {
 		for i := range name {
 			name[i] = letters[random.IntN(len(letters))]
 		}
-		groups = append(groups, groupRow{string(name), 1, []string{string(name)}})
+		groups = append(groups, groupRow{Group: string(name), Members: 1, Users: []string{string(name)}})
 	}
 	var markdown bytes.Buffer
-	if err := writeGroups(&markdown, outputMarkdown, groups, ""); err != nil {
+	if err := writeGroups(&markdown, outputMarkdown, groups, false, ""); err != nil {
 		t.Fatal(err)
 	}
 	rows := cellsOf(t, markdown.String())

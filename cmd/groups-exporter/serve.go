@@ -58,7 +58,7 @@ func (o *serveOptions) complete(getenv func(string) string) error {
 // exporter returns an exporter that isn't running yet.
 func (o *serveOptions) exporter(log *slog.Logger) *exporter.Exporter {
 	return exporter.New(exporter.Options{
-		Hub: o.hub.client(), Namespace: o.hub.namespace, Rules: o.hub.rules, Schedule: o.schedules.schedule(o.schedules.hub),
+		Hub: o.hub.client(), Namespace: o.hub.namespace, GroupMap: o.hub.groupMap.Map, LoadGroupMap: o.hub.groupMap.load, Rules: o.hub.rules, Schedule: o.schedules.schedule(o.schedules.hub),
 		Metrics: o.publish.metrics(), MaxSeries: o.publish.maxSeries, Usage: o.usage.exported(&o.schedules),
 		Version: versionNumber(), Log: log,
 		Words: exporter.Words{
@@ -86,7 +86,7 @@ func (o *serveOptions) handler(e *exporter.Exporter, log *slog.Logger) *server.H
 		Check: o.web.check(e.Client(), o.schedules.schedule(o.schedules.hub).MaxStaleness, log), Pprof: o.web.pprof, Log: log,
 	}
 	if o.web.lifecycle {
-		h.Reload = e.RefreshNow
+		h.Reload = e.Reload
 	}
 	return h
 }
@@ -153,7 +153,7 @@ func runServe(ctx context.Context, errOut io.Writer, o serveOptions) error {
 		defer close(polled)
 		e.Run(ctx)
 	}()
-	defer reloadOnHangup(e.RefreshNow)()
+	defer reloadOnHangup(e.Reload)()
 	o.web.logListening(listeners, o.hub.demo, log)
 	log.Info("polling the hub", "url", o.hub.api.String(), "namespace", o.hub.namespace, "interval", o.schedules.hub.String())
 	if o.usage.reader != nil {

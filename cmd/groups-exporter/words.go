@@ -139,6 +139,8 @@ func hubHint(err *remote.Error) string {
 		return "only the user that the hub runs as may connect to its socket, unless c.JupyterHub.hub_socket_mode allows others"
 	case err.Reason == remote.Connect && strings.HasPrefix(err.URL, remote.HTTPUnix+":"):
 		return "is the hub running, and is --hub-url right? c.JupyterHub.hub_bind_url has the path of its socket"
+	case err.Reason == remote.Scope && strings.HasSuffix(err.URL, "/groups"):
+		return "give the token's role the scopes " + some(scopes.GroupProperties().Scopes) + " without a filter (c.JupyterHub.load_roles), or remove the properties from the group map"
 	case err.Reason == remote.Scope:
 		return "give the token's role the scopes " + some(scopes.Memberships().Scopes) + " without a filter (c.JupyterHub.load_roles)"
 	case err.Reason == remote.BadToken:

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/groups-exporter/groups-exporter/internal/groupmap"
+	"github.com/groups-exporter/groups-exporter/internal/membership"
+)
+
+// groupMapOption is the flag for a file that says what the hub's groups mean.
+type groupMapOption struct {
+	file  string
+	rules membership.Rules // with the names of the pseudo-groups
+
+	// Map is nil without a file. It is set by complete.
+	Map *groupmap.Map
+}
+
+func (o *groupMapOption) addFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.file, "group-map", "", "YAML `file` that renames, merges and drops groups")
+}
+
+// complete reads the file, if there is one.
+func (o *groupMapOption) complete(rules membership.Rules) (err error) {
+	o.rules = rules
+	if o.file == "" {
+		return nil
+	}
+	if o.Map, err = o.load(); err != nil {
+		return &usageError{err}
+	}
+	return nil
+}
+
+// load reads the file.
+func (o *groupMapOption) load() (*groupmap.Map, error) {
+	document, err := os.ReadFile(o.file)
+	if err != nil {
+		return nil, fmt.Errorf("--group-map: %w", err)
+	}
+	parsed, err := groupmap.Parse(document, o.rules)
+	if err != nil {
+		return nil, fmt.Errorf("--group-map %s: %w", o.file, err)
+	}
+	return parsed, nil
+}
+
+// properties returns the properties of groups that the map uses.
+func (o *groupMapOption) properties() []string {
+	if o.Map == nil {
+		return nil
+	}
+	return o.Map.Properties()
+}
+
+// parent returns the parent of a group, or "".
+func (o *groupMapOption) parent(group string) string {
+	if o.Map == nil {
+		return ""
+	}
+	return o.Map.Parent(group)
+}
+
+// hasParents reports whether the map has parents of groups.
+func (o *groupMapOption) hasParents() bool { return o.Map != nil && o.Map.HasParents() }
