@@ -29,6 +29,7 @@ type reportOptions struct {
 	namespaces   []string
 	groups       []string
 	excludeUsers []string
+	groupMap     groupMapOption
 
 	attribution usage.Attribution
 	spread      []pseudoGroup
@@ -57,7 +58,7 @@ func (o *reportOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	o.period.addFlags(cmd)
 	setHeading(cmd, "Period")
-	addChoices(cmd, &o.by, "by", "a row for each of these (default group)", report.ByGroup, report.ByUser, report.ByNamespace)
+	addChoices(cmd, &o.by, "by", "a row for each of these (default group)", report.ByGroup, report.ByUser, report.ByNamespace, report.ByParent)
 	flags.StringArrayVar(&o.namespaces, "namespace", nil, "count only the hubs in these `namespaces` (repeatable)")
 	flags.StringArrayVar(&o.groups, "group", nil, "show only these groups (`glob`, repeatable)")
 	flags.StringArrayVar(&o.excludeUsers, "exclude-user", nil, "leave out these users (`glob`, repeatable)")
@@ -81,6 +82,7 @@ func (o *reportOptions) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.noneName, "none-name", membership.DefaultNoneName, "`name` that serve has in --none-name")
 	flags.StringVar(&o.multiple, "multiple-name", membership.DefaultMultipleName, "`name` that serve has in --multiple-name")
 	o.prefix.addFlag(cmd)
+	o.groupMap.addFlag(cmd)
 	setHeading(cmd, "Memberships")
 	o.prometheus.defaultTimeout = 2 * time.Minute // Prometheus' own limit
 	o.prometheus.addFlags(cmd)
@@ -113,6 +115,12 @@ func (o *reportOptions) complete(ctx context.Context, getenv func(string) string
 	if len(o.by) == 0 {
 		o.by = []report.Dimension{report.ByGroup}
 	}
+	if err := o.groupMap.complete(membership.Rules{NoneName: o.noneName, MultipleName: o.multiple}); err != nil {
+		return nil, err
+	}
+	if slices.Contains(o.by, report.ByParent) && !o.groupMap.hasParents() {
+		return nil, usagef("--by parent needs --group-map, and parents in the map")
+	}
 	if o.minUsers < 0 || o.minUsers > 0 && !slices.Contains(o.by, report.ByGroup) {
 		return nil, usagef("--min-users needs a number of users, and --by group")
 	}
@@ -128,7 +136,7 @@ func (o *reportOptions) complete(ctx context.Context, getenv func(string) string
 	}
 	r.options = history.Options{
 		Client: reader.Client, Queries: queries, Namespaces: slices.Clone(o.namespaces),
-		Servers: servers.MatchString, Excluded: membership.Globs(o.excludeUsers),
+		Servers: servers.MatchString, Excluded: o.excluded(), GroupMap: o.groupMap.Map,
 		None: o.noneName, Multiple: o.multiple, Lookback: o.lookback, Charged: isCharged(r.report.Costs),
 	}
 	if o.memberships != "" {
@@ -137,6 +145,12 @@ func (o *reportOptions) complete(ctx context.Context, getenv func(string) string
 		}
 	}
 	return r, nil
+}
+
+// excluded returns a function that reports whether to leave out a user.
+func (o *reportOptions) excluded() func(user string) bool {
+	excluded := membership.Globs(o.excludeUsers)
+	return func(user string) bool { return excluded(user) || o.groupMap.Map != nil && o.groupMap.Map.Ignores(user) }
 }
 
 // reader returns the reader of Prometheus.
@@ -152,7 +166,7 @@ func (o *reportOptions) reader(ctx context.Context) (*prometheus.UsageReader, er
 
 // options returns the options that determine how the report is made from what was read.
 func (o *reportOptions) options() (options report.Options, err error) {
-	options = report.Options{By: o.by, Attribution: o.attribution, MinUsers: o.minUsers}
+	options = report.Options{By: o.by, Attribution: o.attribution, MinUsers: o.minUsers, Parent: o.groupMap.parent}
 	if len(o.groups) > 0 {
 		options.Groups = membership.Globs(o.groups)
 	}

@@ -201,7 +201,19 @@ func (r *reader) readCohort(ctx context.Context, c *cohort, s *sums) (err error)
 	return nil
 }
 
+// timeline returns the mapped memberships of a hub in a window.
 func (r *reader) timeline(ctx context.Context, namespace string, w window) (*timeline, error) {
+	t, err := r.recorded(ctx, namespace, w)
+	if mapping := r.mappings[namespace]; err == nil && mapping != nil {
+		if err := t.mapGroups(mapping, r.Multiple); err != nil {
+			return nil, fmt.Errorf("the group map doesn't fit the memberships that were recorded for %s: %w", namespace, err)
+		}
+	}
+	return t, err
+}
+
+// recorded returns the memberships of a hub in a window, as they were recorded.
+func (r *reader) recorded(ctx context.Context, namespace string, w window) (*timeline, error) {
 	if r.Memberships == nil {
 		return r.hubs[namespace].read(ctx, w)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/groups-exporter/groups-exporter/internal/groupmap"
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
@@ -26,6 +27,9 @@ type Options struct {
 	// Servers reports whether a user's pod is a server, by the pod's name. Other pods, such as Dask workers, aren't
 	// sessions.
 	Servers func(pod string) bool
+	// GroupMap is applied to the memberships of each moment, unless it is nil. Properties of groups aren't recorded, so
+	// its lines with properties have no effect.
+	GroupMap *groupmap.Map
 	// Excluded reports whether to leave out a user.
 	Excluded func(user string) bool
 	// None and Multiple are the names of the pseudo-groups in the recorded memberships.
@@ -65,7 +69,7 @@ func (e *NoMemberships) Error() string {
 }
 
 // Read reads the usage in consecutive periods. Its error is a *remote.Error, a *NoMemberships, a *NoUsernames, a
-// *NoSeries, a *MixedClusters, or that of the context.
+// *NoSeries, a *MixedClusters, one that wraps a *groupmap.Error, or that of the context.
 func Read(ctx context.Context, o Options, periods []report.Period) (*Result, error) {
 	r := &reader{Options: o, querier: newQuerier(o.Client), coverage: newCoverage()}
 	if err := r.prepare(ctx, periods); err != nil {
@@ -100,8 +104,9 @@ func windowOf(p report.Period) window { return window{p.From.UnixMilli(), p.To.U
 type reader struct {
 	Options
 	*querier
-	cluster  promql.Queries  // for all namespaces
-	hubs     map[string]*hub // by namespace
+	cluster  promql.Queries               // for all namespaces
+	hubs     map[string]*hub              // by namespace
+	mappings map[string]*groupmap.Mapping // of the GroupMap, by namespace
 	missing  []report.Measure
 	unused   []report.Measure // GPUs that no pod requests: they are 0, and needn't be queried
 	noPhases bool
@@ -129,7 +134,10 @@ func (r *reader) prepare(ctx context.Context, periods []report.Period) error {
 	if err := r.findMissing(ctx, whole); err != nil {
 		return err
 	}
-	r.hubs = map[string]*hub{}
+	r.hubs, r.mappings = map[string]*hub{}, map[string]*groupmap.Mapping{}
+	if r.GroupMap != nil && len(r.GroupMap.Properties()) > 0 {
+		r.notes = append(r.notes, "Prometheus doesn't record properties of groups, so the lines of the group map with a property have no effect: groups count under the names that were recorded")
+	}
 	for _, namespace := range r.Namespaces {
 		queries := r.Queries
 		queries.Hubs = append(slices.Clone(queries.Hubs), promql.Is(metrics.LabelNamespace, namespace))
@@ -138,6 +146,9 @@ func (r *reader) prepare(ctx context.Context, periods []report.Period) error {
 			state: map[string][]string{}, seen: map[string]bool{},
 		}
 		r.hubs[namespace] = h
+		if r.GroupMap != nil {
+			r.mappings[namespace] = r.GroupMap.For(nil)
+		}
 		if r.Memberships == nil {
 			if _, err := h.read(ctx, window{whole.from - r.Lookback.Milliseconds(), whole.from}); err != nil {
 				return err

@@ -13,9 +13,9 @@ import (
 
 // key identifies a line.
 type key struct {
-	namespace, group, user string
-	kind                   Kind
-	leftOut                bool
+	namespace, parent, group, user string
+	kind                           Kind
+	leftOut                        bool
 }
 
 // id is the name of a user or of a session in a namespace.
@@ -79,7 +79,7 @@ func newLines(counters map[key]*counter, o *Options) []*line {
 	}
 	lines := make([]*line, 0, len(counters))
 	for k, c := range counters {
-		row := &Row{Namespace: k.namespace, Group: k.group, User: k.user, Kind: k.kind, Amounts: c.amounts}
+		row := &Row{Namespace: k.namespace, Parent: k.parent, Group: k.group, User: k.user, Kind: k.kind, Amounts: c.amounts}
 		l := &line{Row: row, sums: c.amounts, leftOut: k.leftOut}
 		if o.Attribution != usage.Full {
 			l.sums[ActiveUsers], l.sums[Sessions] = equalParts(c.users, users), equalParts(c.sessions, sessions)
@@ -166,6 +166,9 @@ func keyOf(use *Use, group string, o *Options, folded map[key]bool) key {
 	if use.Kind == Known && folded[key{namespace: k.namespace, group: group}] {
 		return otherKey(k.namespace, o)
 	}
+	if o.by(ByParent) {
+		k.parent = o.parentOf(use, group)
+	}
 	if o.by(ByGroup) {
 		k.group = group
 	} else {
@@ -177,13 +180,22 @@ func keyOf(use *Use, group string, o *Options, folded map[key]bool) key {
 			k.user = Unowned.String()
 		}
 	}
-	if o.by(ByGroup) || o.by(ByUser) || k.leftOut {
+	hasGroup := o.by(ByGroup) || o.by(ByParent)
+	if hasGroup || o.by(ByUser) || k.leftOut {
 		k.kind = use.Kind
 	}
-	if k.kind == Unknown && !o.by(ByGroup) && !k.leftOut && !slices.Contains(o.Spread, Unknown) {
+	if k.kind == Unknown && !hasGroup && !k.leftOut && !slices.Contains(o.Spread, Unknown) {
 		k.kind = Known // without groups, it doesn't matter that they are unknown
 	}
 	return k
+}
+
+// parentOf returns the parent of one of the groups that a use counts in. A pseudo-group is its own parent.
+func (o *Options) parentOf(use *Use, group string) string {
+	if use.Kind != Known || len(use.Groups) == 0 {
+		return group
+	}
+	return cmp.Or(o.Parent(group), group)
 }
 
 // compareLines sorts lines by namespace, then real groups before pseudo-groups, then by names.
@@ -194,6 +206,7 @@ func compareLines(a, b *line) int {
 func compareRows(a, b *Row) int {
 	return cmp.Or(
 		natural.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(place(a), place(b)),
+		natural.Compare(a.Parent, b.Parent), cmp.Compare(a.Parent, b.Parent),
 		natural.Compare(a.Group, b.Group), cmp.Compare(a.Group, b.Group),
 		natural.Compare(a.User, b.User), cmp.Compare(a.User, b.User),
 	)
@@ -208,7 +221,7 @@ func leftOutLast(l *line) int {
 
 // place sorts real groups before pseudo-groups.
 func place(r *Row) int {
-	if r.Kind == Known && r.Group != membership.DefaultNoneName {
+	if r.Kind == Known && !r.isNone() {
 		return 0
 	}
 	return 1 + int(r.Kind)

@@ -196,6 +196,7 @@ func charged(costs *Costs, measure Measure) bool {
 func labels() []*Column {
 	return []*Column{
 		{Name: "namespace", Title: "Namespace", Dimension: ByNamespace, exact: func(_ *Section, row *Row) string { return row.Namespace }},
+		{Name: "parent", Title: "Parent", Dimension: ByParent, exact: func(_ *Section, row *Row) string { return row.Parent }},
 		{Name: "usergroup", Title: "Group", Dimension: ByGroup, exact: func(_ *Section, row *Row) string { return row.Group }},
 		{Name: "username", Title: "User", Dimension: ByUser, exact: func(_ *Section, row *Row) string { return row.User }},
 	}

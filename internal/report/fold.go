@@ -103,6 +103,9 @@ func smallest(users map[string]map[id]bool, minUsers int) []string {
 // otherKey is the key of the line of groups that are too small to be shown.
 func otherKey(namespace string, o *Options) key {
 	k := key{namespace: namespace, group: Other.String(), kind: Other}
+	if o.by(ByParent) {
+		k.parent = Other.String()
+	}
 	if o.by(ByUser) {
 		k.user = Other.String()
 	}

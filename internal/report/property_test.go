@@ -60,8 +60,9 @@ func randomUse(r *rand.Rand) *report.Use {
 }
 
 func randomOptions(r *rand.Rand) *report.Options {
-	o := &report.Options{Attribution: usage.Share, ShareOf: report.Memory, MinUsers: r.IntN(6)}
-	for _, dimension := range []report.Dimension{report.ByNamespace, report.ByGroup, report.ByUser} {
+	parents := map[string]string{"g0": "p0", "g1": "p0", "g2": "p1", "g3": "g4"}
+	o := &report.Options{Attribution: usage.Share, ShareOf: report.Memory, MinUsers: r.IntN(6), Parent: func(group string) string { return parents[group] }}
+	for _, dimension := range []report.Dimension{report.ByNamespace, report.ByParent, report.ByGroup, report.ByUser} {
 		if r.IntN(2) == 0 {
 			o.By = append(o.By, dimension)
 		}

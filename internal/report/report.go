@@ -14,6 +14,7 @@ type Dimension string
 // The dimensions, in the order of their columns.
 const (
 	ByNamespace Dimension = "namespace"
+	ByParent    Dimension = "parent"
 	ByGroup     Dimension = "group"
 	ByUser      Dimension = "user"
 )
@@ -22,6 +23,9 @@ const (
 type Options struct {
 	By          []Dimension
 	Attribution usage.Attribution
+	// Parent returns the parent of a group, or an empty text for a group without one, which is its own parent. It is
+	// needed for ByParent.
+	Parent func(group string) string
 	// Groups reports whether to show a group. If it is nil, all groups are shown.
 	Groups func(group string) bool
 	// ShareOf is the measure whose total the column share is a part of.
@@ -67,11 +71,11 @@ type Report struct {
 
 // Row is a line of a report.
 type Row struct {
-	// Namespace, Group and User are set for the dimensions of the report. The group of a pseudo-group is none, unknown,
-	// unowned or other.
-	Namespace, Group, User string
-	Kind                   Kind
-	Amounts                Amounts
+	// Namespace, Parent, Group and User are set for the dimensions of the report. The group of a pseudo-group is none,
+	// unknown, unowned or other, and so is its parent.
+	Namespace, Parent, Group, User string
+	Kind                           Kind
+	Amounts                        Amounts
 	// Share is the row's part of the total of Options.ShareOf, from 0 to 1. It is 0 if the total is 0.
 	Share float64
 	// Rank is the row's position by Share, from 1. It is 0 for pseudo-groups.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -93,6 +94,8 @@ func (r *Report) Hubs(shown func(string) string) string {
 // AttributionWords says how users in several groups count.
 func (r *Report) AttributionWords() string {
 	switch {
+	case !r.Options.by(ByGroup) && r.Options.by(ByParent):
+		return r.parentWords()
 	case !r.Options.by(ByGroup):
 		return ""
 	case r.Options.Attribution == usage.Full:
@@ -101,6 +104,15 @@ func (r *Report) AttributionWords() string {
 		return "The usage of a user in several groups is divided equally among them, so the groups add up to the total. " +
 			"Active users and sessions count in each group."
 	}
+}
+
+// parentWords says how users in groups of several parents count.
+func (r *Report) parentWords() string {
+	if r.Options.Attribution == usage.Full {
+		return "A user in groups of several parents counts in full in each of them, so the sum of the parents exceeds the total. The total counts everything once."
+	}
+	return "The usage of a user in several groups is divided equally among them, and each part counts for the parent of its group, so the parents add up to the total. " +
+		"Active users and sessions count in each parent."
 }
 
 // PseudoGroup is the name and the definition of a row for usage of no group.
@@ -125,11 +137,14 @@ func (r *Report) PseudoGroups() []PseudoGroup {
 
 // Pseudo returns the name of the row's pseudo-group, or an empty text for other rows.
 func (r *Row) Pseudo() string {
-	if r.Kind == Known && r.Group == membership.DefaultNoneName {
+	if r.Kind == Known && r.isNone() {
 		return membership.DefaultNoneName
 	}
 	return r.Kind.String()
 }
+
+// isNone reports whether the row is that of users in no group.
+func (r *Row) isNone() bool { return cmp.Or(r.Group, r.Parent) == membership.DefaultNoneName }
 
 // TotalWords says what the total counts, if that isn't obvious.
 func (r *Report) TotalWords() string {

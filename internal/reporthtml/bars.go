@@ -82,7 +82,7 @@ func (b *builder) by() string {
 // name returns the names of a row.
 func (b *builder) name(row *report.Row) string {
 	var names []string
-	for _, name := range []string{row.Namespace, row.Group, row.User} {
+	for _, name := range []string{row.Namespace, row.Parent, row.Group, row.User} {
 		if name != "" {
 			names = append(names, b.show(name))
 		}
@@ -96,16 +96,16 @@ func (b *builder) name(row *report.Row) string {
 // rowSums adds up the rows with the same names. The order is that of the first ones.
 func (b *builder) rowSums(sections []*report.Section) []*report.Row {
 	type names struct {
-		namespace, group, user string
-		kind                   report.Kind
+		namespace, parent, group, user string
+		kind                           report.Kind
 	}
 	var rows []*report.Row
 	sums := map[names]*report.Row{}
 	for _, section := range sections {
 		for _, row := range section.Rows {
-			key := names{row.Namespace, row.Group, row.User, row.Kind}
+			key := names{row.Namespace, row.Parent, row.Group, row.User, row.Kind}
 			if sums[key] == nil {
-				sums[key] = &report.Row{Namespace: row.Namespace, Group: row.Group, User: row.User, Kind: row.Kind}
+				sums[key] = &report.Row{Namespace: row.Namespace, Parent: row.Parent, Group: row.Group, User: row.User, Kind: row.Kind}
 				rows = append(rows, sums[key])
 			}
 			sums[key].Amounts.Add(&row.Amounts, 1)
