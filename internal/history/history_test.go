@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/common/config"
 
 	"github.com/groups-exporter/groups-exporter/internal/fakeprometheus"
+	"github.com/groups-exporter/groups-exporter/internal/groupmap"
 	"github.com/groups-exporter/groups-exporter/internal/history"
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/report"
@@ -49,6 +50,16 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 // read reads some days of October as one period.
 func read(tb testing.TB, server http.RoundTripper, days int) *history.Result {
 	tb.Helper()
+	result, err := readMapped(tb, server, days, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return result
+}
+
+// readMapped reads some days of October as one period, with a group map.
+func readMapped(tb testing.TB, server http.RoundTripper, days int, m *groupmap.Map) (*history.Result, error) {
+	tb.Helper()
 	client, err := prometheus.New(prometheus.Options{
 		URL: &url.URL{Scheme: "http", Host: "prometheus.invalid"}, HTTP: config.DefaultHTTPClientConfig, Timeout: time.Minute, Transport: server,
 	})
@@ -56,14 +67,10 @@ func read(tb testing.TB, server http.RoundTripper, days int) *history.Result {
 		tb.Fatal(err)
 	}
 	from := time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
-	result, err := history.Read(context.Background(), history.Options{
-		Client: client, Servers: func(pod string) bool { return strings.HasPrefix(pod, "jupyter-") }, Excluded: func(string) bool { return false },
+	return history.Read(context.Background(), history.Options{
+		Client: client, GroupMap: m, Servers: func(pod string) bool { return strings.HasPrefix(pod, "jupyter-") }, Excluded: func(string) bool { return false },
 		None: "none", Multiple: "multiple", Lookback: time.Hour, Progress: func(int, int) {},
 	}, []report.Period{{From: from, To: from.AddDate(0, 0, days)}})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return result
 }
 
 // total returns the sum of a measure over all users.
