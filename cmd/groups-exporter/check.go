@@ -68,6 +68,9 @@ With --prometheus-url, also check that this Prometheus has the series that usage
 is computed from, for the namespace that serve would publish. This works without
 a hub.
 
+With --group-map, also read the whole hub once, and name the lines of the map
+that match nothing.
+
 The exit code is 1 if something is missing that serve would need. A scope with a
 filter, like list:users!group=bio, counts as missing: it shows only part of the
 hub.
@@ -97,6 +100,9 @@ func runCheck(ctx context.Context, out io.Writer, o checkOptions) error {
 			return err
 		}
 		r.hubReport = o.report(found)
+		if err := o.checkGroupMap(ctx, r.hubReport); err != nil {
+			return err
+		}
 	}
 	if o.usage != nil {
 		var err error

@@ -32,6 +32,7 @@ type hubReport struct {
 
 	found   *hub.Inspection
 	service string // the role's service, "" if unknown
+	misfit  error  // why the group map can't be applied, or nil
 }
 
 type checkToken struct {
@@ -63,15 +64,20 @@ func (o *checkOptions) report(found *hub.Inspection) *hubReport {
 	if found.PageLimit > 0 && found.PageLimit <= fullPage {
 		r.PageLimit = &found.PageLimit
 	}
-	for _, feature := range []struct {
+	type feature struct {
 		scopes.Feature
 		required bool
-	}{
+	}
+	features := []feature{
 		{scopes.Memberships(), true},
 		{scopes.EmptyGroups(), false},
 		{scopes.ActiveUsers(), activity},
 		{scopes.RunningServers(), activity},
-	} {
+	}
+	if len(o.hub.groupMap.properties()) > 0 {
+		features = append(features, feature{scopes.GroupProperties(), true})
+	}
+	for _, feature := range features {
 		lack := feature.Check(found.Scopes)
 		r.Can = append(r.Can, capability{
 			What: feature.Name, OK: lack.None(), Needs: feature.Scopes, Missing: append(append([]string{}, lack.Missing...), lack.Partly...),
@@ -151,7 +157,7 @@ func (r *hubReport) verdict() error {
 		}
 	}
 	if lack.None() {
-		return nil
+		return r.misfit
 	}
 	if r.Can[0].OK {
 		return errors.New(missingText(lack))

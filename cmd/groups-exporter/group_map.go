@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/groupmap"
+	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 )
 
@@ -66,3 +68,21 @@ func (o *groupMapOption) parent(group string) string {
 
 // hasParents reports whether the map has parents of groups.
 func (o *groupMapOption) hasParents() bool { return o.Map != nil && o.Map.HasParents() }
+
+// checkGroupMap adds to a report whether the map fits the hub's groups, and which of its lines match nothing. Without the
+// required scopes, it does nothing.
+func (o *checkOptions) checkGroupMap(ctx context.Context, r *hubReport) error {
+	if o.hub.groupMap.Map == nil || r.verdict() != nil {
+		return nil
+	}
+	result, err := hub.New(o.hub.client()).List(ctx)
+	if err != nil {
+		return err
+	}
+	mapping := o.hub.groupMap.Map.For(result.Properties)
+	r.misfit = mapping.Apply(result.Listing)
+	for _, line := range mapping.Unused() {
+		r.Warnings = append(r.Warnings, o.hub.groupMap.file+": "+line.String())
+	}
+	return nil
+}
