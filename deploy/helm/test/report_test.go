@@ -40,7 +40,7 @@ func TestReportPod(t *testing.T) {
 	for _, v := range pod.Volumes {
 		volumes[v.Name] = v.Secret == nil || v.Secret.SecretName == "prometheus-credentials"
 	}
-	if d := cmp.Diff(map[string]bool{"reports": true, "prices": true, "prometheus": true}, volumes); d != "" {
+	if d := cmp.Diff(map[string]bool{"reports": true, "prices": true, "prometheus": true, "group-map": true}, volumes); d != "" {
 		t.Errorf("volumes, and whether they are no secret but that of Prometheus, -want +got:\n%s", d)
 	}
 	for _, c := range steps(pod) {
@@ -80,14 +80,8 @@ func TestReportRuns(t *testing.T) {
 	}))
 	defer server.Close()
 	release := render(t, "--values", sets(t)["report"], "--set", "prometheus.url="+server.URL)
-	in := namespaceSecrets(t)
-	in["prices"] = one[*corev1.ConfigMap](t, release).Data
+	in := namespaceSecrets(t).with(release)
 	pod := one[*batchv1.CronJob](t, release).Spec.JobTemplate.Spec.Template.Spec
-	for i, v := range pod.Volumes {
-		if v.ConfigMap != nil { // which is mounted like a secret
-			pod.Volumes[i].VolumeSource = corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "prices"}}
-		}
-	}
 	zone, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -29,8 +30,17 @@ import (
 
 const hubToken, prometheusToken = "the-token-of-the-exporter", "the-token-of-prometheus"
 
-// secrets maps the names of a namespace's secrets to their data.
+// secrets maps the names of a namespace's secrets and config maps to their data.
 type secrets map[string]map[string]string
+
+// with returns the secrets together with the config maps of a release.
+func (s secrets) with(release objects) secrets {
+	with := maps.Clone(s)
+	for _, c := range all[*corev1.ConfigMap](release) {
+		with[c.Name] = c.Data
+	}
+	return with
+}
 
 // namespaceSecrets returns the secrets that the sets of values name.
 func namespaceSecrets(t *testing.T) secrets {
@@ -78,11 +88,16 @@ func command(t *testing.T, pod corev1.PodSpec, in secrets) *exec.Cmd {
 			t.Fatal(err)
 		}
 		volume := pod.Volumes[slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == mount.Name })]
-		if volume.Secret == nil {
+		var secret map[string]string
+		var items []corev1.KeyToPath
+		switch {
+		case volume.Secret != nil:
+			secret, items = in[volume.Secret.SecretName], volume.Secret.Items
+		case volume.ConfigMap != nil:
+			secret = in[volume.ConfigMap.Name]
+		default:
 			continue
 		}
-		secret := in[volume.Secret.SecretName]
-		items := volume.Secret.Items
 		if items == nil {
 			for key := range secret {
 				items = append(items, corev1.KeyToPath{Key: key, Path: key})
@@ -91,7 +106,7 @@ func command(t *testing.T, pod corev1.PodSpec, in secrets) *exec.Cmd {
 		for _, item := range items {
 			content, exists := secret[item.Key]
 			if !exists {
-				t.Fatalf("secret %q has no key %q", volume.Secret.SecretName, item.Key)
+				t.Fatalf("volume %q has no key %q", volume.Name, item.Key)
 			}
 			if err := os.WriteFile(filepath.Join(at, item.Path), []byte(content), 0o440); err != nil {
 				t.Fatal(err)
@@ -227,6 +242,7 @@ func TestRun(t *testing.T) {
 			`jupyterhub_user_group_info{namespace="prod",usergroup="multiple",username="ada"`,
 			`jupyterhub_user_group_share{namespace="prod"`, `jupyterhub_user_info{namespace="prod"`, `jupyterhub_group_running_servers{namespace="prod"`,
 			`groups_exporter_refresh_interval_seconds{namespace="prod"} 90`,
+			`jupyterhub_group_members{namespace="prod",usergroup="course 1"} 0`, `groups_exporter_group_map_last_reload_successful{namespace="prod"} 1`,
 		},
 		"operator": {`jupyterhub_user_group_share{namespace="jhub",usergroup="bio-lab",username="ada"`, `jupyterhub_group_active_users{namespace="jhub"`},
 	}
@@ -240,7 +256,7 @@ func TestRun(t *testing.T) {
 				args = append(args, "--set", "prometheus.url="+s.url)
 			}
 			release := render(t, args...)
-			pod, authorization := s.run(t, release, in), credentialsOf(release, in)
+			pod, authorization := s.run(t, release, in.with(release)), credentialsOf(release, in)
 			if authorization != "" {
 				if status, _, err := pod.get("/metrics", ""); status != http.StatusUnauthorized {
 					t.Errorf("without a token: got status %d (error: %v), want 401", status, err)

@@ -62,6 +62,7 @@ annotations:
 {{- with .Values.web.configSecret }}{{ if .name }}{{ $webConfig = printf "%s/web/%s" $config .key }}{{ end }}{{ end }}
 {{- $prometheusConfig := "" }}
 {{- with .Values.prometheus.configSecret }}{{ if .name }}{{ $prometheusConfig = printf "%s/prometheus/%s" $config .key }}{{ end }}{{ end }}
+{{- $groupMap := ternary (printf "%s/group-map/groups.yml" $config) "" (ne .Values.groupMap "") }}
 {{- list
   (list "hub-url" "hub.url" (printf "%s%s/" (trimSuffix "/" .Values.hub.url) $base))
   (list "hub-token-file" "hub.existingSecret" (printf "%s/hub/token" $config))
@@ -71,6 +72,7 @@ annotations:
   (list "multiple-name" "multipleName" .Values.multipleName)
   (list "allow-group" "allowGroups" .Values.allowGroups)
   (list "deny-group" "denyGroups" .Values.denyGroups)
+  (list "group-map" "groupMap" $groupMap)
   (list "usernames" "usernames" .Values.usernames)
   (list "with" "with" .Values.with)
   (list "metrics-prefix" "metricsPrefix" .Values.metricsPrefix)
@@ -118,7 +120,7 @@ annotations:
 {{- define "groups-exporter.checkArgs" -}}
 - check
 {{- range $flag := include "groups-exporter.flags" . | fromJsonArray }}
-{{- if or (hasPrefix "hub-" (index $flag 0)) (eq "with" (index $flag 0)) }}
+{{- if and (or (hasPrefix "hub-" (index $flag 0)) (has (index $flag 0) (list "with" "group-map"))) (index $flag 2) }}
 {{- range ternary (index $flag 2) (list (index $flag 2)) (kindIs "slice" (index $flag 2)) }}
 - {{ include "groups-exporter.arg" (list (index $flag 0) .) }}
 {{- end }}
@@ -137,7 +139,7 @@ annotations:
 {{- $output := index . 1 -}}
 - report
 {{- range $flag := include "groups-exporter.flags" $ | fromJsonArray }}
-{{- if and (has (index $flag 0) (list "prometheus-url" "prometheus.config.file" "metrics-prefix" "multiple-name")) (index $flag 2) }}
+{{- if and (has (index $flag 0) (list "prometheus-url" "prometheus.config.file" "metrics-prefix" "multiple-name" "group-map")) (index $flag 2) }}
 - {{ include "groups-exporter.arg" (list (index $flag 0) (index $flag 2)) }}
 {{- end }}
 {{- end }}
@@ -154,6 +156,23 @@ annotations:
 - {{ quote . }}
 {{- end }}
 - {{ include "groups-exporter.arg" (list "output-file" (printf "/reports/%s" $output.file)) }}
+{{- end }}
+
+{{/* The name of the config map with the group map. */}}
+{{- define "groups-exporter.groupMapName" -}}
+{{ printf "%s-group-map" (include "groups-exporter.fullname" . | trunc 53 | trimSuffix "-") }}
+{{- end }}
+
+{{- define "groups-exporter.groupMapVolume" -}}
+- name: group-map
+  configMap:
+    name: {{ include "groups-exporter.groupMapName" . | quote }}
+{{- end }}
+
+{{- define "groups-exporter.groupMapMount" -}}
+- name: group-map
+  mountPath: /etc/groups-exporter/group-map
+  readOnly: true
 {{- end }}
 
 {{/* What all pods have in common. */}}
@@ -206,6 +225,9 @@ volumes:
       secretName: {{ quote . }}
       defaultMode: 0440
   {{- end }}
+  {{- if .Values.groupMap }}
+  {{- include "groups-exporter.groupMapVolume" . | nindent 2 }}
+  {{- end }}
   {{- with .Values.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -254,6 +276,9 @@ volumeMounts:
   - name: prometheus
     mountPath: /etc/groups-exporter/prometheus
     readOnly: true
+  {{- end }}
+  {{- if .Values.groupMap }}
+  {{- include "groups-exporter.groupMapMount" . | nindent 2 }}
   {{- end }}
   {{- with .Values.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
