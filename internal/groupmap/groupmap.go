@@ -65,16 +65,15 @@ func first(lines []*line, name string) *line {
 
 // reserved returns why a name can't be a group's, or "".
 func (m *Map) reserved(name string) string {
-	who := ""
+	who := "no group"
 	switch name {
 	case m.none:
-		who = "no group"
 	case m.multiple:
 		who = "several groups"
 	default:
 		return ""
 	}
-	return fmt.Sprintf("%s is the name for users in %s: choose another name, or set merge: true", quote(name), who)
+	return quote(name) + " is the name for users in " + who + ": choose another name, or set merge: true"
 }
 
 // Properties maps groups to the names and the values of their properties.
@@ -231,7 +230,7 @@ type Conflict struct {
 
 // Problem returns the conflict as a problem of its line.
 func (c Conflict) Problem() Problem {
-	return Problem{c.line.number, fmt.Sprintf("%s is also a group that no line maps: choose another name, or set merge: true", quote(c.Name))}
+	return Problem{c.line.number, quote(c.Name) + " is also a group that no line maps: choose another name, or set merge: true"}
 }
 
 // Conflicts returns the conflicts among the groups so far, sorted by name.
