@@ -69,6 +69,26 @@ func (o *groupMapOption) parent(group string) string {
 // hasParents reports whether the map has parents of groups.
 func (o *groupMapOption) hasParents() bool { return o.Map != nil && o.Map.HasParents() }
 
+// recorded returns the groups that users count in, given those that Prometheus recorded. Users in unclear are in several
+// groups that it didn't record.
+func (o *groupMapOption) recorded(users map[string][]string, unclear map[string]bool) (map[string][]string, error) {
+	if o.Map == nil {
+		return users, nil
+	}
+	mapping := o.Map.For(nil)
+	mapped := map[string][]string{}
+	for user, groups := range users {
+		switch {
+		case o.Map.Ignores(user):
+		case unclear[user]:
+			mapped[user] = groups
+		default:
+			mapped[user] = mapping.Groups(user, groups)
+		}
+	}
+	return mapped, mapping.Check()
+}
+
 // checkGroupMap adds to a report whether the map fits the hub's groups, and which of its lines match nothing. Without the
 // required scopes, it does nothing.
 func (o *checkOptions) checkGroupMap(ctx context.Context, r *hubReport) error {

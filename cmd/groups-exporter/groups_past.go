@@ -143,19 +143,27 @@ func (o *groupsOptions) recorded(ctx context.Context, at time.Time) (*pointInTim
 		return nil, err
 	}
 	p := &pointInTime{unclear: map[string]bool{}}
-	listing := membership.NewListing(at)
-	for _, user := range slices.Sorted(maps.Keys(record.Users)) {
-		groups := record.Users[user]
-		listing.Add(membership.User{Name: user, Groups: groups})
+	for user, groups := range record.Users {
 		if slices.Equal(groups, []string{rules.MultipleName}) {
 			p.unclear[user] = true
 		}
+	}
+	mapped, err := o.hub.groupMap.recorded(record.Users, p.unclear)
+	if err != nil {
+		return nil, err
+	}
+	listing := membership.NewListing(at)
+	for _, user := range slices.Sorted(maps.Keys(mapped)) {
+		listing.Add(membership.User{Name: user, Groups: mapped[user]})
 	}
 	if len(rules.Allow) > 0 {
 		rules.Allow = append(slices.Clone(rules.Allow), rules.MultipleName) // else these users would be in no group
 	}
 	p.Snapshot = membership.New(record.Namespace, listing, rules)
 	p.notices = o.hub.unmatched(p.Snapshot, "that was recorded at "+momentIn(at))
+	if len(o.hub.groupMap.properties()) > 0 {
+		p.notices = append(p.notices, history.NoProperties)
+	}
 	if record.Partial && o.hub.whole {
 		return nil, fmt.Errorf("the exporter's token saw only part of the hub at %s", momentIn(at))
 	}

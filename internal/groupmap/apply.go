@@ -19,7 +19,7 @@ func (g *Mapping) Apply(l *membership.Listing) error {
 		Alone: g.ofAlone,
 		Leave: g.ignores,
 	})
-	return g.whole()
+	return g.Check()
 }
 
 func (g *Mapping) ignores(user string) bool {
@@ -30,8 +30,8 @@ func (g *Mapping) ignores(user string) bool {
 	return l != nil
 }
 
-// whole returns an error with all problems and conflicts, or nil.
-func (g *Mapping) whole() error {
+// Check returns an error that wraps an *Error with the problems and conflicts of all groups so far, or nil.
+func (g *Mapping) Check() error {
 	for _, c := range g.Conflicts() {
 		if _, known := g.problems[c.line]; !known {
 			g.problems[c.line] = c.Problem()
@@ -93,7 +93,7 @@ func (g *Mapping) Explain(l *membership.Listing) ([]Row, error) {
 	slices.SortFunc(rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Source, b.Source))
 	})
-	return rows, g.whole()
+	return rows, g.Check()
 }
 
 // Unused returns the lines that matched nothing in the listing, in the order of the file.

@@ -45,6 +45,9 @@ type Options struct {
 	Progress func(done, all int)
 }
 
+// NoProperties is the note if a group map has lines with properties.
+const NoProperties = "Prometheus doesn't record properties of groups, so the lines of the group map with a property have no effect: groups count under the names that were recorded"
+
 // Result is the result of Read.
 type Result struct {
 	Namespaces []string
@@ -136,7 +139,7 @@ func (r *reader) prepare(ctx context.Context, periods []report.Period) error {
 	}
 	r.hubs, r.mappings = map[string]*hub{}, map[string]*groupmap.Mapping{}
 	if r.GroupMap != nil && len(r.GroupMap.Properties()) > 0 {
-		r.notes = append(r.notes, "Prometheus doesn't record properties of groups, so the lines of the group map with a property have no effect: groups count under the names that were recorded")
+		r.notes = append(r.notes, NoProperties)
 	}
 	for _, namespace := range r.Namespaces {
 		queries := r.Queries
