@@ -29,7 +29,7 @@ type dumpOptions struct {
 }
 
 func (o *dumpOptions) addFlags(cmd *cobra.Command) {
-	o.format = formatText
+	o.format, o.hub.ignoring = formatText, true
 	addChoice(cmd, &o.format, "format", "exposition format", formatText, formatOpenMetrics)
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "replace this `file` in one step; - is standard output")
 	setHeading(cmd, mainHeading)

@@ -42,7 +42,7 @@ type groupsOptions struct {
 }
 
 func (o *groupsOptions) addFlags(cmd *cobra.Command) {
-	o.by, o.sort, o.output = byGroup, sortByName, outputTable
+	o.by, o.sort, o.output, o.hub.ignoring = byGroup, sortByName, outputTable, true
 	addChoice(cmd, &o.by, "by", "what each row shows", byGroup, byUser)
 	cmd.Flags().StringArrayVar(&o.groups, "group", nil, "show only these groups (`glob`, repeatable)")
 	cmd.Flags().StringArrayVar(&o.users, "user", nil, "show only these users (`glob`, repeatable)")

@@ -38,6 +38,9 @@ type hubOptions struct {
 	groupMap  groupMapOption
 	whole     bool // fail if the token sees only part of the hub; without a flag if it is set before addFlags
 	servers   bool // read the names of all servers
+	// ignoring is set by commands that leave out the users whom the group map ignores. All others know these users, so that
+	// their pods and homes aren't taken for those of nobody.
+	ignoring bool
 
 	// Set by complete.
 	sample *fakehub.Demo // the hub of --demo, or nil
@@ -265,6 +268,9 @@ func (o *hubOptions) snapshot(ctx context.Context) (*membership.Snapshot, hub.Re
 		return nil, hub.Result{}, err
 	}
 	if m := o.groupMap.Map; m != nil {
+		if !o.ignoring {
+			m = m.WithoutIgnored()
+		}
 		if err := m.For(result.Properties).Apply(result.Listing); err != nil {
 			return nil, hub.Result{}, err
 		}

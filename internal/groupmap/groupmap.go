@@ -53,6 +53,13 @@ func (m *Map) HasParents() bool { return len(m.parents) > 0 }
 // Ignores reports whether to leave out a user.
 func (m *Map) Ignores(user string) bool { return first(m.ignored, user) != nil }
 
+// WithoutIgnored returns the map without the users to leave out, for commands that have to know every user of a hub.
+func (m *Map) WithoutIgnored() *Map {
+	all := *m
+	all.ignored = nil
+	return &all
+}
+
 // first returns the first line whose pattern matches a name, or nil.
 func first(lines []*line, name string) *line {
 	for _, l := range lines {

@@ -228,6 +228,9 @@ func TestMap(t *testing.T) {
 	if m.Parent("x") != "y" || m.Parent("y") != "" || !m.HasParents() || parse(t, "groups: []").HasParents() {
 		t.Errorf("parents: %q, %q; want y and none", m.Parent("x"), m.Parent("y"))
 	}
+	if m.WithoutIgnored().Ignores("bot-1") || m.WithoutIgnored().Parent("x") != "y" {
+		t.Error("without ignored users, bot-1 is ignored, or a parent is missing")
+	}
 	if !m.Ignores("bot-1") || m.Ignores("a-bot-1") {
 		t.Error("bot-1 isn't ignored, or a-bot-1 is")
 	}
