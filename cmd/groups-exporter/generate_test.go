@@ -211,6 +211,7 @@ func TestEveryMetricIsInTheReference(t *testing.T) {
 	h.Refreshed(time.Now(), snapshot)
 	h.Omitted(0, 0)
 	h.Partial(false)
+	h.GroupMapLoaded(true)
 	h.Published(1, 1)
 	h.Usage(usage.Memory, time.Minute, "query")
 	h.UsageRead(usage.Memory, time.Now())
