@@ -300,12 +300,16 @@ func (o *hubOptions) notices(snapshot *membership.Snapshot, result hub.Result) [
 	if snapshot.HasUnnamed() {
 		notices = append(notices, fmt.Sprintf("the hub has a group without a name: it is published as %q", membership.EmptyName))
 	}
+	isNamed := "the hub has a group named"
+	if o.groupMap.Map != nil {
+		isNamed = "there is a group named"
+	}
 	for _, name := range snapshot.Ambiguous() {
 		who, flag := o.pseudoGroup(name)
-		notices = append(notices, fmt.Sprintf("the hub has a group named %q, which is also the name for users in %s: set another %s", name, who, flag))
+		notices = append(notices, fmt.Sprintf("%s %q, which is also the name for users in %s: set another %s", isNamed, name, who, flag))
 	}
 	if name := o.rules.MultipleName; o.rules.MultiGroup == membership.Each && snapshot.IsMultipleReal() {
-		notices = append(notices, fmt.Sprintf("the hub has a group named %q, which is the name for users in several groups in the recording rules and the dashboard: set another --multiple-name for serve, 'rules' and 'dashboard'", name))
+		notices = append(notices, fmt.Sprintf("%s %q, which is the name for users in several groups in the recording rules and the dashboard: set another --multiple-name for serve, 'rules' and 'dashboard'", isNamed, name))
 	}
 	return notices
 }

@@ -64,6 +64,7 @@ type Exporter struct {
 	o         Options
 	client    *hub.Client
 	groupMap  atomic.Pointer[groupmap.Map] // nil if there is none
+	applied   *groupmap.Map                // by the refresh under way, which may have begun before the last Reload
 	published *published
 	record    metrics.Hub
 	hub       *poller[reading]
@@ -143,12 +144,12 @@ func (e *Exporter) Reload() {
 	e.RefreshNow()
 }
 
-// properties returns the properties of groups that the group map needs.
+// properties returns the properties of groups that the refresh under way needs.
 func (e *Exporter) properties() []string {
-	if m := e.groupMap.Load(); m != nil {
-		return m.Properties()
+	if e.applied == nil {
+		return nil
 	}
-	return nil
+	return e.applied.Properties()
 }
 
 // State drops results that are too old, and returns the current state.

@@ -80,6 +80,42 @@ func TestGroupMap(t *testing.T) {
 	check("without the scope", "groups: [{match: bio-2, drop: true}, {property: code}]", `usergroup="B"} 1`, `reason="scope"} 1`)
 }
 
+// A map that is loaded while a refresh is under way is used by the next one: this one has read no properties for it.
+func TestGroupMapOfARefresh(t *testing.T) {
+	h := &fakehub.Hub{}
+	h.SetUsers(fakehub.User{Name: "ada", Groups: []string{"bio"}})
+	h.SetProperties("bio", map[string]any{"code": "B"})
+	h.Grant("x", "list:users", "read:users:groups", "groups")
+	first, err := mapOf("groups: [{match: bio, name: biology}]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, _ := newTestExporter(Options{
+		Hub: hub.Options{
+			API: &url.URL{Scheme: "http", Host: "hub.test", Path: "/hub/api"}, Timeout: time.Minute, Transport: h,
+			Token: func() (hub.Token, error) { return hub.NewToken("x"), nil },
+		},
+		GroupMap: first, LoadGroupMap: func() (*groupmap.Map, error) { return mapOf("groups: [{property: code}]") }, MaxSeries: 100,
+	})
+	reload := true
+	h.Intercept = func(http.ResponseWriter, *http.Request) bool {
+		if reload {
+			reload = false
+			e.Reload()
+		}
+		return false
+	}
+	for _, want := range []string{"biology", "B"} {
+		read, err := e.readHub(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := read.snapshot.Groups()[0].Name; got != want {
+			t.Errorf("got the group %s, want %s", got, want)
+		}
+	}
+}
+
 // listings is a hub that has answered, and repeats its answers.
 type listings struct {
 	hub     http.Handler

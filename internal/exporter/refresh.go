@@ -34,12 +34,13 @@ func (e *Exporter) hubPoller() *poller[reading] {
 
 // readHub reads the memberships of the hub.
 func (e *Exporter) readHub(ctx context.Context) (reading, error) {
+	e.applied = e.groupMap.Load()
 	result, err := e.client.List(ctx)
 	if err != nil {
 		return reading{}, e.o.Words.Explain(err)
 	}
-	if m := e.groupMap.Load(); m != nil {
-		if err := m.For(result.Properties).Apply(result.Listing); err != nil {
+	if e.applied != nil {
+		if err := e.applied.For(result.Properties).Apply(result.Listing); err != nil {
 			return reading{}, e.o.Words.Explain(err)
 		}
 	}
