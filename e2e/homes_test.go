@@ -69,11 +69,8 @@ func TestHomes(t *testing.T) {
 		}
 		h := startHub(t, version, people, services...)
 		env := h.of(token(homesReader.name))
-		list := ""
-		for _, name := range []string{"active-40uni-2eexample", "away", "running", "never", "deleted", "before", "has-2dhyphen", "_shared", "lost+found", ".snapshot"} {
-			list += "4096\t./" + name + "\x00"
-		}
-		list += "40960\t.\x00"
+		names := []string{"active-40uni-2eexample", "away", "running", "never", "deleted", "before", "has-2dhyphen", "_shared", "lost+found", ".snapshot"}
+		list := "4096\t./" + strings.Join(names, "\x00"+"4096\t./") + "\x00" + "40960\t.\x00"
 		args := []string{"--directories=-", "--null"}
 		h.change("DELETE", "/users/deleted", nil)
 		h.change("PATCH", "/users/before", map[string]string{"name": "after"})
