@@ -40,8 +40,10 @@ type hub struct {
 	t       *testing.T
 	dir     string
 	version string
-	public  string // address at the proxy
-	api     string // address of the REST API, without the proxy
+	python  string   // folder of the Python environment with JupyterHub
+	env     []string // more environment variables
+	public  string   // address at the proxy
+	api     string   // address of the REST API, without the proxy
 	process *process
 	config  map[string]object // jupyterhub_config.json, by class; nil if there is none
 }
@@ -59,11 +61,18 @@ func startHub(t *testing.T, version string, people []user, services ...service) 
 // prepareHub prepares a hub below the path base, with users in its database, without starting it.
 func prepareHub(t *testing.T, version, base string, people []user, services ...service) *hub {
 	t.Helper()
+	return prepareHubOf(t, hubPrefix+version, version, base, people, services...)
+}
+
+// prepareHubOf is like prepareHub, for a hub that is installed in a Python environment.
+func prepareHubOf(t *testing.T, python, version, base string, people []user, services ...service) *hub {
+	t.Helper()
 	publicPort, apiPort := freePort(t), freePort(t)
 	h := &hub{
 		t:       t,
 		dir:     t.TempDir(),
 		version: version,
+		python:  python,
 		public:  fmt.Sprintf("http://127.0.0.1:%d%s", publicPort, base),
 		api:     fmt.Sprintf("http://127.0.0.1:%d%shub/api", apiPort, base),
 	}
@@ -128,8 +137,8 @@ func (h *hub) startWith(file string) {
 		noError(h.t, err)
 		writeFile(h.t, filepath.Join(h.dir, "jupyterhub_config.json"), string(text), 0o600)
 	}
-	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir}
-	h.process = launch(h.t, h.dir, env, hubPrefix+h.version+"/bin/jupyterhub", "-f", file)
+	env := append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + h.dir}, h.env...)
+	h.process = launch(h.t, h.dir, env, h.python+"/bin/jupyterhub", "-f", file)
 	h.process.untilLogged("JupyterHub is now running")
 }
 
@@ -171,7 +180,7 @@ func (h *hub) load(people []user) {
 	h.t.Helper()
 	input, err := json.Marshal(map[string]any{"groups": []string{emptyGroup}, "users": people})
 	noError(h.t, err)
-	outputOf(h.t, "", os.Environ(), string(input), hubPrefix+h.version+"/bin/python", "testdata/load.py", "sqlite:///"+h.dir+"/jupyterhub.sqlite")
+	outputOf(h.t, "", os.Environ(), string(input), h.python+"/bin/python", "testdata/load.py", "sqlite:///"+h.dir+"/jupyterhub.sqlite")
 }
 
 // request sends a request to the REST API and returns the status and the body of the response.
