@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,9 @@ var (
 	kubernetesVersions = strings.Fields(os.Getenv("E2E_KUBERNETES_VERSIONS"))
 	kubernetesPrefix   = os.Getenv("E2E_KUBERNETES_PREFIX")
 	helm               = os.Getenv("E2E_HELM")
+
+	kubernetesHubs      = strings.Fields(os.Getenv("E2E_KUBERNETES_HUBS")) // one for each version of Kubernetes
+	kubernetesHubPrefix = os.Getenv("E2E_KUBERNETES_HUB_PREFIX")
 )
 
 // Environment variables for the test inside the sandbox: the archive with the image, and whether the docs are followed.
@@ -33,13 +37,14 @@ const (
 type kubernetes struct {
 	*cluster.Cluster
 	version string
+	hub     string // version of JupyterHub
 }
 
 // TestKubernetes runs the tests that need a cluster, on each version of Kubernetes. The test starts itself again in a
 // sandbox for each of them.
 func TestKubernetes(t *testing.T) {
 	if cluster.Inside() {
-		onKubernetes(t, kubernetesVersions[0])
+		onKubernetes(t, kubernetesVersions[0], kubernetesHubs[0])
 		return
 	}
 	archive := buildImage(t)
@@ -51,7 +56,8 @@ func TestKubernetes(t *testing.T) {
 		}
 		cmd, err := sandbox.Command(os.Args[0], "-test.run="+pattern, "-test.v", "-test.parallel=8")
 		noError(t, err)
-		cmd.Env = append(cmd.Env, "E2E_KUBERNETES_VERSIONS="+version, imageArchive+"="+archive)
+		hub := kubernetesHubs[slices.Index(kubernetesVersions, version)]
+		cmd.Env = append(cmd.Env, "E2E_KUBERNETES_VERSIONS="+version, "E2E_KUBERNETES_HUBS="+hub, imageArchive+"="+archive)
 		if version == kubernetesVersions[0] {
 			cmd.Env = append(cmd.Env, followDocs+"=1")
 		}
@@ -63,16 +69,20 @@ func TestKubernetes(t *testing.T) {
 	})
 }
 
-func onKubernetes(t *testing.T, version string) {
+func onKubernetes(t *testing.T, version, hub string) {
 	start := time.Now()
 	c, err := cluster.Start(t.Context(), kubernetesPrefix+version)
 	noError(t, err)
 	t.Logf("Kubernetes %s is up after %v", version, time.Since(start).Round(100*time.Millisecond))
-	k := &kubernetes{c, version}
+	k := &kubernetes{c, version, hub}
 	k.prepare(t)
 	t.Run("chart", func(t *testing.T) {
 		t.Parallel()
 		chartOn(t, k)
+	})
+	t.Run("usage", func(t *testing.T) {
+		t.Parallel()
+		usageOnKubernetes(t, k)
 	})
 	if os.Getenv(followDocs) != "" {
 		t.Run("docs", func(t *testing.T) {
