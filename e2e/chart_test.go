@@ -266,9 +266,8 @@ func (r *installation) untilToken(want string) {
 // objects lists all objects in the namespace but events, which nobody can delete.
 func (r *installation) objects() []string {
 	r.t.Helper()
-	kinds := strings.Fields(r.kubectl("api-resources", "--verbs=list", "--namespaced", "--output=name"))
 	var listed []string
-	for _, kind := range kinds {
+	for kind := range strings.FieldsSeq(r.kubectl("api-resources", "--verbs=list", "--namespaced", "--output=name")) {
 		if !strings.HasPrefix(kind, "events") && !strings.HasSuffix(kind, ".metrics.k8s.io") {
 			listed = append(listed, kind)
 		}
@@ -287,18 +286,14 @@ func chartValues(t *testing.T, k *kubernetes, h *hub) {
 			t.Parallel()
 			r := k.namespaceWith(t, "values-"+name, h.api, token(reader.name))
 			r.helm("install", "groups-exporter", chart, "--values="+file, "--set=dashboard.namespace=values-"+name)
-			for _, kind := range []string{"deployment", "cronjob"} {
-				for _, object := range strings.Fields(r.kubectl("get", kind, "--output=name")) {
-					if kind == "cronjob" {
-						r.kubectl("create", "job", "--from="+object, "now")
-					}
-				}
+			for cronJob := range strings.FieldsSeq(r.kubectl("get", "cronjobs", "--output=name")) {
+				r.kubectl("create", "job", "--from="+cronJob, "now")
 			}
 			owners := "--output=jsonpath={range .items[*]}{.metadata.ownerReferences[0].kind} {end}"
 			r.until("the pods are admitted", 30*time.Second, func() error {
 				want := strings.Fields(r.kubectl("get", "replicasets,jobs", "--output=jsonpath={range .items[*]}{.kind} {end}"))
 				got := map[string]bool{}
-				for _, kind := range strings.Fields(r.kubectl("get", "pods", owners)) {
+				for kind := range strings.FieldsSeq(r.kubectl("get", "pods", owners)) {
 					got[kind] = true
 				}
 				for _, kind := range want {

@@ -100,7 +100,7 @@ func (k *kubernetes) prepare(t *testing.T) {
 	noError(t, k.Import(t.Context(), os.Getenv(imageArchive)))
 	const address = "docker.io/groups-exporter/groups-exporter:"
 	output(t, "/", "ctr", "--namespace=k8s.io", "images", "tag", address+chartVersion(t), "registry.example.org/groups-exporter:"+chartVersion(t))
-	for _, folder := range strings.Fields(os.Getenv("E2E_CUSTOM_RESOURCES")) {
+	for folder := range strings.FieldsSeq(os.Getenv("E2E_CUSTOM_RESOURCES")) {
 		_, err := k.Kubectl(t.Context(), "", "apply", "--server-side", "--filename="+folder)
 		noError(t, err)
 	}
