@@ -115,7 +115,7 @@ func (r *installation) state() string {
 // until waits for check to return nil.
 func (r *installation) until(what string, limit time.Duration, check func() error) {
 	r.t.Helper()
-	for deadline := time.Now().Add(limit); ; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(limit); ; time.Sleep(500 * time.Millisecond) {
 		err := check()
 		if err == nil {
 			return
@@ -126,28 +126,78 @@ func (r *installation) until(what string, limit time.Duration, check func() erro
 	}
 }
 
-// service returns the address of the exporter's service. It has to be a new connection for each scrape, or all go to one pod.
+// service returns the address of the exporter's service.
 func (r *installation) service() string {
 	r.t.Helper()
-	return "http://" + r.kubectl("get", "service", "groups-exporter", "--output=jsonpath={.spec.clusterIP}:{.spec.ports[0].port}")
+	body, err := r.Get(r.t.Context(), "/api/v1/namespaces/"+r.namespace+"/services/groups-exporter")
+	noError(r.t, err)
+	service := decode[struct {
+		Spec struct {
+			ClusterIP string
+			Ports     []struct{ Port int }
+		}
+	}](r.t, string(body))
+	return fmt.Sprintf("http://%s:%d", service.Spec.ClusterIP, service.Spec.Ports[0].Port)
 }
 
+// scrape scrapes the service. With a new connection for each scrape, any of its pods may answer.
 func (r *installation) scrape() (string, error) {
 	return getBy(&http.Transport{DisableKeepAlives: true}, "", r.service()+"/metrics")
 }
 
-// pods returns a field of the exporter's pods.
-func (r *installation) pods(field string) []string {
+// An exporterPod is a pod of the exporter.
+type exporterPod struct {
+	Metadata struct{ Name, UID string }
+	Spec     struct {
+		Containers []struct {
+			Resources struct{ Limits struct{ Memory string } }
+		}
+	}
+	Status struct {
+		ContainerStatuses []struct {
+			ContainerID  string
+			RestartCount int
+			Ready        bool
+		}
+	}
+}
+
+// pods returns the exporter's pods.
+func (r *installation) pods() []exporterPod {
 	r.t.Helper()
-	return strings.Fields(r.kubectl("get", "pods", "--selector=app.kubernetes.io/component=exporter", "--output=jsonpath={range .items[*]}{"+field+"} {end}"))
+	body, err := r.Get(r.t.Context(), "/api/v1/namespaces/"+r.namespace+"/pods?labelSelector=app.kubernetes.io/component%3Dexporter")
+	noError(r.t, err)
+	return decode[struct{ Items []exporterPod }](r.t, string(body)).Items
+}
+
+// uids returns the identities of the exporter's pods.
+func (r *installation) uids() []string {
+	r.t.Helper()
+	var uids []string
+	for _, pod := range r.pods() {
+		uids = append(uids, pod.Metadata.UID)
+	}
+	return uids
+}
+
+// pod returns the exporter's only pod.
+func (r *installation) pod() exporterPod {
+	r.t.Helper()
+	pods := r.pods()
+	if len(pods) != 1 || len(pods[0].Status.ContainerStatuses) != 1 {
+		r.t.Fatalf("want one pod with one container: %+v", pods)
+	}
+	return pods[0]
 }
 
 // processes returns the processes of the exporter's pods, as the node sees them.
 func (r *installation) processes() []int {
 	r.t.Helper()
 	var pids []int
-	for _, id := range r.pods(".status.containerStatuses[0].containerID") {
-		pids = append(pids, r.tasks(strings.TrimPrefix(id, "containerd://"))...)
+	for _, pod := range r.pods() {
+		for _, container := range pod.Status.ContainerStatuses {
+			pids = append(pids, r.tasks(strings.TrimPrefix(container.ContainerID, "containerd://"))...)
+		}
 	}
 	return pids
 }
@@ -248,10 +298,10 @@ func missing(path string) bool {
 // rotate replaces the token, and waits until the running pod has read it.
 func (r *installation) rotate(to service) {
 	r.t.Helper()
-	pods := r.pods(".metadata.uid")
+	pods := r.uids()
 	r.kubectl("patch", "secret", "hub", "--patch="+fmt.Sprintf(`{"stringData": {"hub.services.groups-exporter.apiToken": %q}}`, token(to.name)))
 	r.untilToken(token(to.name))
-	report(r.t, "the pods after a new token", same(pods, r.pods(".metadata.uid")))
+	report(r.t, "the pods after a new token", same(pods, r.uids()))
 }
 
 // untilToken waits until the kubelet has replaced the token of all pods.
@@ -290,7 +340,7 @@ func chartValues(t *testing.T, k *kubernetes, h *hub) {
 				r.kubectl("create", "job", "--from="+cronJob, "now")
 			}
 			owners := "--output=jsonpath={range .items[*]}{.metadata.ownerReferences[0].kind} {end}"
-			r.until("the pods are admitted", 30*time.Second, func() error {
+			r.until("the pods are admitted", 90*time.Second, func() error {
 				want := strings.Fields(r.kubectl("get", "replicasets,jobs", "--output=jsonpath={range .items[*]}{.kind} {end}"))
 				got := map[string]bool{}
 				for kind := range strings.FieldsSeq(r.kubectl("get", "pods", owners)) {
@@ -341,7 +391,7 @@ func chartUpgrade(t *testing.T, k *kubernetes, h *hub) {
 	r.install("--values=" + chart + "/ci/operator-values.yaml")
 	r.install("--values=" + chart + "/ci/replicas-values.yaml")
 	r.helm("rollback", "groups-exporter", "1", "--wait", "--timeout=90s")
-	r.until("one pod is left", time.Minute, func() error { return same(1, len(r.pods(".metadata.name"))) })
+	r.until("one pod is left", time.Minute, func() error { return same(1, len(r.pods())) })
 	close(stop)
 	if err := <-failed; err != nil {
 		t.Errorf("%v\n%s", err, r.state())
@@ -357,7 +407,10 @@ func chartHang(t *testing.T, k *kubernetes, h *hub) {
 	r.install("--set=livenessProbe.periodSeconds=1,livenessProbe.timeoutSeconds=1")
 	noError(t, syscall.Kill(r.process(), syscall.SIGSTOP))
 	r.until("the pod is restarted", 2*time.Minute, func() error {
-		return same([]string{"1", "true"}, append(r.pods(".status.containerStatuses[0].restartCount"), r.pods(".status.containerStatuses[0].ready")...))
+		if status := r.pod().Status.ContainerStatuses[0]; status.RestartCount != 1 || !status.Ready {
+			return fmt.Errorf("%+v", status)
+		}
+		return nil
 	})
 }
 
@@ -381,7 +434,8 @@ func chartMemory(t *testing.T, k *kubernetes) {
 			t.Fatalf("%d memberships of %d users", n, users)
 		}
 	}
-	report(t, "restarts", same([]string{"0"}, r.pods(".status.containerStatuses[0].restartCount")))
-	limit := r.pods(".spec.containers[0].resources.limits.memory")
+	pod := r.pod()
+	report(t, "restarts", same(0, pod.Status.ContainerStatuses[0].RestartCount))
+	limit := pod.Spec.Containers[0].Resources.Limits.Memory
 	t.Logf("peak of %s, limit %s", regexp.MustCompile(`VmHWM:\s+(.*)`).FindStringSubmatch(read(t, fmt.Sprintf("/proc/%d/status", r.process())))[1], limit)
 }

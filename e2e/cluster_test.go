@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,32 +40,33 @@ type kubernetes struct {
 }
 
 // TestKubernetes runs the tests that need a cluster, on each version of Kubernetes. The test starts itself again in a
-// sandbox for each of them.
+// sandbox for each of them, one after another: a cluster keeps two cores busy.
 func TestKubernetes(t *testing.T) {
 	if cluster.Inside() {
 		onKubernetes(t, kubernetesVersions[0], kubernetesHubs[0])
 		return
 	}
 	archive := buildImage(t)
-	onEach(t, kubernetesVersions, func(t *testing.T, version string) {
-		sandbox := &cluster.Sandbox{Dir: t.TempDir()}
-		pattern := "^TestKubernetes$"
-		if parts := strings.SplitN(flag.Lookup("test.run").Value.String(), "/", 3); len(parts) == 3 {
-			pattern += "/" + parts[2] // as in e2e/run -run TestKubernetes/1.37.2/docs
-		}
-		cmd, err := sandbox.Command(os.Args[0], "-test.run="+pattern, "-test.v", "-test.parallel=8")
-		noError(t, err)
-		hub := kubernetesHubs[slices.Index(kubernetesVersions, version)]
-		cmd.Env = append(cmd.Env, "E2E_KUBERNETES_VERSIONS="+version, "E2E_KUBERNETES_HUBS="+hub, imageArchive+"="+archive)
-		if version == kubernetesVersions[0] {
-			cmd.Env = append(cmd.Env, followDocs+"=1")
-		}
-		text, err := cmd.CombinedOutput()
-		t.Logf("%s", text)
-		report(t, "the tests in the sandbox", err)
-		noError(t, sandbox.Remove())
-		checkNothingLeft(t, sandbox)
-	})
+	for i, version := range kubernetesVersions {
+		t.Run(version, func(t *testing.T) {
+			sandbox := &cluster.Sandbox{Dir: t.TempDir()}
+			pattern := "^TestKubernetes$"
+			if parts := strings.SplitN(flag.Lookup("test.run").Value.String(), "/", 3); len(parts) == 3 {
+				pattern += "/" + parts[2] // as in e2e/run -run TestKubernetes/1.37.2/docs
+			}
+			cmd, err := sandbox.Command(os.Args[0], "-test.run="+pattern, "-test.v", "-test.parallel=4")
+			noError(t, err)
+			cmd.Env = append(cmd.Env, "E2E_KUBERNETES_VERSIONS="+version, "E2E_KUBERNETES_HUBS="+kubernetesHubs[i], imageArchive+"="+archive)
+			if i == 0 {
+				cmd.Env = append(cmd.Env, followDocs+"=1")
+			}
+			text, err := cmd.CombinedOutput()
+			t.Logf("%s", text)
+			report(t, "the tests in the sandbox", err)
+			noError(t, sandbox.Remove())
+			checkNothingLeft(t, sandbox)
+		})
+	}
 }
 
 func onKubernetes(t *testing.T, version, hub string) {

@@ -216,7 +216,7 @@ func (r *pageReader) write(name, text string) {
 
 // prepareHub prepares a freshly installed hub without starting it.
 func (r *pageReader) prepareHub() {
-	r.hub = &hub{t: r.t, dir: r.t.TempDir(), version: versions[0], public: "http://127.0.0.1:8000/", api: "http://127.0.0.1:8081/hub/api"}
+	r.hub = &hub{t: r.t, dir: r.t.TempDir(), python: hubPrefix + versions[0], version: versions[0], public: "http://127.0.0.1:8000/", api: "http://127.0.0.1:8081/hub/api"}
 	r.config = fmt.Sprintf("c = get_config()\nc.JupyterHub.authenticator_class = 'dummy'\nc.JupyterHub.spawner_class = 'simple'\nc.ConfigurableHTTPProxy.command = [%q]\n", proxy)
 	r.hub.load(readers())
 	r.t.Cleanup(r.hub.sweep)
