@@ -20,7 +20,7 @@ lint: ## check code, workflows and shell scripts
 	$(golangci_lint_run)
 	cd deploy/helm/test && go vet ./... && $(golangci_lint_run)
 	go run github.com/rhysd/actionlint/cmd/actionlint@v$(actionlint)
-	shellcheck -x .ci/run e2e/run e2e/cluster/build deploy/package/*.sh
+	shellcheck -x .ci/run .ci/beside e2e/run e2e/cluster/build deploy/package/*.sh
 
 generate: ## make reference, man pages, completions and the chart's files anew
 	go generate ./...

@@ -86,10 +86,14 @@ func (r *installation) tryHelm(args ...string) (string, error) {
 	return combined(append([]string{helm, "--namespace=" + r.namespace, "--kubeconfig=" + r.Kubeconfig}, args...)...)
 }
 
-// install installs the chart, or upgrades it, and waits until its pods are ready.
+// install installs the chart, or upgrades it, and waits until its pods are ready and its service reaches them.
 func (r *installation) install(args ...string) {
 	r.t.Helper()
 	r.helm(append([]string{"upgrade", "--install", "groups-exporter", chart, "--wait", "--timeout=4m"}, args...)...)
+	r.until("the service reaches the pods", 30*time.Second, func() error {
+		_, err := r.scrape()
+		return err
+	})
 }
 
 func (r *installation) kubectl(args ...string) string {

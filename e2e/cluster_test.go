@@ -47,6 +47,7 @@ func TestKubernetes(t *testing.T) {
 		return
 	}
 	archive := buildImage(t)
+	t.Parallel()
 	for i, version := range kubernetesVersions {
 		t.Run(version, func(t *testing.T) {
 			sandbox := &cluster.Sandbox{Dir: t.TempDir()}
