@@ -3,9 +3,9 @@
 // Package cluster runs a Kubernetes of one node on this machine, for tests: etcd, containerd and runc of Debian, and
 // Kubernetes' own programs, which the script build compiles.
 //
-// A cluster runs in mount, network and PID namespaces of its own, so that its mounts, interfaces, rules of netfilter and
-// processes end with the process that started it, whatever happens. Only its control groups and its folder are left, and
-// Sandbox.Remove removes them.
+// A cluster runs in its own mount, network and PID namespaces. Its mounts, interfaces, netfilter rules and processes end
+// with the process that started it, whatever happens. Only its control groups and its folder remain. Sandbox.Remove
+// removes the control groups.
 package cluster
 
 import (
@@ -107,8 +107,8 @@ func (c *Cluster) checkMachine(context.Context) error {
 	return nil
 }
 
-// mount gives the cluster folders of its own. They are in memory: an overlay can't be written on another overlay, and etcd
-// waits for each write to a disk.
+// mount mounts the cluster's own folders. They are in memory, because the kernel refuses an overlay on another overlay, and
+// because etcd would wait for each write to a disk.
 func (c *Cluster) mount(ctx context.Context) error {
 	return c.shell(ctx, `
 		mount --make-rshared /

@@ -76,7 +76,7 @@ const podNetwork = `{
   }}]
 }`
 
-// The kubelet asks the API server who may read its metrics, as on clusters that kubeadm makes.
+// The kubelet authenticates and authorizes callers through the API server, as on clusters that kubeadm makes.
 const kubeletConfig = `
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
