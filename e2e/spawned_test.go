@@ -115,7 +115,7 @@ func startSpawner(t *testing.T, k *kubernetes, namespace string, services ...ser
 	text, err := json.Marshal(loads)
 	noError(t, err)
 	writeFile(t, filepath.Join(h.dir, "loads.json"), string(text), 0o600)
-	config, err := filepath.Abs("testdata/kubespawner.py")
+	config, err := filepath.Abs("testdata/usage_config.py")
 	noError(t, err)
 	h.startWith(config)
 	return h
