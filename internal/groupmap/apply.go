@@ -49,8 +49,8 @@ type Kind string
 // The kinds.
 const (
 	Group   Kind = "group"   // a group of the hub
-	User    Kind = "user"    // a user who is in no group
-	Ignored Kind = "ignored" // a user who is left out
+	User    Kind = "user"    // a user without groups
+	Ignored Kind = "ignored" // an ignored user
 )
 
 // Row says what became of a group of the hub, or of a user without one.

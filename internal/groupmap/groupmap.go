@@ -181,7 +181,7 @@ func (g *Mapping) property(l *line, group string) (string, bool) {
 	return *text, *text != ""
 }
 
-// ofAlone returns the group of a user who is in none, and whether there is one.
+// ofAlone returns the group that the map gives to a user without groups, and reports whether it gives one.
 func (g *Mapping) ofAlone(user string) (string, bool) {
 	l := first(g.m.users, user)
 	if l == nil {

@@ -23,7 +23,7 @@ func wanting(names *[]string) func(*hub.Options) {
 	return func(o *hub.Options) { o.Properties = func() []string { return *names } }
 }
 
-// Properties are as old as the list of groups, but a group without known properties makes the client read them at once.
+// Properties are read together with the list of groups, and at once when an unknown group appears.
 func TestProperties(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := newHub(fakehub.User{Name: "ada", Groups: []string{"bio"}})

@@ -64,7 +64,7 @@ type Options struct {
 	OnAnswer  func(code int) // called for every request, with 0 if there is no answer; may be nil
 	// RequireWhole makes it an error if the token's scopes cover a part of the hub only, or can't be read.
 	RequireWhole bool
-	// StoppedServers asks the hub for servers that are stopped too, for Result.Servers.
+	// StoppedServers includes stopped servers in Result.Servers.
 	StoppedServers bool
 	// Properties returns the names of the properties of groups to read. It is called for each listing, and may be nil. If
 	// it returns any, it is an error if the groups can't be read.

@@ -123,7 +123,7 @@ func (l *Listing) group(name string) uint32 {
 type Replacement struct {
 	// Group returns the group that a group counts as, or false to drop it. It is called once for each group.
 	Group func(name string) (string, bool)
-	// Alone returns the group of a user who has no group left, or false if there is none.
+	// Alone returns the group for a user without groups, or false if the user stays without one.
 	Alone func(user string) (string, bool)
 	// Leave reports whether to leave out a user.
 	Leave func(user string) bool

@@ -132,7 +132,7 @@ func TestUnlistedServers(t *testing.T) {
 	}
 }
 
-// Of a name that proves nothing, Possible returns who may have it.
+// Possible returns the possible owners of a name that doesn't prove its owner.
 func TestPossible(t *testing.T) {
 	const long = "first.last.of.a.long.name@university.example"
 	x := index("ada", long, "first-last-of-a-l", long+".org")
