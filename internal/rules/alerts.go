@@ -49,6 +49,10 @@ func Alerts(q promql.Queries) Group {
 			fmt.Sprintf("max by (%s) (%s) == 1", hub, q.OfHubs(metrics.HubPartial)),
 			"The token covers only a part of the hub of {{ $labels.namespace }}",
 			"The token has list:users or read:users:groups with a filter. Users and memberships may be missing, and numbers by group may be too low. The exporter's log names the scopes. Give the role of the token both scopes without a filter (c.JupyterHub.load_roles). If this part of the hub is all you want, silence this alert."),
+		alert("GroupsExporterGroupMapRejected", 10*time.Minute, "warning",
+			fmt.Sprintf("min by (%s) (%s) == 0", hub, q.OfHubs(metrics.GroupMapLoaded)),
+			"The exporter of {{ $labels.namespace }} uses an old group map",
+			"The file of --group-map had mistakes, or couldn't be read, when it was last loaded. The exporter's log names the lines. Correct the file, check it with 'groups-exporter groups --explain', and reload it."),
 		alert("GroupsExporterPageLarge", 15*time.Minute, "info",
 			// The threshold is below the limit, because beyond the limit this series isn't stored either.
 			fmt.Sprintf("max by (%s) (%s) > 0.8 * %d", hub, q.OfHubs(metrics.PageSize), victoriaMetricsLimit),
