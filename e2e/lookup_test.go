@@ -298,7 +298,7 @@ func lookupOnHub(t *testing.T, version string) {
 	}
 
 	// Without Prometheus, nobody has them, and without the scope no server is known.
-	if r := run(t, env, "", "lookup", "claim-ada-uni-example---5b41514d"); r.code != 1 || !strings.Contains(r.stderr, "names that fit nobody: 1") {
+	if r := run(t, env, "", "lookup", "claim-ada-uni-example---5b41514d"); r.code != 1 || !strings.Contains(r.stderr, "names that match no user: 1") {
 		t.Errorf("a deleted user without Prometheus: exit code %d\n%s", r.code, r.stderr)
 	}
 	h.change("POST", "/users/bob/servers/old", nil)

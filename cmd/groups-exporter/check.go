@@ -68,7 +68,7 @@ With --prometheus-url, also check that this Prometheus has the series that usage
 is computed from, for the namespace that serve would publish. This works without
 a hub.
 
-With --group-map, also read the whole hub once, and name the lines of the map
+With --group-map, also read the whole hub once, and list the lines of the map
 that match nothing.
 
 The exit code is 1 if something is missing that serve would need. A scope with a

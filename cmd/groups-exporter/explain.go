@@ -23,7 +23,7 @@ type explainRow struct {
 // completeExplain checks the flags for --explain.
 func (o *groupsOptions) completeExplain(getenv func(string) string) error {
 	if o.by == byUser || o.sort == sortByMembers || len(o.groups)+len(o.users) > 0 || o.past.isSet() {
-		return usagef("--explain shows the whole map and the groups of now: remove --by, --sort, --group, --user, --at and --diff")
+		return usagef("--explain shows the whole map with the current groups of the hub: remove --by, --sort, --group, --user, --at and --diff")
 	}
 	if err := cmp.Or(o.past.checkUnused(), o.hub.complete(getenv)); err != nil {
 		return err

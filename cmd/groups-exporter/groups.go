@@ -48,7 +48,7 @@ func (o *groupsOptions) addFlags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&o.users, "user", nil, "show only these users (`glob`, repeatable)")
 	addOutput(cmd, &o.output, outputTable, outputWide, outputCSV, outputTSV, outputJSON, outputYAML, outputMarkdown)
 	addChoice(cmd, &o.sort, "sort", "order of the groups, largest first for members", sortByName, sortByMembers)
-	cmd.Flags().BoolVar(&o.explain, "explain", false, "show what --group-map does, and what it doesn't use")
+	cmd.Flags().BoolVar(&o.explain, "explain", false, "show what --group-map does to each group, and its unused lines")
 	o.past.addMainFlags(cmd)
 	setHeading(cmd, mainHeading)
 	o.hub.addFlags(cmd)
@@ -90,9 +90,9 @@ func newGroupsCommand(getenv func(string) string) *cobra.Command {
 Arguments are groups to show, like --group. Users in no group are in "none".
 
 --at shows the memberships that Prometheus recorded at a time, and needs no hub.
---diff compares those of a time with the hub now or, with --at, two times. A
-time is a date like 2026-10-01, which is the start of that day in --timezone, or
-like 2026-10-01T14:00 or 2026-10-01T14:00:00Z. --namespace selects the hub.
+--diff shows what has changed since a time, until now or until --at. Write times
+as 2026-10-01 (the start of that day in --timezone), 2026-10-01T14:00 or
+2026-10-01T14:00:00Z. If Prometheus has several hubs, select one by --namespace.
 
 On a terminal the table fits its width, and "+3" stands for three more names.
 --output wide shows them all, and so does a table of one group. csv and tsv have

@@ -62,7 +62,7 @@ func (o *groupsOptions) end(ctx context.Context) (found *pointInTime, until stri
 func (o *groupsOptions) diffNotices(before, after *pointInTime) []string {
 	var notices []string
 	if n := len(o.unclear(before, after)); n > 0 {
-		notices = append(notices, fmt.Sprintf("the changes of %s are left out, because their groups weren't recorded, only that there are several (--multi-group multiple compares that)", plural(n, "user")))
+		notices = append(notices, fmt.Sprintf("the changes of %s are left out, because their groups weren't recorded, only %q (to include it, use --multi-group multiple)", plural(n, "user"), o.hub.rules.MultipleName))
 	}
 	users := map[string]bool{}
 	for user := range before.Users() {
@@ -73,7 +73,7 @@ func (o *groupsOptions) diffNotices(before, after *pointInTime) []string {
 			return notices
 		}
 	}
-	return append(notices, fmt.Sprintf("no user of %s then is a user now: are both the same hub (--namespace, --prometheus-matcher)?", quote(before.Namespace())))
+	return append(notices, fmt.Sprintf("the memberships of %s at the two times have no user in common: are they of the same hub (--namespace, --prometheus-matcher)?", quote(before.Namespace())))
 }
 
 // unclear returns the users whose changes can't be known. With --multi-group multiple, the pseudo-group is compared, and

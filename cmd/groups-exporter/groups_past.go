@@ -33,7 +33,7 @@ type pastOptions struct {
 
 func (o *pastOptions) addMainFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.at, "at", "", "show the memberships that Prometheus recorded at this `time`")
-	cmd.Flags().StringVar(&o.diff, "diff", "", "show who joined and who left since this `time`, until now or --at")
+	cmd.Flags().StringVar(&o.diff, "diff", "", "show who joined and who left between this `time` and now, or --at")
 }
 
 func (o *pastOptions) addFlags(cmd *cobra.Command) {
@@ -115,7 +115,7 @@ func momentIn(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
 type pointInTime struct {
 	*membership.Snapshot
 	notices []string
-	// unclear has the users whose groups aren't known, only that there are several.
+	// unclear has the users of whom only the pseudo-group for several groups is known.
 	unclear map[string]bool
 }
 
@@ -171,7 +171,7 @@ func (o *groupsOptions) recorded(ctx context.Context, at time.Time) (*pointInTim
 		p.notices = append(p.notices, fmt.Sprintf("the exporter's token saw only part of the hub at %s, so users and memberships may be missing (--require-whole-hub makes this an error)", momentIn(at)))
 	}
 	if len(p.unclear) > 0 && o.past.diff == "" {
-		p.notices = append(p.notices, fmt.Sprintf("the groups of %s weren't recorded, only that there are several (--multi-group multiple of 'groups-exporter serve')", plural(len(p.unclear), "user")))
+		p.notices = append(p.notices, fmt.Sprintf("the groups of %s weren't recorded, only %q, because serve has --multi-group multiple", plural(len(p.unclear), "user"), rules.MultipleName))
 	}
 	return p, nil
 }

@@ -49,19 +49,19 @@ func TestGroupsInThePast(t *testing.T) {
 	address := changedPrometheus(t,
 		map[string][]string{"ada": {"bio-2"}, "bob": {"bio-2", "chem"}, "dan": {"none"}, "eve": {"bio-10"}, "gone": {"chem"}, "mia": {"multiple"}, "max": {"multiple"}},
 		map[string][]string{"ada": {"bio-2", "bio-10"}, "bob": {"bio-2", "chem"}, "dan": {"chem"}, "eve": {"none"}, "new": {"chem"}, "mia": {"multiple"}, "max": {"chem"}})
-	const several = "groups-exporter: the changes of 2 users are left out, because their groups weren't recorded, only that there are several (--multi-group multiple compares that)\n"
+	const several = "groups-exporter: the changes of 2 users are left out, because their groups weren't recorded, only \"multiple\" (to include it, use --multi-group multiple)\n"
 	for _, c := range []struct{ args, out, errOut string }{
-		{"--at 2026-10-09 -o csv", "group,username\nbio-10,eve\nbio-2,ada\nbio-2,bob\nchem,bob\nchem,gone\nmultiple,max\nmultiple,mia\nnone,dan\n", "groups-exporter: the groups of 2 users weren't recorded, only that there are several (--multi-group multiple of 'groups-exporter serve')\n"},
+		{"--at 2026-10-09 -o csv", "group,username\nbio-10,eve\nbio-2,ada\nbio-2,bob\nchem,bob\nchem,gone\nmultiple,max\nmultiple,mia\nnone,dan\n", "groups-exporter: the groups of 2 users weren't recorded, only \"multiple\", because serve has --multi-group multiple\n"},
 		{"--at 2026-10-12T08:30 --timezone Asia/Tokyo --user ada --user dan", `GROUP   MEMBERS  USERS
 bio-2         1  ada
 bio-10        1  ada
 chem          1  dan
 
 3 groups, 2 users in prod at 2026-10-12 08:30 JST
-`, "groups-exporter: the groups of 1 user weren't recorded, only that there are several (--multi-group multiple of 'groups-exporter serve')\n"},
-		{"--at 2026-10-12T08:30:00+02:00 --by user --group chem", "USER  GROUPS\nbob   chem\ndan   chem\nmax   chem\nnew   chem\n\n1 group, 4 users in prod at 2026-10-12 06:30 UTC\n", "groups-exporter: the groups of 1 user weren't recorded, only that there are several (--multi-group multiple of 'groups-exporter serve')\n"},
-		{"--at 2026-10-09 --allow-group chem -o csv", "group,username\nchem,bob\nchem,gone\nmultiple,max\nmultiple,mia\nnone,ada\nnone,dan\nnone,eve\n", "groups-exporter: the groups of 2 users weren't recorded, only that there are several (--multi-group multiple of 'groups-exporter serve')\n"},
-		{"--at 2026-10-09 --multi-group multiple --user bob --user mia -o csv", "group,username\nmultiple,bob\nmultiple,mia\n", "groups-exporter: the groups of 2 users weren't recorded, only that there are several (--multi-group multiple of 'groups-exporter serve')\n"},
+`, "groups-exporter: the groups of 1 user weren't recorded, only \"multiple\", because serve has --multi-group multiple\n"},
+		{"--at 2026-10-12T08:30:00+02:00 --by user --group chem", "USER  GROUPS\nbob   chem\ndan   chem\nmax   chem\nnew   chem\n\n1 group, 4 users in prod at 2026-10-12 06:30 UTC\n", "groups-exporter: the groups of 1 user weren't recorded, only \"multiple\", because serve has --multi-group multiple\n"},
+		{"--at 2026-10-09 --allow-group chem -o csv", "group,username\nchem,bob\nchem,gone\nmultiple,max\nmultiple,mia\nnone,ada\nnone,dan\nnone,eve\n", "groups-exporter: the groups of 2 users weren't recorded, only \"multiple\", because serve has --multi-group multiple\n"},
+		{"--at 2026-10-09 --multi-group multiple --user bob --user mia -o csv", "group,username\nmultiple,bob\nmultiple,mia\n", "groups-exporter: the groups of 2 users weren't recorded, only \"multiple\", because serve has --multi-group multiple\n"},
 		{"--diff 2026-10-09 --at 2026-10-12", `GROUP   CHANGE  COUNT  USERS
 bio-10  joined      1  ada
 bio-10  left        1  eve
@@ -105,7 +105,7 @@ eve   left        1  bio-10
 `, several},
 		{"--diff 2026-10-09 --at 2026-10-12 --group chem -o markdown", "| GROUP  | CHANGE | COUNT | USERS        |\n|:-------|:-------|------:|:-------------|\n| `chem` | joined |     2 | `dan`, `new` |\n| `chem` | left   |     1 | `gone`       |\n", several},
 		{"--diff 2026-10-09 --at 2026-10-12 --multi-group multiple --user m* -o csv", "group,username,change\nchem,max,joined\nmultiple,max,left\n", ""},
-		{"--diff 2026-10-11 --at 2026-10-12 --user ada -o json", "[]\n", "groups-exporter: the changes of 1 user are left out, because their groups weren't recorded, only that there are several (--multi-group multiple compares that)\n"},
+		{"--diff 2026-10-11 --at 2026-10-12 --user ada -o json", "[]\n", "groups-exporter: the changes of 1 user are left out, because their groups weren't recorded, only \"multiple\" (to include it, use --multi-group multiple)\n"},
 		{"--diff 2026-10-09 --at 2026-10-12 --group physics -o csv", "group,username,change\n", several + "groups-exporter: \"physics\" matches no group\n"},
 	} {
 		code, out, errOut := groupsOf(t, emptyEnvironment, append([]string{"--prometheus-url", address}, strings.Fields(c.args)...)...)
@@ -125,7 +125,7 @@ func TestGroupsDiffWithHub(t *testing.T) {
 		t.Errorf("got exit code %d, error %q and output\n%s\nwant\n%s", code, errOut, out, want)
 	}
 	code, _, errOut = groupsOf(t, hubWith(t, fakehub.User{Name: "zoe"}), "--prometheus-url", address, "--diff", "2026-10-09", "--namespace", "prod")
-	if want := `no user of "prod" then is a user now: are both the same hub (--namespace, --prometheus-matcher)?`; code != exitOK || !strings.Contains(errOut, want) {
+	if want := `the memberships of "prod" at the two times have no user in common: are they of the same hub (--namespace, --prometheus-matcher)?`; code != exitOK || !strings.Contains(errOut, want) {
 		t.Errorf("another hub: got exit code %d and error %q, want %q", code, errOut, want)
 	}
 	code, out, errOut = groupsOf(t, emptyEnvironment, "--prometheus-url", address, "--diff", "2026-10-09")

@@ -48,13 +48,13 @@ func (o *homesOptions) addFlags(cmd *cobra.Command) {
 	flags.StringArrayVar(&o.ignore, "ignore", nil, "leave out these directories, too (`glob`, repeatable)")
 	setHeading(cmd, "Homes")
 	addChoices(cmd, &o.only, "only", "show only homes with these verdicts", homes.OK, homes.Orphan, homes.Stale, homes.Double, homes.Ambiguous)
-	flags.Var(&o.larger, "larger", "show only homes over this size, like 10GiB")
-	flags.Var(&o.inactive, "inactive", "how long the user of a stale home has been away")
-	addChoice(cmd, &o.migrate, "migrate", "show the new names of directories, from one scheme to another", toSafe, toEscape)
+	flags.Var(&o.larger, "larger", "show only homes larger than this, like 10GiB")
+	flags.Var(&o.inactive, "inactive", "homes of users who have been inactive for longer are stale")
+	addChoice(cmd, &o.migrate, "migrate", "show how to rename directories from one naming scheme to the other", toSafe, toEscape)
 	addOutput(cmd, &o.output, outputTable, outputWide, outputCSV, outputTSV, outputJSON, outputYAML, outputMarkdown, outputNames)
 	setHeading(cmd, mainHeading)
-	flags.StringArrayVar(&o.directory, "directory-template", nil, "`template` of directories in kubespawner's words (repeatable)")
-	flags.StringArrayVar(&o.claim, "claim-template", nil, "kubespawner's pvc_name_template (repeatable `template`)")
+	flags.StringArrayVar(&o.directory, "directory-template", nil, "`template` for home directories (repeatable)")
+	flags.StringArrayVar(&o.claim, "claim-template", nil, "kubespawner's `template` for claims (repeatable)")
 	setHeading(cmd, "Names")
 	o.prefix.addFlag(cmd)
 	setHeading(cmd, "Homes")
@@ -91,14 +91,14 @@ func (o *homesOptions) check(cmd *cobra.Command) error {
 		return err
 	}
 	if o.inactive <= 0 {
-		return usagef("--inactive must be more than 0; --only orphan,double,ambiguous doesn't look for stale homes")
+		return usagef("--inactive must be more than 0; to leave out stale homes, use --only orphan,double,ambiguous")
 	}
 	if o.migrate == "" {
 		return nil
 	}
 	for _, name := range []string{"only", "larger", "inactive", "claims", "claim-template"} {
 		if cmd.Flags().Changed(name) {
-			return usagef("--migrate is about the names of all directories: remove --%s", name)
+			return usagef("--migrate shows all directories, and nothing else: remove --%s", name)
 		}
 	}
 	if len(o.directory) > 1 {
@@ -125,21 +125,22 @@ func newHomesCommand(getenv func(string) string) *cobra.Command {
 	var o homesOptions
 	cmd := &cobra.Command{
 		Use:   "homes",
-		Short: "Show whose home directories and claims are, and which may go",
-		Long: `Show whose home directories and volume claims are, and which of them may go.
-They come from a list of directories, from kubectl and from Prometheus. The hub
-is read once. Nothing is ever deleted, moved or written.
+		Short: "Show who owns each home directory and claim, and find orphans",
+		Long: `Show who owns each home directory and volume claim, and which of them you may be
+able to delete. Homes come from a list of directories, kubectl and Prometheus.
+The hub is read once. Nothing is ever deleted, moved or written.
 
-  ok         its user is on the hub and was active
-  orphan     no user of the hub can have it
-  stale      its user has no server and was away for longer than --inactive
-  double     its user has several: two directories, or two claims for a server
-  ambiguous  several users can have it, or it can't be known
+  ok         none of the following
+  orphan     no user of the hub can own it
+  stale      its owner has no server and was inactive for longer than --inactive
+  double     its owner has several directories, or claims for the same server
+  ambiguous  several users can own it, or its name doesn't prove its owner
 
-Nothing is printed unless the token reads all users and what the verdicts need:
-list:users, read:users:groups, read:users:activity and read:servers, and
-read:users if somebody was never active. Names that begin with "_shared" or a
-dot and lost+found are left out.
+The command fails unless the token can read all users and what the verdicts
+depend on. It needs the scopes list:users, read:users:groups,
+read:users:activity and read:servers, and read:users if a user was never active.
+Directories called lost+found, or with names that begin with "_shared" or a dot,
+are left out.
 
 ` + exitCodes,
 		Example: `  groups-exporter homes --demo
@@ -200,7 +201,7 @@ func (o *homesOptions) nameOrphans(ctx context.Context, errOut io.Writer, rows [
 		return err
 	}
 	if len(users) == 0 {
-		say(errOut, fmt.Sprintf("Prometheus has no user names of the namespace %s from the last %d days, so former owners of orphans aren't known", quote(o.hub.namespace), recordedDays), "")
+		say(errOut, fmt.Sprintf("Prometheus has no user names for the namespace %s in the last %d days, so former owners of orphans can't be found", quote(o.hub.namespace), recordedDays), "")
 		return nil
 	}
 	current := map[string]bool{}
@@ -295,12 +296,12 @@ func (o *homesOptions) selected(errOut io.Writer, rows []homes.Row) []homes.Row 
 type inactivityUnknown struct{ missing []string }
 
 func (e *inactivityUnknown) Error() string {
-	return "the hub token is missing the " + noun(len(e.missing), "scope") + " " + some(e.missing) + " for the whole hub, so it isn't known which homes are stale"
+	return "the hub token is missing the " + noun(len(e.missing), "scope") + " " + some(e.missing) + " for the whole hub, so stale homes can't be found"
 }
 
 // homesHint returns what to do about an error of homes, or "".
 func homesHint(err error) string {
-	const instead = ", or don't look for stale homes: --only orphan,double,ambiguous"
+	const instead = ", or leave out stale homes with --only orphan,double,ambiguous"
 	if unknown, ok := errors.AsType[*inactivityUnknown](err); ok {
 		return "give the token's role the " + noun(len(unknown.missing), "scope") + " " + some(unknown.missing) + " (c.JupyterHub.load_roles)" + instead
 	}
@@ -308,7 +309,7 @@ func homesHint(err error) string {
 		return "give the token's role the scope " + scopes.ReadUsers + " (c.JupyterHub.load_roles)" + instead
 	}
 	if errors.As(err, new(*homes.NoOwners)) {
-		return "is it the right hub (--hub-url), and do its homes have other names (--directory-template, --claim-template)?"
+		return "check that this is the right hub (--hub-url), and that the templates are those of its homes (--directory-template, --claim-template)"
 	}
 	if mixed, ok := errors.AsType[*prometheus.MixedClusters](err); ok {
 		return fmt.Sprintf("choose one with --prometheus-matcher 'cluster=%q'", mixed.Clusters[0])

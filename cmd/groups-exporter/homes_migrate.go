@@ -31,7 +31,7 @@ func (m migration) check(template owner.Template) error {
 		return path[strings.LastIndexByte(path, '/')+1:]
 	}
 	if last("a") == last("b") {
-		return usagef("--migrate needs a --directory-template whose last folder has the user's name")
+		return usagef("--migrate needs a --directory-template whose last folder contains the user's name")
 	}
 	return nil
 }
@@ -56,8 +56,7 @@ func (o *homesOptions) writeMoves(out, errOut io.Writer, moves []homes.Move) err
 		counts[m.Status]++
 	}
 	if stay := counts[homes.Collides] + counts[homes.Exists]; stay > 0 {
-		say(errOut, fmt.Sprintf("directories that keep a wrong name: %d, because %d collide with another user's and the new name of %d exists already",
-			stay, counts[homes.Collides], counts[homes.Exists]), "")
+		say(errOut, fmt.Sprintf("directories that can't be renamed: %d (collides: %d, exists: %d)", stay, counts[homes.Collides], counts[homes.Exists]), "")
 	}
 	if o.output == outputNames {
 		var pairs strings.Builder

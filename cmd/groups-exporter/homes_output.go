@@ -89,10 +89,10 @@ func (o *homesOptions) write(out io.Writer, selected []homes.Row, snapshot *memb
 	return writeData(out, o.output, rows, header, cells)
 }
 
-// checkText returns an error if the output can't have a name as it is.
+// checkText returns an error if the output can't contain a name as it is.
 func (o *homesOptions) checkText(name string) error {
 	if !utf8.ValidString(name) && (o.output == outputJSON || o.output == outputYAML) {
-		return fmt.Errorf("%s is not UTF-8, so %s can't have it: leave it out with --ignore, or use --output csv or names", quote(name), o.output)
+		return fmt.Errorf("%s is not UTF-8, so it can't be written as %s: leave it out with --ignore, or use --output csv or names", quote(name), o.output)
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func (o *homesOptions) writeNames(out io.Writer, list []homes.Home) error {
 	var text strings.Builder
 	for _, h := range list {
 		if h.Kind != list[0].Kind {
-			return errors.New("there are names of directories and of claims, which look the same: use --output csv, or one of --directories and --claims")
+			return errors.New("--output names can't show directories and claims together, because their names look the same: use --output csv, or only one of --directories and --claims")
 		}
 		if strings.Contains(h.Path, end) {
 			return fmt.Errorf("%s has a line break: use --null", quote(h.Path))

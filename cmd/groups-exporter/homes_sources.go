@@ -32,7 +32,7 @@ func (s *homesSources) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&s.directories, "directories", "", "`file` with directories or the output of du in bytes; - is standard input")
 	flags.StringVar(&s.claims, "claims", "", "`file` with the output of 'kubectl get pvc --output json', or -")
-	flags.BoolVarP(&s.null, "null", "0", false, "directories end with NUL, and so does --output names")
+	flags.BoolVarP(&s.null, "null", "0", false, "names end with NUL, in --directories and in --output names")
 	s.prometheus.addFlags(cmd)
 }
 
@@ -44,7 +44,7 @@ func (s *homesSources) any() bool {
 func (s *homesSources) check(demo bool) error {
 	switch {
 	case !s.any() && !demo:
-		return usagef("homes needs --directories, --claims or --prometheus-url; --demo shows made-up homes")
+		return usagef("homes needs --directories, --claims or --prometheus-url; --demo shows sample homes")
 	case s.directories == standardInput && s.claims == standardInput:
 		return usagef("--directories and --claims can't both be standard input")
 	}
@@ -83,7 +83,7 @@ func (s *homesSources) read(ctx context.Context, in io.Reader, errOut io.Writer,
 			return nil, err
 		}
 		if measured = measuredHomes(storage); len(measured) == 0 {
-			return nil, fmt.Errorf("%w of the namespace %q", errNoStorage, reader.Namespace)
+			return nil, fmt.Errorf("%w for the namespace %q", errNoStorage, reader.Namespace)
 		}
 	}
 	return homes.Combine(listed, measured), nil
@@ -102,7 +102,7 @@ func (s *homesSources) readClaims(in io.Reader, errOut io.Writer) (claims []home
 		err = fmt.Errorf("there are no claims of users in %s", nameOfFile(s.claims))
 	}
 	if err == nil && len(others) > 0 {
-		say(errOut, fmt.Sprintf("left out %s that kubespawner didn't make: %s", plural(len(others), "claim"), some(quoteAll(others))), "")
+		say(errOut, fmt.Sprintf("left out %s that kubespawner didn't create: %s", plural(len(others), "claim"), some(quoteAll(others))), "")
 	}
 	return claims, err
 }

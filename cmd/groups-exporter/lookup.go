@@ -40,7 +40,7 @@ func (o *lookupOptions) addFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringArrayVar(&o.pods, "pod-template", nil, "kubespawner's `template` for pods (repeatable)")
 	flags.StringArrayVar(&o.claims, "claim-template", nil, "kubespawner's `template` for claims (repeatable)")
-	flags.StringArrayVar(&o.directories, "directory-template", nil, "kubespawner's `template` for homes (repeatable)")
+	flags.StringArrayVar(&o.directories, "directory-template", nil, "`template` for home directories (repeatable)")
 	flags.BoolVarP(&o.null, "null", "0", false, "names on standard input end with NUL")
 	addOutput(cmd, &o.output, outputTable, outputCSV, outputTSV, outputJSON, outputYAML, outputMarkdown)
 	setHeading(cmd, mainHeading)
@@ -78,22 +78,22 @@ func newLookupCommand(getenv func(string) string) *cobra.Command {
 	var o lookupOptions
 	cmd := &cobra.Command{
 		Use:   "lookup [NAME...]",
-		Short: "Find out whose pod, claim or directory it is",
-		Long: `Find the users that names made by kubespawner belong to. Names come from the
-arguments, or from standard input, one per line. They may be names of pods,
-claims and home directories, in both naming schemes and with named servers,
-labels, forms that escape prints, and names of users. A directory may have a path
-before it, and "pod/" and "persistentvolumeclaim/" say what a name is.
+		Short: "Find the owner of a pod, claim or home directory",
+		Long: `Find the users that pods, claims and home directories belong to. Names come from
+the arguments or, one per line, from standard input. Both naming schemes and
+named servers are supported. A name can also be a label of a pod, a form that
+escape prints, or the name of a user. A directory can have a path. The prefixes
+"pod/" and "persistentvolumeclaim/" set the kind of a name.
 
-The hub is read once, and names are compared with those of its users. If a name
-fits several users, each has a row. If it fits nobody, the row has no user, and
-the exit code is 1. An incomplete list of users is an error.
+The hub is read once. If a name matches several users, each of them gets a row.
+If a name matches no user, its row has none, and the exit code is 1. If the list
+of users is incomplete, the command fails.
 
-The templates are those of kubespawner 6 and 7 and of Zero to JupyterHub, unless
-you give your own. With the scope read:servers, named servers are known; of others,
-such as deleted ones, a name has to prove its user.
+By default, names follow the templates of kubespawner 6 and 7 and of Zero to
+JupyterHub. With the scope read:servers, the hub lists named servers. Names of
+other servers, such as deleted ones, must prove their users by themselves.
 
-With --prometheus-url, users that the hub no longer has are found in the
+With --prometheus-url, users who were deleted from the hub are found in the
 memberships that Prometheus recorded in the last ` + strconv.Itoa(recordedDays) + ` days.
 
 ` + exitCodes,
@@ -203,7 +203,7 @@ func (l *lookup) addFormer(ctx context.Context, o lookupOptions, snapshot *membe
 		return err
 	}
 	if len(recorded) == 0 {
-		l.notices = append(l.notices, fmt.Sprintf("Prometheus has no user names of the namespace %s from the last %d days, so deleted users can't be found", quote(o.hub.namespace), recordedDays))
+		l.notices = append(l.notices, fmt.Sprintf("Prometheus has no user names for the namespace %s in the last %d days, so deleted users can't be found", quote(o.hub.namespace), recordedDays))
 	}
 	current := map[string]bool{}
 	for user := range snapshot.Users() {
@@ -248,19 +248,19 @@ func (l *lookup) explain(errOut io.Writer, rows []lookupRow, invalid int) error 
 	slices.Sort(collisions)
 	collisions = slices.Compact(collisions)
 	if len(collisions) > 0 {
-		say(errOut, fmt.Sprintf("names that kubespawner makes for several users: %d (%s)", len(collisions), some(collisions)), "")
+		say(errOut, fmt.Sprintf("names that match several users: %d (%s)", len(collisions), some(collisions)), "")
 	}
 	for _, name := range nobodys {
 		if users := l.possible(name); len(users) > 0 {
-			say(errOut, fmt.Sprintf("%s may be of a server that the hub doesn't list, of %s: user and server are hashed together, so only the name of the server can prove it", quote(name), some(users)), "")
+			say(errOut, fmt.Sprintf("%s may belong to %s: user and server are hashed together, and no server that the hub lists matches the hash", quote(name), some(users)), "")
 		}
 	}
 	if len(nobodys) > 0 && !l.hasServers {
-		say(errOut, "the hub token is missing the scope "+scopes.ReadServers+", so named servers aren't known", "")
+		say(errOut, "the hub token is missing the scope "+scopes.ReadServers+", so pods and claims of named servers may not be found", "")
 	}
 	var problems []string
 	if len(nobodys) > 0 {
-		problems = append(problems, fmt.Sprintf("names that fit nobody: %d", len(nobodys)))
+		problems = append(problems, fmt.Sprintf("names that match no user: %d", len(nobodys)))
 	}
 	if invalid > 0 {
 		problems = append(problems, fmt.Sprintf("names that are not UTF-8: %d", invalid))

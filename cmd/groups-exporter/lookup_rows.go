@@ -123,7 +123,7 @@ func writeLookup(out io.Writer, as output, rows []lookupRow) error {
 	return writeData(out, as, rows, columns, cells)
 }
 
-// lookupTotal returns how many names there are, and how many of them fit several users or nobody.
+// lookupTotal returns how many names there are, and how many of them match several users or no user.
 func lookupTotal(rows []lookupRow) string {
 	names, collide, nobodys := 0, 0, 0
 	for _, r := range rows {
@@ -139,10 +139,10 @@ func lookupTotal(rows []lookupRow) string {
 	}
 	total := plural(names, "name")
 	if collide > 0 {
-		total += fmt.Sprintf(", %d of several users", collide)
+		total += fmt.Sprintf(", %d with several users", collide)
 	}
 	if nobodys > 0 {
-		total += fmt.Sprintf(", %d of nobody", nobodys)
+		total += fmt.Sprintf(", %d without a user", nobodys)
 	}
 	return total
 }

@@ -136,7 +136,7 @@ func (e *Exporter) Reload() {
 			e.groupMap.Store(next)
 			e.o.Log.Info("loaded the group map")
 		} else {
-			e.o.Log.Error("the group map can't be loaded: the last good one stays", "err", err)
+			e.o.Log.Error("the group map can't be loaded: the last good one stays in use", "err", err)
 		}
 		e.published.update(func(*State) { e.record.GroupMapLoaded(err == nil) })
 	}

@@ -1,8 +1,10 @@
-// Package homes says whose home directories and volume claims are, which of them
-// may go, and what their names are in the other naming scheme. It changes nothing.
+// Package homes finds the owners of home directories and volume claims, judges
+// which of them can be deleted, and computes their names in the other naming
+// scheme. It changes nothing.
 //
-// People delete data by its verdicts. So a home counts as nobody's only if no user
-// of the hub can have it, and whatever has to be known and isn't is an error.
+// People delete data by its verdicts. So a home is an orphan only if no user of
+// the hub can own it, and it is an error if anything that a verdict depends on is
+// unknown.
 package homes
 
 import "slices"

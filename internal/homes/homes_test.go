@@ -76,7 +76,7 @@ func TestStale(t *testing.T) {
 		t.Error(diff)
 	}
 	hub := homes.Hub{Users: users, Templates: owner.DefaultTemplates()}
-	if _, err := homes.Judge(list, hub, ago(180)); err == nil || err.Error() != `"never" was never active, and the hub token may not read when users were created` {
+	if _, err := homes.Judge(list, hub, ago(180)); err == nil || err.Error() != `the user "never" was never active, and the hub token can't read when users were created` {
 		t.Errorf("got the error %v, want one about never", err)
 	}
 	for _, rest := range [][]homes.Home{list[:3], {directory("gone")}} { // it isn't needed for these

@@ -69,7 +69,7 @@ type Hub struct {
 type NotCreated struct{ User string }
 
 func (e *NotCreated) Error() string {
-	return fmt.Sprintf("%q was never active, and the hub token may not read when users were created", e.User)
+	return fmt.Sprintf("the user %q was never active, and the hub token can't read when users were created", e.User)
 }
 
 // NoOwners is the error if no home in a list belongs to a user of the hub.
