@@ -41,7 +41,7 @@ var (
 func TestLookup(t *testing.T) {
 	t.Parallel()
 	random := newRandom(t)
-	people, listed, deleted := randomAccounts(random, 1_500)
+	people, listed, deleted := randomAccounts(random, 20_000)
 	h := startHub(t, versions[0], people, readerOfServers)
 	// Of kubespawner 6, which has fewer fields and one scheme, only the names are used. Kubespawner 7 knows who else has them.
 	old, made, gone := owned(t, kubespawner6, listed, nil), owned(t, kubespawner, listed, defaultTemplates), owned(t, kubespawner, deleted, nil)

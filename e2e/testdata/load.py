@@ -9,16 +9,20 @@ import json
 import sys
 from datetime import datetime, timedelta, timezone
 
-from jupyterhub import orm
+from jupyterhub import orm, roles
 
 data = json.load(sys.stdin)
 db = orm.new_session_factory(sys.argv[1])()
+# A hub without roles would assign the default ones when it starts, which takes minutes for thousands of users.
+for role in roles.get_default_roles():
+    roles.create_role(db, role)
+default_roles = [orm.Role.find(db, "user")]
 names = data["groups"] + [name for user in data["users"] for name in user["groups"] or []]
 groups = {name: orm.Group(name=name) for name in dict.fromkeys(names)}
 db.add_all(groups.values())
 now = datetime.now(timezone.utc).replace(tzinfo=None)  # the hub stores naive UTC
 for user in data["users"]:
-    row = orm.User(name=user["name"], groups=[groups[name] for name in user["groups"] or []])
+    row = orm.User(name=user["name"], roles=default_roles, groups=[groups[name] for name in user["groups"] or []])
     if "hours_ago" in user:
         row.last_activity = now - timedelta(hours=user["hours_ago"])
     db.add(row)
