@@ -104,13 +104,13 @@ func (g *Mapping) Unused() []Problem {
 			switch {
 			case g.used[l]:
 			case l.property != "":
-				unused = append(unused, Problem{l.number, "no group that isn't matched before has the property " + l.property})
+				unused = append(unused, Problem{l.number, "the lines before it leave no group with the property " + l.property})
 			default:
 				unused = append(unused, Problem{l.number, fmt.Sprintf(words, quote(l.pattern.text))})
 			}
 		}
 	}
-	note(g.m.groups, "%s matches no group that isn't matched before")
+	note(g.m.groups, "%s matches no group that the lines before it leave")
 	note(g.m.users, "%s matches no user without a group")
 	note(g.m.ignored, "%s in ignore_users matches no user")
 	made := map[string]bool{}

@@ -271,8 +271,8 @@ ignore_users: [check, ghost]
 		t.Errorf("got %s, want the listing mapped to %s", got, want)
 	}
 	unused := []groupmap.Problem{
-		{Line: 3, Text: `"never" matches no group that isn't matched before`},
-		{Line: 5, Text: `"course::2.*" matches no group that isn't matched before`},
+		{Line: 3, Text: `"never" matches no group that the lines before it leave`},
+		{Line: 5, Text: `"course::2.*" matches no group that the lines before it leave`},
 		{Line: 8, Text: `"nobody" matches no user without a group`},
 		{Line: 11, Text: `there is no group "course 9" that could have a parent`},
 		{Line: 12, Text: `"ghost" in ignore_users matches no user`},
