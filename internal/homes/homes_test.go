@@ -137,6 +137,10 @@ func TestPossible(t *testing.T) {
 	if diff := cmp.Diff(want, judge(t, []membership.User{active(long), active("bob")}, claim(name, "", ""))); diff != "" {
 		t.Error(diff)
 	}
+	want = []string{"claim-" + slug.SafeUserServer(long, "") + " ok: " + long + " (safe)", want[0]} // not double: it is of another server
+	if diff := cmp.Diff(want, judge(t, []membership.User{active(long)}, claim("claim-"+slug.SafeUserServer(long, ""), "", ""), claim(name, "", ""))); diff != "" {
+		t.Error(diff)
+	}
 	want = []string{name + " orphan: gone (annotation)"}
 	if diff := cmp.Diff(want, judge(t, []membership.User{active(long), active("bob")}, claim(name, "gone", ""))); diff != "" {
 		t.Error(diff)

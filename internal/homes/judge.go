@@ -89,7 +89,7 @@ type judge struct {
 	since time.Time // users are inactive
 	users map[string]*membership.User
 	index *owner.Index
-	homes map[slot]int // how many there are
+	homes map[slot]int // how many homes can be the one of a slot
 }
 
 // slot is what a user has one home for.
@@ -106,7 +106,9 @@ func Judge(list []Home, hub Hub, inactiveSince time.Time) ([]Row, error) {
 	for i, h := range list {
 		rows[i] = Row{Home: h, Owners: j.owners(h)}
 		for _, o := range rows[i].Owners {
-			j.homes[slot{h.Kind, o.User, o.server}]++
+			if o.MatchedBy != ByBeginning { // else it is of a server whose name isn't known, and so of no known slot
+				j.homes[slot{h.Kind, o.User, o.server}]++
+			}
 		}
 	}
 	for i := range rows {
