@@ -16,7 +16,7 @@ const (
 	Same     Status = "same"     // has the new name already
 	Renamed  Status = "renamed"  // gets the new name
 	Exists   Status = "exists"   // the old and the new name both exist
-	Collides Status = "collides" // the old or the new name is also one of another user
+	Collides Status = "collides" // the old or the new name is also one of another user, or the new one can't be known
 	Nobodys  Status = "orphan"   // belongs to no user of the hub
 )
 
@@ -25,7 +25,8 @@ type Move struct {
 	Home
 	// User is the owner, empty for an orphan.
 	User string
-	// NewName and NewPath are empty for an orphan, and if several users can have the old name.
+	// NewName and NewPath are empty for an orphan, if several users can have the old name, and if the home is of a server
+	// whose name isn't known.
 	NewName, NewPath string
 	// With has the other users who can have the old or the new name.
 	With   []string
@@ -85,14 +86,14 @@ func (m *Move) rename(index *owner.Index, from, to string, exists map[string]boo
 	switch {
 	case m.Name == to:
 		m.Status = Same
+	case m.Name != from: // it is of a server whose name isn't known
+		m.NewName, m.NewPath, m.With, m.Status = "", "", nil, Collides
 	case len(m.With) > 0:
 		m.Status = Collides
 	case exists[m.NewPath]:
 		m.Status = Exists
-	case m.Name == from:
+	default:
 		m.Status = Renamed
-	default: // of a server whose name isn't known
-		m.NewName, m.NewPath, m.Status = "", "", Nobodys
 	}
 }
 

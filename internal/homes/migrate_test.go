@@ -53,6 +53,7 @@ func TestMigrate(t *testing.T) {
 		{"a template with a text", "home-{username}-x", owner.Escape, owner.Safe, []string{"home-a-2eb-x", "a-2eb"}, []string{"renamed home-" + slug.Safe("a.b") + "-x", "orphan"}},
 		{"a template with one scheme", "{escaped_username}", owner.Escape, owner.Safe, []string{"a-2eb"}, []string{"same a-2eb"}},
 		{"named servers", "{user_server}", owner.Escape, owner.Safe, []string{"a-2eb--gpu", "a-2eb"}, []string{"renamed " + slug.SafeUserServer("a.b", "gpu"), "renamed " + slug.Safe("a.b")}},
+		{"a server whose name isn't known", "{user_server}", owner.Safe, owner.Escape, []string{slug.SafeUserServer("a.b", "GPU Box")}, []string{"collides"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var list []homes.Home
