@@ -42,7 +42,7 @@ func newHomeRow(r homes.Row, snapshot *membership.Snapshot) homeRow {
 	for _, o := range r.Owners {
 		row.Owners = append(row.Owners, o.User)
 		row.MatchedBy = append(row.MatchedBy, o.MatchedBy)
-		if !o.LastSeen.IsZero() {
+		if !o.LastSeen.IsZero() && (row.LastSeen == nil || o.LastSeen.After(*row.LastSeen)) {
 			row.LastSeen = &o.LastSeen
 		}
 	}
