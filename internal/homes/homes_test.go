@@ -90,6 +90,16 @@ func TestStale(t *testing.T) {
 	}
 }
 
+// A claim of an inactive user isn't stale if somebody else mounts it, because kubespawner makes the same name for both.
+func TestStaleClaimOfAnotherUser(t *testing.T) {
+	users := []membership.User{{Name: "has-hyphen", LastActivity: ago(181)}, active("has-2dhyphen")}
+	list := []homes.Home{claim("claim-has-2dhyphen", "has-hyphen", ""), claim("claim-has-hyphen", "has-hyphen", "gpu")}
+	want := []string{"claim-has-2dhyphen ambiguous: has-hyphen (annotation), has-2dhyphen (safe)", "claim-has-hyphen stale: has-hyphen (annotation)"}
+	if diff := cmp.Diff(want, judge(t, users, list...)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestOwners(t *testing.T) {
 	users := []membership.User{active("ada@uni.example"), active("has-hyphen"), active("has-2dhyphen"), active("Dan"), active("bob")}
 	for _, c := range []struct {

@@ -152,6 +152,9 @@ func (j *judge) decide(r *Row) error {
 		return nil
 	case isStale:
 		r.Verdict = Stale
+		if others := j.others(r.Home); len(others) > 0 {
+			r.Owners, r.User, r.Verdict = append(r.Owners, others...), nil, Ambiguous
+		}
 	default:
 		r.Verdict = OK
 	}
@@ -189,14 +192,18 @@ func (j *judge) owners(h Home) []Owner {
 	}
 	owners := []Owner{annotated}
 	if !annotated.known {
-		// kubespawner mounts a claim by its name. So the claim may be in use by somebody else now.
-		for _, o := range byName {
-			if o.known && o.MatchedBy != ByBeginning {
-				owners = append(owners, o)
-			}
-		}
+		owners = append(owners, j.others(h)...)
 	}
 	return owners
+}
+
+// others returns the users of the hub who may use a claim although its annotation names somebody else: kubespawner mounts
+// a claim by its name.
+func (j *judge) others(h Home) []Owner {
+	if h.User == "" {
+		return nil
+	}
+	return slices.DeleteFunc(j.byName(h), func(o Owner) bool { return o.User == h.User || o.MatchedBy == ByBeginning })
 }
 
 // byName returns the users of the hub who can have a home by its name, sorted.
