@@ -300,10 +300,8 @@ func writeGroups(out io.Writer, as output, groups []groupRow, parents bool, tota
 			users = []string{""}
 		}
 		cells := []string{as.shown(g.Group)}
-		if parents && g.Parent == "" {
-			cells = append(cells, "")
-		} else if parents {
-			cells = append(cells, as.shown(g.Parent))
+		if parents {
+			cells = append(cells, as.shownIfAny(g.Parent))
 		}
 		for _, user := range users {
 			pair := []string{g.Group, user}

@@ -82,20 +82,12 @@ func (o *homesOptions) writeMoveRows(out io.Writer, moves []homes.Move, counts m
 		with := append([]string{}, m.With...)
 		rows = append(rows, moveRow{m.Name, m.Path, m.NewName, m.NewPath, m.Size, m.User, m.Status, with})
 		cells = append(cells, []string{m.Name, m.Path, m.NewName, m.NewPath, number(m.Size), m.User, string(m.Status), listCell(with)})
-		list.add(with, o.output.shown(m.Path), shownOrEmpty(o.output, m.NewName), shownOrEmpty(o.output, m.User), string(m.Status))
+		list.add(with, o.output.shown(m.Path), o.output.shownIfAny(m.NewName), o.output.shownIfAny(m.User), string(m.Status))
 	}
 	if o.output.isForPeople() {
 		return list.write(out, o.output)
 	}
 	return writeData(out, o.output, rows, []string{"name", "path", "new_name", "new_path", "size_bytes", "owner", "status", "with"}, cells)
-}
-
-// shownOrEmpty returns a name as it is printed in a table, or "" if there is none.
-func shownOrEmpty(as output, name string) string {
-	if name == "" {
-		return ""
-	}
-	return as.shown(name)
 }
 
 // totalOfMoves counts directories by status.

@@ -82,20 +82,12 @@ func groupsByUser(snapshot *membership.Snapshot, found [][]owner.Match) map[stri
 func (r lookupRow) shownUser(as output) string {
 	switch {
 	case r.FormerUser == "":
-		return shownUnlessEmpty(as, r.User)
+		return as.shownIfAny(r.User)
 	case r.LastSeen == "":
 		return "was " + as.shown(r.FormerUser)
 	default:
 		return "was " + as.shown(r.FormerUser) + ", last seen " + r.LastSeen
 	}
-}
-
-// shownUnlessEmpty returns a name as it is printed in a table, and nothing for an empty one.
-func shownUnlessEmpty(as output, name string) string {
-	if name == "" {
-		return ""
-	}
-	return as.shown(name)
 }
 
 // writeLookup writes rows. csv and tsv have a line for each group.
@@ -108,7 +100,7 @@ func writeLookup(out io.Writer, as output, rows []lookupRow) error {
 		if r.Collides {
 			kind += " (collides)"
 		}
-		list.add(r.Groups, as.shown(r.Name), kind, r.shownUser(as), shownUnlessEmpty(as, r.Server))
+		list.add(r.Groups, as.shown(r.Name), kind, r.shownUser(as), as.shownIfAny(r.Server))
 		groups := r.Groups
 		if len(groups) == 0 {
 			groups = []string{""}

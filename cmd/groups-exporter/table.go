@@ -76,6 +76,14 @@ func (o output) shown(name string) string {
 	return printable(name)
 }
 
+// shownIfAny is like shown, and returns "" for an empty name.
+func (o output) shownIfAny(name string) string {
+	if name == "" {
+		return ""
+	}
+	return o.shown(name)
+}
+
 // codeSpan returns a name as a code span of Markdown, in which GitHub interprets nothing: no emphasis, link, HTML,
 // mention or issue number. A pipe would end the cell of a table even in code, so it is written as a character reference
 // between two spans.
