@@ -196,19 +196,14 @@ func (o *homesOptions) nameOrphans(ctx context.Context, errOut io.Writer, rows [
 	if !slices.ContainsFunc(rows, func(r homes.Row) bool { return r.Verdict == homes.Orphan }) {
 		return nil
 	}
-	users, err := o.recorded.Users(ctx)
+	users, notice, err := formerUsers(ctx, o.recorded, snapshot)
 	if err != nil {
 		return err
 	}
-	if len(users) == 0 {
-		say(errOut, fmt.Sprintf("Prometheus has no user names for the namespace %s in the last %d days, so former owners of orphans can't be found", quote(o.hub.namespace), recordedDays), "")
+	if notice != "" {
+		say(errOut, notice, "")
 		return nil
 	}
-	current := map[string]bool{}
-	for user := range snapshot.Users() {
-		current[user] = true
-	}
-	users = slices.DeleteFunc(users, func(user string) bool { return current[user] })
 	seen, err := o.recorded.LastSeen(ctx, homes.AddFormer(rows, users, o.templates))
 	if err == nil {
 		homes.SetLastSeen(rows, seen)
@@ -219,12 +214,10 @@ func (o *homesOptions) nameOrphans(ctx context.Context, errOut io.Writer, rows [
 // users returns all users of the hub. It is an error if any may be missing, or if something that a verdict depends on
 // isn't known.
 func (o *homesOptions) users(ctx context.Context, errOut io.Writer) (*membership.Snapshot, error) {
-	snapshot, result, err := o.hub.snapshot(ctx)
+	snapshot, result, err := o.hub.wholeSnapshot(ctx)
 	switch {
 	case err != nil:
 		return nil, err
-	case result.Inconsistent:
-		return nil, errors.New("the hub's list of users changed whenever it was read, so users may be missing: try again")
 	case snapshot.Len() == 0:
 		return nil, errors.New("the hub has no users, so all homes would be orphans")
 	}

@@ -278,6 +278,15 @@ func (o *hubOptions) snapshot(ctx context.Context) (*membership.Snapshot, hub.Re
 	return membership.New(o.namespace, result.Listing, o.rules), result, nil
 }
 
+// wholeSnapshot is like snapshot, and returns an error if users may be missing.
+func (o *hubOptions) wholeSnapshot(ctx context.Context) (*membership.Snapshot, hub.Result, error) {
+	snapshot, result, err := o.snapshot(ctx)
+	if err == nil && result.Inconsistent {
+		err = errors.New("the hub's list of users changed whenever it was read, so users may be missing: try again")
+	}
+	return snapshot, result, err
+}
+
 // notices returns what an operator should know although the hub was read.
 func (o *hubOptions) notices(snapshot *membership.Snapshot, result hub.Result) []string {
 	var notices []string

@@ -126,12 +126,9 @@ func runLookup(ctx context.Context, in io.Reader, out, errOut io.Writer, args []
 	if err != nil {
 		return err
 	}
-	snapshot, result, err := o.hub.snapshot(ctx)
+	snapshot, result, err := o.hub.wholeSnapshot(ctx)
 	if err != nil {
 		return err
-	}
-	if result.Inconsistent {
-		return errors.New("the hub's list of users changed whenever it was read, so users may be missing: try again")
 	}
 	l := &lookup{names: names, index: owner.NewIndex(accounts(snapshot, result), o.templates), hasServers: snapshot.HasServers()}
 	l.found = findAll(l.index, names)
@@ -198,22 +195,16 @@ func kindsOf(name string) ([]owner.Kind, string) {
 
 // addFormer adds the users that the hub no longer has.
 func (l *lookup) addFormer(ctx context.Context, o lookupOptions, snapshot *membership.Snapshot) error {
-	recorded, err := o.recorded.Users(ctx)
+	names, notice, err := formerUsers(ctx, o.recorded, snapshot)
 	if err != nil {
 		return err
 	}
-	if len(recorded) == 0 {
-		l.notices = append(l.notices, fmt.Sprintf("Prometheus has no user names for the namespace %s in the last %d days, so deleted users can't be found", quote(o.hub.namespace), recordedDays))
+	if notice != "" {
+		l.notices = append(l.notices, notice)
 	}
-	current := map[string]bool{}
-	for user := range snapshot.Users() {
-		current[user] = true
-	}
-	var users []owner.User
-	for _, user := range recorded {
-		if !current[user] {
-			users = append(users, owner.User{Name: user})
-		}
+	users := make([]owner.User, len(names))
+	for i, name := range names {
+		users[i].Name = name
 	}
 	l.former = findAll(owner.NewIndex(users, o.templates), l.names)
 	matched := map[string]bool{}
