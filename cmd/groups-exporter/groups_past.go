@@ -156,9 +156,7 @@ func (o *groupsOptions) recorded(ctx context.Context, at time.Time) (*pointInTim
 	for _, user := range slices.Sorted(maps.Keys(mapped)) {
 		listing.Add(membership.User{Name: user, Groups: mapped[user]})
 	}
-	if len(rules.Allow) > 0 {
-		rules.Allow = append(slices.Clone(rules.Allow), rules.MultipleName) // else these users would be in no group
-	}
+	rules.Exempt = rules.MultipleName // else these users would be in no group
 	p.Snapshot = membership.New(record.Namespace, listing, rules)
 	p.notices = o.hub.unmatched(p.Snapshot, "that was recorded at "+momentIn(at))
 	if len(o.hub.groupMap.properties()) > 0 {

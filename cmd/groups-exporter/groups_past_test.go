@@ -61,6 +61,7 @@ chem          1  dan
 `, "groups-exporter: the groups of 1 user weren't recorded, only \"multiple\", because serve has --multi-group multiple\n"},
 		{"--at 2026-10-12T08:30:00+02:00 --by user --group chem", "USER  GROUPS\nbob   chem\ndan   chem\nmax   chem\nnew   chem\n\n1 group, 4 users in prod at 2026-10-12 06:30 UTC\n", "groups-exporter: the groups of 1 user weren't recorded, only \"multiple\", because serve has --multi-group multiple\n"},
 		{"--at 2026-10-09 --allow-group chem -o csv", "group,username\nchem,bob\nchem,gone\nmultiple,max\nmultiple,mia\nnone,ada\nnone,dan\nnone,eve\n", "groups-exporter: the groups of 2 users weren't recorded, only \"multiple\", because serve has --multi-group multiple\n"},
+		{"--at 2026-10-09 --deny-group m* --deny-group bio-* -o csv", "group,username\nchem,bob\nchem,gone\nmultiple,max\nmultiple,mia\nnone,ada\nnone,dan\nnone,eve\n", "groups-exporter: the groups of 2 users weren't recorded, only \"multiple\", because serve has --multi-group multiple\n"},
 		{"--at 2026-10-09 --multi-group multiple --user bob --user mia -o csv", "group,username\nmultiple,bob\nmultiple,mia\n", "groups-exporter: the groups of 2 users weren't recorded, only \"multiple\", because serve has --multi-group multiple\n"},
 		{"--diff 2026-10-09 --at 2026-10-12", `GROUP   CHANGE  COUNT  USERS
 bio-10  joined      1  ada

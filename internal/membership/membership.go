@@ -47,7 +47,7 @@ func New(namespace string, listing *Listing, rules Rules) *Snapshot {
 	s.listing.index = nil
 	allow, deny := Globs(s.rules.Allow), Globs(s.rules.Deny)
 	for _, name := range listing.groups {
-		s.exported = append(s.exported, (len(s.rules.Allow) == 0 || allow(name)) && !deny(name))
+		s.exported = append(s.exported, name == s.rules.Exempt || (len(s.rules.Allow) == 0 || allow(name)) && !deny(name))
 	}
 	at, _ := slices.BinarySearch(listing.groups, s.rules.MultipleName)
 	s.multipleAt, s.multipleIsGroup = uint32(at), s.exports(s.rules.MultipleName)

@@ -35,6 +35,9 @@ type Rules struct {
 	// Allow and Deny are patterns of group names, as in Globs. A group is exported if Allow is empty or matches it, and
 	// Deny doesn't match it.
 	Allow, Deny []string
+	// Exempt is a group that is exported whatever Allow and Deny say, such as the pseudo-group for users in several groups
+	// in recorded memberships.
+	Exempt string
 	// NoneName and MultipleName are the names of the pseudo-groups for users in no group and in several. The defaults
 	// are DefaultNoneName and DefaultMultipleName.
 	NoneName, MultipleName string
