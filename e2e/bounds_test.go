@@ -21,7 +21,8 @@ func (b bounds) wider(by float64) bounds { return bounds{b.low - by, b.high + by
 func within[K comparable](want map[K]bounds, got map[K]float64) error {
 	var wrong []string
 	for key, b := range want {
-		if value := got[key]; value < b.low || value > b.high {
+		value := got[key]
+		if inside := b.low <= value && value <= b.high; !inside { // NaN isn't
 			wrong = append(wrong, fmt.Sprintf("%v: got %v, want %v to %v", key, value, b.low, b.high))
 		}
 	}
