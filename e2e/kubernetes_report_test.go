@@ -106,11 +106,7 @@ func (u *spawnedUsage) shares(groups map[string]map[string]float64) error {
 		for _, used := range of {
 			total += used
 		}
-		names := w.Groups
-		if len(names) == 0 {
-			names = []string{"none"}
-		}
-		want := map[string]bounds{}
+		names, want := w.published(), map[string]bounds{}
 		for _, name := range names {
 			want[name] = bounds{total, total}.times(1 / float64(len(names))).wider(2e-6)
 		}

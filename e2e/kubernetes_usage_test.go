@@ -238,10 +238,7 @@ func (u *spawnedUsage) sumByGroup(users map[string]bounds, how counting) map[str
 		if !has {
 			continue
 		}
-		groups, part := w.Groups, 1.0
-		if len(groups) == 0 {
-			groups = []string{"none"}
-		}
+		groups, part := w.published(), 1.0
 		if how == byShare {
 			part = 1 / float64(len(groups))
 		}
@@ -327,11 +324,7 @@ func (u *spawnedUsage) published(exposition string) error {
 		}
 		want, got := map[[2]string]bounds{}, map[[2]string]float64{}
 		for _, w := range workers {
-			groups := w.Groups
-			if len(groups) == 0 {
-				groups = []string{"none"}
-			}
-			for _, group := range groups {
+			for _, group := range w.published() {
 				if used, has := users[w.Name]; has {
 					want[[2]string{w.Name, group}] = used
 				}

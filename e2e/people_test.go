@@ -47,14 +47,19 @@ func people() []user {
 	return all
 }
 
-// published returns the published groups of users, sorted. Users in no group are in the group "none".
+// published returns the published groups of users, sorted.
 func published(people []user) map[string][]string {
 	all := map[string][]string{}
 	for _, u := range people {
-		all[u.Name] = slices.Sorted(slices.Values(u.Groups))
-		if len(u.Groups) == 0 {
-			all[u.Name] = []string{"none"}
-		}
+		all[u.Name] = u.published()
 	}
 	return all
+}
+
+// published returns the published groups of a user, sorted. A user in no group is in the group "none".
+func (u user) published() []string {
+	if len(u.Groups) == 0 {
+		return []string{"none"}
+	}
+	return slices.Sorted(slices.Values(u.Groups))
 }
