@@ -34,6 +34,39 @@ func (k *kubernetes) prepareHub(t *testing.T, services ...service) *hub {
 	return h
 }
 
+// serveOnNode starts a server that the cluster's pods can reach, and returns its address.
+func serveOnNode(t *testing.T, handler http.Handler) *url.URL {
+	t.Helper()
+	listener, err := net.Listen("tcp", cluster.NodeIP+":0")
+	noError(t, err)
+	server := httptest.NewUnstartedServer(handler)
+	server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	address, err := url.Parse(server.URL)
+	noError(t, err)
+	return address
+}
+
+// endpointOnNode is a service with a name in a namespace, and its endpoint: a port of the node.
+func endpointOnNode(name, namespace, servicePort, nodePort string) string {
+	return fmt.Sprintf(`
+---
+apiVersion: v1
+kind: Service
+metadata: {name: %[1]s, namespace: %[2]s}
+spec: {ports: [{port: %[3]s, targetPort: %[4]s}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: %[1]s, namespace: %[2]s, labels: {kubernetes.io/service-name: %[1]s}}
+addressType: IPv4
+ports: [{port: %[4]s}]
+endpoints: [{addresses: [%[5]s]}]
+`, name, namespace, servicePort, nodePort, cluster.NodeIP)
+}
+
 // namespaceWith creates a namespace in which pods have to be restricted, with a service and a secret named hub, as Zero to
 // JupyterHub makes them. api is an address of the hub on the node.
 func (k *kubernetes) namespaceWith(t *testing.T, name, api, token string) *installation {
@@ -49,19 +82,7 @@ apiVersion: v1
 kind: Secret
 metadata: {name: hub, namespace: %[1]s}
 stringData: {hub.services.groups-exporter.apiToken: %[2]q}
----
-apiVersion: v1
-kind: Service
-metadata: {name: hub, namespace: %[1]s}
-spec: {ports: [{port: 8081, targetPort: %[3]s}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: hub, namespace: %[1]s, labels: {kubernetes.io/service-name: hub}}
-addressType: IPv4
-ports: [{port: %[3]s}]
-endpoints: [{addresses: [%[4]s]}]
-`, name, token, address.Port(), cluster.NodeIP))
+`, name, token)+endpointOnNode("hub", name, "8081", address.Port()))
 	return &installation{k, t, name}
 }
 
@@ -422,14 +443,7 @@ func chartHang(t *testing.T, k *kubernetes, h *hub) {
 func chartMemory(t *testing.T, k *kubernetes) {
 	const users = 100_000
 	demo := fakehub.NewDemo(1, users, token("many"), time.Now())
-	server := httptest.NewUnstartedServer(demo)
-	server.Listener.Close()
-	listener, err := net.Listen("tcp", cluster.NodeIP+":0")
-	noError(t, err)
-	server.Listener = listener
-	server.Start()
-	t.Cleanup(server.Close)
-	r := k.namespaceWith(t, "memory", server.URL, token("many"))
+	r := k.namespaceWith(t, "memory", serveOnNode(t, demo).String(), token("many"))
 	r.install("--set=with={share,activity}")
 	for range 5 {
 		exposition, err := r.scrape()

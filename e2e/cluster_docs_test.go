@@ -3,10 +3,7 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
-	"net"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +13,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/groups-exporter/groups-exporter/e2e/cluster"
 	"github.com/groups-exporter/groups-exporter/e2e/pages"
 	"github.com/groups-exporter/groups-exporter/internal/fakeprometheus"
 )
@@ -79,13 +75,7 @@ func (r *clusterReader) monitor() {
 	for _, u := range readers() {
 		memberships[u.Name] = u.Groups
 	}
-	listener, err := net.Listen("tcp", cluster.NodeIP+":0")
-	noError(t, err)
-	server := httptest.NewUnstartedServer(fakeprometheus.New("jhub", memberships))
-	server.Listener.Close()
-	server.Listener = listener
-	server.Start()
-	t.Cleanup(server.Close)
+	server := serveOnNode(t, fakeprometheus.New("jhub", memberships))
 	reports := filepath.Join(r.dir, "reports")
 	noError(t, os.Mkdir(reports, 0o777))
 	noError(t, os.Chmod(reports, 0o777))
@@ -95,18 +85,6 @@ kind: Namespace
 metadata: {name: monitoring}
 ---
 apiVersion: v1
-kind: Service
-metadata: {name: prometheus-server, namespace: monitoring}
-spec: {ports: [{port: 80, targetPort: %[1]d}]}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: prometheus-server, namespace: monitoring, labels: {kubernetes.io/service-name: prometheus-server}}
-addressType: IPv4
-ports: [{port: %[1]d}]
-endpoints: [{addresses: [%[2]s]}]
----
-apiVersion: v1
 kind: PersistentVolume
 metadata: {name: reports}
 spec:
@@ -114,13 +92,13 @@ spec:
   capacity: {storage: 1Gi}
   accessModes: [ReadWriteOnce]
   claimRef: {namespace: jhub, name: reports}
-  hostPath: {path: %[3]q}
+  hostPath: {path: %q}
 ---
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: reports, namespace: jhub}
 spec: {storageClassName: "", accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
-`, listener.Addr().(*net.TCPAddr).Port, cluster.NodeIP, reports))
+`, reports)+endpointOnNode("prometheus-server", "monitoring", "80", server.Port()))
 }
 
 // block follows a block. Values are installed here unless the next block does it.
@@ -200,7 +178,7 @@ func (r *clusterReader) upgradeHub() {
 		roles = append(roles, object{"name": name, "services": role.Services, "scopes": role.Scopes})
 	}
 	if len(services) == 0 || len(roles) == 0 {
-		t.Error(errors.New("no services or roles in:\n" + r.hubValues))
+		t.Error("no services or roles in:\n" + r.hubValues)
 	}
 	r.hub.stop()
 	r.hub.config["JupyterHub"]["services"], r.hub.config["JupyterHub"]["load_roles"] = services, roles
