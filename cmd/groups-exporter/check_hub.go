@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -180,4 +181,22 @@ func lackText(lack scopes.Lack) string {
 		text = append(text, some(lack.Partly)+" for the whole hub")
 	}
 	return strings.Join(text, ", and ")
+}
+
+// checkGroupMap adds to a report whether the map fits the hub's groups, and which of its lines match nothing. Without the
+// required scopes, it does nothing.
+func (o *checkOptions) checkGroupMap(ctx context.Context, r *hubReport) error {
+	if o.hub.groupMap.Map == nil || r.verdict() != nil {
+		return nil
+	}
+	result, err := hub.New(o.hub.client()).List(ctx)
+	if err != nil {
+		return err
+	}
+	mapping := o.hub.groupMap.Map.For(result.Properties)
+	r.misfit = mapping.Apply(result.Listing)
+	for _, line := range mapping.Unused() {
+		r.Warnings = append(r.Warnings, o.hub.groupMap.file+": "+line.String())
+	}
+	return nil
 }

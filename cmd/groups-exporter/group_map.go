@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/groupmap"
-	"github.com/groups-exporter/groups-exporter/internal/hub"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 )
 
@@ -87,22 +85,4 @@ func (o *groupMapOption) recorded(users map[string][]string, unclear map[string]
 		}
 	}
 	return mapped, mapping.Check()
-}
-
-// checkGroupMap adds to a report whether the map fits the hub's groups, and which of its lines match nothing. Without the
-// required scopes, it does nothing.
-func (o *checkOptions) checkGroupMap(ctx context.Context, r *hubReport) error {
-	if isUsable := r.verdict() == nil; o.hub.groupMap.Map == nil || !isUsable {
-		return nil
-	}
-	result, err := hub.New(o.hub.client()).List(ctx)
-	if err != nil {
-		return err
-	}
-	mapping := o.hub.groupMap.Map.For(result.Properties)
-	r.misfit = mapping.Apply(result.Listing)
-	for _, line := range mapping.Unused() {
-		r.Warnings = append(r.Warnings, o.hub.groupMap.file+": "+line.String())
-	}
-	return nil
 }

@@ -37,7 +37,7 @@ type groupsOptions struct {
 	users  []string
 	output output
 	past   pastOptions
-
+	// explain shows what the group map does.
 	explain bool
 }
 

@@ -47,7 +47,7 @@ func (o *homesOptions) addFlags(cmd *cobra.Command) {
 	o.sources.addFlags(cmd)
 	flags.StringArrayVar(&o.ignore, "ignore", nil, "leave out these directories, too (`glob`, repeatable)")
 	setHeading(cmd, "Homes")
-	addChoices(cmd, &o.only, "only", "show only homes with these verdicts", homes.OK, homes.Orphan, homes.Stale, homes.Double, homes.Ambiguous)
+	addChoices(cmd, &o.only, "only", "show only homes with these verdicts", verdicts()...)
 	flags.Var(&o.larger, "larger", "show only homes larger than this, like 10GiB")
 	flags.Var(&o.inactive, "inactive", "homes of users who have been inactive for longer are stale")
 	addChoice(cmd, &o.migrate, "migrate", "show how to rename directories from one naming scheme to the other", toSafe, toEscape)

@@ -72,7 +72,8 @@ func (o *homesOptions) writeMoves(out, errOut io.Writer, moves []homes.Move) err
 }
 
 func (o *homesOptions) writeMoveRows(out io.Writer, moves []homes.Move, counts map[homes.Status]int) error {
-	list := listTable{header: []string{"NAME", "NEW NAME", "OWNER", "STATUS", "WITH"}, total: totalOfMoves(len(moves), counts)}
+	order := []homes.Status{homes.Renamed, homes.Same, homes.Exists, homes.Collides, homes.Nobodys}
+	list := listTable{header: []string{"NAME", "NEW NAME", "OWNER", "STATUS", "WITH"}, total: withCounts(plural(len(moves), "home"), counts, order)}
 	rows := make([]moveRow, 0, len(moves))
 	var cells [][]string
 	for _, m := range moves {
@@ -88,15 +89,4 @@ func (o *homesOptions) writeMoveRows(out io.Writer, moves []homes.Move, counts m
 		return list.write(out, o.output)
 	}
 	return writeData(out, o.output, rows, []string{"name", "path", "new_name", "new_path", "size_bytes", "owner", "status", "with"}, cells)
-}
-
-// totalOfMoves counts directories by status.
-func totalOfMoves(all int, counts map[homes.Status]int) string {
-	var parts []string
-	for _, status := range []homes.Status{homes.Renamed, homes.Same, homes.Exists, homes.Collides, homes.Nobodys} {
-		if n := counts[status]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, status))
-		}
-	}
-	return withParts(plural(all, "home"), parts)
 }

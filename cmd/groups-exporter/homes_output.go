@@ -18,6 +18,11 @@ import (
 // outputNames is nothing but the names.
 const outputNames output = "names"
 
+// verdicts returns all verdicts, in the order in which they are shown.
+func verdicts() []homes.Verdict {
+	return []homes.Verdict{homes.OK, homes.Orphan, homes.Stale, homes.Double, homes.Ambiguous}
+}
+
 // homeRow is a home in the output for programs.
 type homeRow struct {
 	Kind         homes.Kind        `json:"kind"`
@@ -171,21 +176,21 @@ func totalOfHomes(rows []homeRow) string {
 			size += *r.Size
 		}
 	}
-	var parts []string
-	for _, verdict := range []homes.Verdict{homes.OK, homes.Orphan, homes.Stale, homes.Double, homes.Ambiguous} {
-		if n := counts[verdict]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, verdict))
-		}
-	}
 	total := plural(len(rows), "home")
 	if size > 0 {
 		total += " (" + gibibytes(&size) + " GiB)"
 	}
-	return withParts(total, parts)
+	return withCounts(total, counts, verdicts())
 }
 
-// withParts returns a total and what it consists of, like "3 homes: 2 ok, 1 orphan".
-func withParts(total string, parts []string) string {
+// withCounts returns a total and what it consists of, like "3 homes: 2 ok, 1 orphan".
+func withCounts[T ~string](total string, counts map[T]int, order []T) string {
+	var parts []string
+	for _, what := range order {
+		if n := counts[what]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, what))
+		}
+	}
 	if len(parts) == 0 {
 		return total
 	}

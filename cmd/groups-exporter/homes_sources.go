@@ -55,20 +55,11 @@ func (s *homesSources) check(demo bool) error {
 func (s *homesSources) read(ctx context.Context, in io.Reader, errOut io.Writer, reader *prometheus.UsageReader) ([]homes.Home, error) {
 	var listed, measured []homes.Home
 	if s.directories != "" {
-		err := s.open(s.directories, in, func(r io.Reader) (err error) {
-			split := bufio.ScanLines
-			if s.null {
-				split = splitAtNull
-			}
-			listed, err = homes.ReadDirectories(r, split)
-			return err
-		})
-		if err == nil && len(listed) == 0 {
-			err = fmt.Errorf("there are no homes in %s", nameOfFile(s.directories))
-		}
+		directories, err := s.readDirectories(in)
 		if err != nil {
 			return nil, err
 		}
+		listed = directories
 	}
 	if s.claims != "" {
 		claims, err := s.readClaims(in, errOut)
@@ -91,6 +82,21 @@ func (s *homesSources) read(ctx context.Context, in io.Reader, errOut io.Writer,
 
 // errNoStorage begins the error if Prometheus has no homes.
 var errNoStorage = errors.New("Prometheus has no home directories or claims") //nolint:staticcheck // a name
+
+func (s *homesSources) readDirectories(in io.Reader) (directories []homes.Home, err error) {
+	split := bufio.ScanLines
+	if s.null {
+		split = splitAtNull
+	}
+	err = s.open(s.directories, in, func(r io.Reader) (err error) {
+		directories, err = homes.ReadDirectories(r, split)
+		return err
+	})
+	if err == nil && len(directories) == 0 {
+		err = fmt.Errorf("there are no homes in %s", nameOfFile(s.directories))
+	}
+	return directories, err
+}
 
 func (s *homesSources) readClaims(in io.Reader, errOut io.Writer) (claims []homes.Home, err error) {
 	var others []string

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,10 +57,8 @@ func (o *lookupOptions) complete(getenv func(string) string) error {
 	o.templates.Pods, errs[0] = parseTemplates("pod-template", o.pods, defaults.Pods)
 	o.templates.Claims, errs[1] = parseTemplates("claim-template", o.claims, defaults.Claims)
 	o.templates.Directories, errs[2] = parseTemplates("directory-template", o.directories, defaults.Directories)
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
+	if err := cmp.Or(errs[:]...); err != nil {
+		return err
 	}
 	if err := o.prefix.complete(getenv); err != nil {
 		return err
