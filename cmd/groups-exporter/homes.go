@@ -298,7 +298,7 @@ func homesHint(err error) string {
 	if unknown, ok := errors.AsType[*inactivityUnknown](err); ok {
 		return "give the token's role the " + noun(len(unknown.missing), "scope") + " " + some(unknown.missing) + " (c.JupyterHub.load_roles)" + instead
 	}
-	if errors.As(err, new(*homes.NotCreated)) {
+	if errors.As(err, new(*homes.CreationUnknown)) {
 		return "give the token's role the scope " + scopes.ReadUsers + " (c.JupyterHub.load_roles)" + instead
 	}
 	if errors.As(err, new(*homes.NoOwners)) {

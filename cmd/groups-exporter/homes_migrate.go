@@ -72,7 +72,7 @@ func (o *homesOptions) writeMoves(out, errOut io.Writer, moves []homes.Move) err
 }
 
 func (o *homesOptions) writeMoveRows(out io.Writer, moves []homes.Move, counts map[homes.Status]int) error {
-	order := []homes.Status{homes.Renamed, homes.Same, homes.Exists, homes.Collides, homes.Nobodys}
+	order := []homes.Status{homes.Renamed, homes.Same, homes.Exists, homes.Collides, homes.Unowned}
 	list := listTable{header: []string{"NAME", "NEW NAME", "OWNER", "STATUS", "WITH"}, total: withCounts(plural(len(moves), "home"), counts, order)}
 	rows := make([]moveRow, 0, len(moves))
 	var cells [][]string

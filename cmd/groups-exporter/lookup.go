@@ -226,11 +226,11 @@ func (l *lookup) addFormer(ctx context.Context, o lookupOptions, snapshot *membe
 // explain writes what an operator should know about names with no user or several users, and returns an error if a name
 // has none.
 func (l *lookup) explain(errOut io.Writer, rows []lookupRow, invalid int) error {
-	var nobodys, collisions []string
+	var unmatched, collisions []string
 	for _, row := range rows {
 		switch {
-		case row.isNobodys():
-			nobodys = append(nobodys, row.Name)
+		case row.isUnmatched():
+			unmatched = append(unmatched, row.Name)
 		case row.Collides && row.first:
 			collisions = append(collisions, row.Name)
 		}
@@ -240,17 +240,17 @@ func (l *lookup) explain(errOut io.Writer, rows []lookupRow, invalid int) error 
 	if len(collisions) > 0 {
 		say(errOut, fmt.Sprintf("names that match several users: %d (%s)", len(collisions), some(collisions)), "")
 	}
-	for _, name := range nobodys {
+	for _, name := range unmatched {
 		if users := l.possible(name); len(users) > 0 {
 			say(errOut, fmt.Sprintf("%s may belong to %s: user and server are hashed together, and no server that the hub lists matches the hash", quote(name), some(users)), "")
 		}
 	}
-	if len(nobodys) > 0 && !l.hasServers {
+	if len(unmatched) > 0 && !l.hasServers {
 		say(errOut, "the hub token is missing the scope "+scopes.ReadServers+", so pods and claims of named servers may not be found", "")
 	}
 	var problems []string
-	if len(nobodys) > 0 {
-		problems = append(problems, fmt.Sprintf("names that match no user: %d", len(nobodys)))
+	if len(unmatched) > 0 {
+		problems = append(problems, fmt.Sprintf("names that match no user: %d", len(unmatched)))
 	}
 	if invalid > 0 {
 		problems = append(problems, fmt.Sprintf("names that are not UTF-8: %d", invalid))

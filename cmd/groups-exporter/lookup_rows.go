@@ -25,8 +25,8 @@ type lookupRow struct {
 	first bool // of the rows of a name
 }
 
-// isNobodys reports whether the name belongs to nobody.
-func (r lookupRow) isNobodys() bool { return r.User == "" && r.FormerUser == "" }
+// isUnmatched reports whether the name belongs to nobody.
+func (r lookupRow) isUnmatched() bool { return r.User == "" && r.FormerUser == "" }
 
 // rows returns the rows of all names, in their order.
 func (l *lookup) rows(snapshot *membership.Snapshot) []lookupRow {
@@ -117,7 +117,7 @@ func writeLookup(out io.Writer, as output, rows []lookupRow) error {
 
 // lookupTotal returns how many names there are, and how many of them match several users or no user.
 func lookupTotal(rows []lookupRow) string {
-	names, collide, nobodys := 0, 0, 0
+	names, collide, unmatched := 0, 0, 0
 	for _, r := range rows {
 		if r.first {
 			names++
@@ -125,16 +125,16 @@ func lookupTotal(rows []lookupRow) string {
 		if r.first && r.Collides {
 			collide++
 		}
-		if r.isNobodys() {
-			nobodys++
+		if r.isUnmatched() {
+			unmatched++
 		}
 	}
 	total := plural(names, "name")
 	if collide > 0 {
 		total += fmt.Sprintf(", %d with several users", collide)
 	}
-	if nobodys > 0 {
-		total += fmt.Sprintf(", %d without a user", nobodys)
+	if unmatched > 0 {
+		total += fmt.Sprintf(", %d without a user", unmatched)
 	}
 	return total
 }

@@ -65,10 +65,10 @@ type Hub struct {
 	Templates  owner.Templates
 }
 
-// NotCreated is the error if a user was never active and the token may not read when the user was created.
-type NotCreated struct{ User string }
+// CreationUnknown is the error if a user was never active and the token may not read when the user was created.
+type CreationUnknown struct{ User string }
 
-func (e *NotCreated) Error() string {
+func (e *CreationUnknown) Error() string {
 	return fmt.Sprintf("the user %q was never active, and the hub token can't read when users were created", e.User)
 }
 
@@ -79,9 +79,9 @@ func (e *NoOwners) Error() string {
 	return fmt.Sprintf("none of the %d homes belongs to a user of the hub", e.Homes)
 }
 
-// fewest is the number of homes from which on it is an error if none has an owner: then they are those of another hub,
-// or have names of another template.
-const fewest = 10
+// minHomes is the number of homes from which on it is an error if none has an owner. They probably belong to another hub,
+// or their names come from another template.
+const minHomes = 10
 
 // judge finds owners and decides.
 type judge struct {
@@ -116,7 +116,7 @@ func Judge(list []Home, hub Hub, inactiveSince time.Time) ([]Row, error) {
 			return nil, err
 		}
 	}
-	if len(rows) >= fewest && !slices.ContainsFunc(rows, func(r Row) bool { return r.Verdict != Orphan }) {
+	if len(rows) >= minHomes && !slices.ContainsFunc(rows, func(r Row) bool { return r.Verdict != Orphan }) {
 		return nil, &NoOwners{len(rows)}
 	}
 	return rows, nil
@@ -168,7 +168,7 @@ func (j *judge) isStale(u *membership.User) (bool, error) {
 	case j.since.IsZero() || u.ActiveServers > 0:
 		return false, nil
 	case last.IsZero() && !j.hub.HasCreated:
-		return false, &NotCreated{u.Name}
+		return false, &CreationUnknown{u.Name}
 	case last.IsZero():
 		last = u.Created
 	}

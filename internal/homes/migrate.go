@@ -17,7 +17,7 @@ const (
 	Renamed  Status = "renamed"  // gets the new name
 	Exists   Status = "exists"   // the old and the new name both exist
 	Collides Status = "collides" // the old or the new name is also one of another user, or the new one can't be known
-	Nobodys  Status = "orphan"   // belongs to no user of the hub
+	Unowned  Status = "orphan"   // belongs to no user of the hub
 )
 
 // Move is what a change of the naming scheme means for a home directory.
@@ -48,7 +48,7 @@ func Migrate(list []Home, users []membership.User, template owner.Template, from
 	}
 	moves := make([]Move, len(list))
 	for i, h := range list {
-		m := Move{Home: h, Status: Nobodys}
+		m := Move{Home: h, Status: Unowned}
 		owners := usersOf(index, h.Path)
 		switch len(owners) {
 		case 0:

@@ -22,9 +22,9 @@ type groups struct {
 	properties map[string]map[string]json.RawMessage
 }
 
-// cover reports whether the properties with some names are known for all groups of a listing. Otherwise a new group
+// covers reports whether the properties with some names are known for all groups of a listing. Otherwise a new group
 // would be taken for one without properties.
-func (g *groups) cover(properties []string, listing *membership.Listing) bool {
+func (g *groups) covers(properties []string, listing *membership.Listing) bool {
 	if len(properties) == 0 {
 		return true
 	}

@@ -245,7 +245,7 @@ func (c *Client) readUsers(ctx context.Context) (*membership.Listing, map[string
 // groups. It reads the scopes once an hour. While the scopes have filters, it reads them each time, so that a corrected
 // role takes effect at the next refresh.
 func (c *Client) addScopes(ctx context.Context, result *Result, properties []string) {
-	isDue := time.Since(c.scopesAt) > scopesAge || !c.groups.cover(properties, result.Listing)
+	isDue := time.Since(c.scopesAt) > scopesAge || !c.groups.covers(properties, result.Listing)
 	if isDue || len(c.lack.Parts) > 0 {
 		self, err := c.identity(ctx)
 		if err != nil {
