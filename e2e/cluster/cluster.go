@@ -25,19 +25,19 @@ import (
 	"time"
 )
 
-// Addresses in the cluster. The node has no other network.
-const (
-	NodeIP   = "10.88.1.1"
-	PodsCIDR = "10.88.0.0/24"
-	Gateway  = "10.88.0.1" // the node, as pods see it
+// NodeIP is the address of the node, which has no other network than the cluster's.
+const NodeIP = "10.88.1.1"
 
+const (
+	podsCIDR     = "10.88.0.0/24"
+	gateway      = "10.88.0.1" // the node, as pods see it
 	servicesCIDR = "10.88.2.0/24"
 	apiServer    = "https://" + NodeIP + ":6443"
 	etcd         = "http://127.0.0.1:2379"
 )
 
-// Node is the name of the node.
-const Node = "node1"
+// nodeName is the name of the node.
+const nodeName = "node1"
 
 // AdminToken authenticates an administrator to the API server and the kubelet.
 const AdminToken = "admin-token"
@@ -48,7 +48,7 @@ var identities = []struct{ program, user, groups string }{
 	{"kube-controller-manager", "system:kube-controller-manager", ""},
 	{"kube-scheduler", "system:kube-scheduler", ""},
 	{"kube-proxy", "system:kube-proxy", ""},
-	{"kubelet", "system:node:" + Node, "system:nodes"},
+	{"kubelet", "system:node:" + nodeName, "system:nodes"},
 }
 
 // A Cluster is a running Kubernetes.
@@ -88,7 +88,7 @@ func Start(ctx context.Context, programs string) (*Cluster, error) {
 	return c, nil
 }
 
-// checkMachine reports what is missing.
+// checkMachine returns an error that names what the machine lacks.
 func (c *Cluster) checkMachine(context.Context) error {
 	var missing []string
 	for _, program := range []string{"etcd", "containerd", "ctr", "runc", "ip", "nft", "mount", "openssl"} {
@@ -178,14 +178,14 @@ func (c *Cluster) startNode(ctx context.Context) error {
 	}
 	// Containers are measured every 2 s and not every 10 s, so that a minute has as many samples as five minutes usually have.
 	if err := c.start("kubelet", c.program("kubelet"), c.as("kubelet"), "--config="+c.file("kubelet.yaml"), "--housekeeping-interval=2s",
-		"--root-dir="+c.file("kubelet"), "--hostname-override="+Node, "--node-ip="+NodeIP); err != nil {
+		"--root-dir="+c.file("kubelet"), "--hostname-override="+nodeName, "--node-ip="+NodeIP); err != nil {
 		return err
 	}
-	if err := c.start("kube-proxy", c.program("kube-proxy"), "--config="+c.file("kube-proxy.yaml"), "--hostname-override="+Node); err != nil {
+	if err := c.start("kube-proxy", c.program("kube-proxy"), "--config="+c.file("kube-proxy.yaml"), "--hostname-override="+nodeName); err != nil {
 		return err
 	}
 	return c.until(ctx, "the node is ready", func() error {
-		out, err := c.Kubectl(ctx, "", "get", "node", Node, "--output=jsonpath={.status.conditions[?(@.type=='Ready')].status}")
+		out, err := c.Kubectl(ctx, "", "get", "node", nodeName, "--output=jsonpath={.status.conditions[?(@.type=='Ready')].status}")
 		if err == nil && out != "True" {
 			err = errors.New("it isn't")
 		}
@@ -205,7 +205,7 @@ func (c *Cluster) Kubectl(ctx context.Context, stdin string, args ...string) (st
 	return outputOf(cmd)
 }
 
-// Get returns the answer of the API server to the administrator.
+// Get returns the body of the API server's answer to the administrator. Any status but 200 is an error.
 func (c *Cluster) Get(ctx context.Context, path string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, apiServer+path, nil)
 	if err != nil {
@@ -219,18 +219,10 @@ func (c *Cluster) Get(ctx context.Context, path string) ([]byte, error) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode != http.StatusOK {
-		err = &StatusError{response.StatusCode, string(body)}
+		err = fmt.Errorf("GET %s: %s: %s", path, response.Status, body)
 	}
 	return body, err
 }
-
-// A StatusError is an answer of the API server with another status than 200.
-type StatusError struct {
-	Status int
-	Body   string
-}
-
-func (e *StatusError) Error() string { return fmt.Sprintf("%d: %s", e.Status, e.Body) }
 
 // trust reads the certificate that the API server has made for itself.
 func (c *Cluster) trust() error {
@@ -244,15 +236,6 @@ func (c *Cluster) trust() error {
 	}
 	c.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: 10 * time.Second}
 	return nil
-}
-
-// Log returns the log of one of the cluster's programs.
-func (c *Cluster) Log(program string) string {
-	text, err := os.ReadFile(c.file(program + ".log"))
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
 }
 
 func (c *Cluster) file(name string) string    { return filepath.Join(c.dir, name) }

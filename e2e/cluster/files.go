@@ -28,10 +28,10 @@ func (c *Cluster) writeFiles(ctx context.Context) error {
 	for name, text := range map[string]string{
 		"tokens.csv":        tokens.String(),
 		"containerd.toml":   fmt.Sprintf(containerdConfig, c.file("containerd"), plugins, c.file("cni"), pauseImage),
-		"cni/pods.conflist": fmt.Sprintf(podNetwork, c.file("addresses"), PodsCIDR),
-		"resolv.conf":       "nameserver " + Gateway + "\n",
-		"kubelet.yaml":      fmt.Sprintf(kubeletConfig, c.cgroup, !cgroupV1, c.file("resolv.conf"), NodeIP, Gateway, containerdSocket, c.file("apiserver.crt")),
-		"kube-proxy.yaml":   fmt.Sprintf(proxyConfig, c.file("kube-proxy.kubeconfig"), PodsCIDR),
+		"cni/pods.conflist": fmt.Sprintf(podNetwork, c.file("addresses"), podsCIDR),
+		"resolv.conf":       "nameserver " + gateway + "\n",
+		"kubelet.yaml":      fmt.Sprintf(kubeletConfig, c.cgroup, !cgroupV1, c.file("resolv.conf"), NodeIP, gateway, containerdSocket, c.file("apiserver.crt")),
+		"kube-proxy.yaml":   fmt.Sprintf(proxyConfig, c.file("kube-proxy.kubeconfig"), podsCIDR),
 	} {
 		if err := c.write(name, text); err != nil {
 			return err
