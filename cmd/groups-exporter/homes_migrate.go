@@ -24,14 +24,19 @@ func (m migration) schemes() (from, to owner.Scheme) {
 	return owner.Safe, owner.Escape
 }
 
-// check returns an error for a template whose last folder isn't named by the user.
+// check returns an error for a template whose last folder isn't named by the user, or whose other folders differ between
+// users or servers: only the last folder is renamed.
 func (m migration) check(template owner.Template) error {
-	last := func(user string) string {
-		path := template.Expand(user, "", owner.Safe)
-		return path[strings.LastIndexByte(path, '/')+1:]
+	split := func(user, server string) (parents, last string) {
+		path := template.Expand(user, server, owner.Safe)
+		i := strings.LastIndexByte(path, '/') + 1
+		return path[:i], path[i:]
 	}
-	if last("a") == last("b") {
-		return usagef("--migrate needs a --directory-template whose last folder contains the user's name")
+	parents, last := split("a", "x")
+	_, lastOfOther := split("b", "x")
+	parentsOfOther, _ := split("b", "y")
+	if last == lastOfOther || parents != parentsOfOther {
+		return usagef("--migrate needs a --directory-template whose last folder contains the user's name, and whose other folders have no fields")
 	}
 	return nil
 }
