@@ -48,7 +48,7 @@ func usageOnKubernetes(t *testing.T, k *kubernetes) {
 	end := running.Add(55 * time.Second).Truncate(time.Second)
 	waitForReport(end)
 	u.report(running.Truncate(time.Second), end)
-	u.told()
+	u.worked()
 }
 
 // scrapeKubernetes starts a Prometheus that scrapes an exporter, the kubelet and kube-state-metrics.
@@ -88,8 +88,8 @@ type spawnedUsage struct {
 // onPods are the resources that the servers use.
 var onPods = []resource{memory, cpu, memoryRequests, cpuRequests}
 
-// told checks that the servers have used what they were told to, and what it takes to start.
-func (u *spawnedUsage) told() {
+// worked checks that the servers have used what they were told to, and what it takes to start.
+func (u *spawnedUsage) worked() {
 	u.t.Helper()
 	for _, s := range u.servers {
 		all := s.meter.all()

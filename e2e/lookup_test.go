@@ -36,8 +36,8 @@ var (
 	}
 )
 
-// Whatever kubespawner makes for random users and servers is found back to exactly its owners: they are those of a
-// comparison of all names. The hub is a real one.
+// lookup finds exactly the owners of every name that kubespawner makes for random users and servers: those that a
+// comparison of all names finds. The hub is a real one.
 func TestLookup(t *testing.T) {
 	t.Parallel()
 	random := newRandom(t)
@@ -53,13 +53,13 @@ func TestLookup(t *testing.T) {
 			}
 		}
 	}
-	h.findsBack(t, "default templates", nil, made, gone)
-	h.findsBack(t, "own templates", ownTemplates, owned(t, kubespawner, listed, ownTemplates), owned(t, kubespawner, deleted, ownTemplates))
-	h.findsBack(t, "templates of kubespawner 6", oldTemplates, owned(t, kubespawner6, listed, oldTemplates), owned(t, kubespawner6, deleted, oldTemplates))
+	h.checkLookup(t, "default templates", nil, made, gone)
+	h.checkLookup(t, "own templates", ownTemplates, owned(t, kubespawner, listed, ownTemplates), owned(t, kubespawner, deleted, ownTemplates))
+	h.checkLookup(t, "templates of kubespawner 6", oldTemplates, owned(t, kubespawner6, listed, oldTemplates), owned(t, kubespawner6, deleted, oldTemplates))
 }
 
-// findsBack looks up what kubespawner made, also for servers that the hub no longer has.
-func (h *hub) findsBack(t *testing.T, what string, templates map[string][]string, made, gone map[string]owners) {
+// checkLookup looks up what kubespawner made, also for servers that the hub no longer has.
+func (h *hub) checkLookup(t *testing.T, what string, templates map[string][]string, made, gone map[string]owners) {
 	t.Helper()
 	flags := []string{"lookup", "--null", "--output=json"}
 	for kind, texts := range templates {

@@ -146,7 +146,7 @@ func runLookup(ctx context.Context, in io.Reader, out, errOut io.Writer, args []
 	return l.explain(errOut, rows, invalid)
 }
 
-// lookup holds names and whom they belong to.
+// lookup holds names and the users that they belong to.
 type lookup struct {
 	names      []string
 	index      *owner.Index
@@ -223,8 +223,7 @@ func (l *lookup) addFormer(ctx context.Context, o lookupOptions, snapshot *membe
 	return nil
 }
 
-// explain writes what an operator should know about names with no user or several users, and returns an error if a name
-// has none.
+// explain writes notices about names that belong to several users or to none, and returns an error if any belongs to none.
 func (l *lookup) explain(errOut io.Writer, rows []lookupRow, invalid int) error {
 	var unmatched, collisions []string
 	for _, row := range rows {

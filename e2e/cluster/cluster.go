@@ -42,7 +42,7 @@ const nodeName = "node1"
 // AdminToken authenticates an administrator to the API server and the kubelet.
 const AdminToken = "admin-token"
 
-// identities are the users by whom Kubernetes' programs authenticate, with a token each. Their roles come with Kubernetes.
+// identities are the users as whom Kubernetes' programs authenticate, with a token each. Their roles come with Kubernetes.
 var identities = []struct{ program, user, groups string }{
 	{"admin", "admin", "system:masters"},
 	{"kube-controller-manager", "system:kube-controller-manager", ""},

@@ -22,7 +22,7 @@ type Exporter struct {
 	Annotations, Labels Allowlist
 }
 
-// ServeHTTP lists the objects anew for each scrape. kube-state-metrics watches them instead, so both are up to date.
+// ServeHTTP lists the objects again for each scrape. kube-state-metrics watches them instead, so both are up to date.
 func (e *Exporter) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := e.write(r.Context(), w); err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)

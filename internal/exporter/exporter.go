@@ -23,7 +23,8 @@ type Options struct {
 	// Hub configures the hub's client. The exporter sets OnAnswer, Interval and Properties.
 	Hub       hub.Options
 	Namespace string
-	// GroupMap is applied to the hub's groups before the rules, unless it is nil. Then LoadGroupMap returns it anew.
+	// GroupMap is applied to the hub's groups before the rules. It may be nil. Otherwise, Reload replaces it with what
+	// LoadGroupMap returns.
 	GroupMap     *groupmap.Map
 	LoadGroupMap func() (*groupmap.Map, error)
 	Rules        membership.Rules
@@ -64,7 +65,7 @@ type Exporter struct {
 	o         Options
 	client    *hub.Client
 	groupMap  atomic.Pointer[groupmap.Map] // nil if there is none
-	applied   *groupmap.Map                // by the refresh under way, which may have begun before the last Reload
+	applied   *groupmap.Map                // used by the refresh under way, which may have begun before the last Reload
 	published *published
 	record    metrics.Hub
 	hub       *poller[reading]

@@ -83,7 +83,7 @@ func inNamespace(q promql.Queries, namespace string) promql.Queries {
 }
 
 // measureNear returns how often series have samples around a time, by namespace. It looks at an hour before and after it
-// or, unless there are samples throughout, at a day: a few samples don't tell how often there usually is one.
+// or, unless there are samples throughout, at a day: a few samples don't show the usual interval.
 func (q *querier) measureNear(ctx context.Context, selector string, end int64) (map[string]*sampling, error) {
 	w := around(end, time.Hour)
 	found, err := q.measure(ctx, selector, w)

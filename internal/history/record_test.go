@@ -307,7 +307,7 @@ func closeTo(a, b string) bool {
 	return second.ReplaceAllString(a, "Z") == second.ReplaceAllString(b, "Z")
 }
 
-// What can't be told is an error.
+// If it isn't certain which memberships are meant, that is an error.
 func TestRecordErrors(t *testing.T) {
 	times := every(minutes, 0, 3*hours)
 	lab := labeled("jupyterhub_user_group_info", times, "namespace", "lab", "username", "ada", "usergroup", "phys")

@@ -10,7 +10,7 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// The annotations and the label that kubespawner gives to a claim.
+// The annotations and the label of the claims that kubespawner makes.
 const (
 	userAnnotation   = "hub.jupyter.org/username"
 	serverAnnotation = "hub.jupyter.org/servername"

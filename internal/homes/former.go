@@ -8,8 +8,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/owner"
 )
 
-// AddFormer adds the former owners of orphans without an annotation, by their names: users whom the hub had. It returns
-// all former owners of orphans, sorted.
+// AddFormer finds the former owners of orphans that have no annotation, by the names of these homes, among users whom the
+// hub no longer has. It returns the former owners of all orphans, sorted.
 func AddFormer(rows []Row, users []string, templates owner.Templates) []string {
 	accounts := make([]owner.User, len(users))
 	for i, name := range users {

@@ -86,8 +86,8 @@ type Client struct {
 	groups groups
 	// lack is what the token's scopes lack. While they have filters, they are read for each listing.
 	lack     scopes.Lack
-	scopesAt time.Time // zero after a failure, or for a new token
-	forget   atomic.Bool
+	scopesAt time.Time   // zero after a failure, or for a new token
+	forget   atomic.Bool // set by Forget until the next listing
 	// unmarked is set if the hub's good answers lack versionHeader, because a proxy removes it.
 	unmarked atomic.Bool
 }
