@@ -304,9 +304,6 @@ func homesHint(err error) string {
 	if errors.As(err, new(*homes.NoOwners)) {
 		return "check that this is the right hub (--hub-url), and that the templates are those of its homes (--directory-template, --claim-template)"
 	}
-	if mixed, ok := errors.AsType[*prometheus.MixedClusters](err); ok {
-		return fmt.Sprintf("choose one with --prometheus-matcher 'cluster=%q'", mixed.Clusters[0])
-	}
 	if errors.Is(err, errNoStorage) {
 		return "run prometheus-dirsize-exporter with the label namespace in its scrape job (" + promql.DirectorySize + "), or start kube-state-metrics with --metric-annotations-allowlist=persistentvolumeclaims=[hub.jupyter.org/username,hub.jupyter.org/servername] (" + promql.ClaimAnnotations + ")"
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/groups-exporter/groups-exporter/internal/history"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 )
 
 // reportHint returns what to do about an error of report, or "".
@@ -16,7 +17,7 @@ func reportHint(err error) string {
 		return "check that Prometheus scrapes 'groups-exporter serve' with honor_labels. For a time before it did, use --memberships with the output of 'groups-exporter dump'"
 	}
 	if errors.As(err, new(*history.NoUsernames)) {
-		return "'groups-exporter serve' runs with --usernames=omit, so Prometheus doesn't record who is in which group: use --memberships with the output of 'groups-exporter dump'"
+		return "'groups-exporter serve' runs with --usernames=omit, so Prometheus doesn't record who is in which group. For 'report', use --memberships with the output of 'groups-exporter dump'"
 	}
 	if errors.As(err, new(*history.NoSeries)) {
 		return "'groups-exporter check --prometheus-url URL' shows which series are missing and how to get them"
@@ -27,7 +28,7 @@ func reportHint(err error) string {
 	if several, ok := errors.AsType[*history.SeveralHubs](err); ok {
 		return "choose one with --namespace " + printable(several.Namespaces[0])
 	}
-	if mixed, ok := errors.AsType[*history.MixedClusters](err); ok {
+	if mixed, ok := errors.AsType[*prometheus.MixedClusters](err); ok {
 		return fmt.Sprintf("choose one with --prometheus-matcher 'cluster=%q'", mixed.Clusters[0])
 	}
 	return ""

@@ -72,7 +72,7 @@ func (e *NoMemberships) Error() string {
 }
 
 // Read reads the usage in consecutive periods. Its error is a *remote.Error, a *NoMemberships, a *NoUsernames, a
-// *NoSeries, a *MixedClusters, one that wraps a *groupmap.Error, or that of the context.
+// *NoSeries, a *prometheus.MixedClusters, one that wraps a *groupmap.Error, or that of the context.
 func Read(ctx context.Context, o Options, periods []report.Period) (*Result, error) {
 	r := &reader{Options: o, querier: newQuerier(o.Client), coverage: newCoverage()}
 	if err := r.prepare(ctx, periods); err != nil {
@@ -180,13 +180,6 @@ func (r *reader) findNamespaces(ctx context.Context, whole window) error {
 	}
 	r.Namespaces = slices.Sorted(maps.Keys(found))
 	return nil
-}
-
-// MixedClusters is the error if the series of a hub are from several clusters.
-type MixedClusters struct{ Clusters []string }
-
-func (e *MixedClusters) Error() string {
-	return fmt.Sprintf("the series of the hub are from several clusters: %q", e.Clusters)
 }
 
 // NoUsernames is the error if the recorded memberships have no user names.

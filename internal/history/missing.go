@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
+	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 	"github.com/groups-exporter/groups-exporter/internal/report"
 	"github.com/groups-exporter/groups-exporter/internal/usage"
@@ -35,7 +36,7 @@ func (r *reader) findMissing(ctx context.Context, whole window) error {
 	case err != nil:
 		return err
 	case len(clusters) > 1:
-		return &MixedClusters{clusters}
+		return &prometheus.MixedClusters{Clusters: clusters}
 	case !owners:
 		r.lacks(promql.PodAnnotations, slices.DeleteFunc(report.Measures(), func(m report.Measure) bool { return m == report.Home })...)
 		return nil

@@ -40,7 +40,7 @@ type Record struct {
 
 // ReadRecord reads the memberships of a hub that were valid at a time: those of the last scrape before it. If that
 // scrape is more than two scrape intervals old, the memberships aren't known. The error is a *remote.Error, a
-// *NotRecorded, a *NoUsernames, a *SeveralHubs, a *MixedClusters, or that of the context.
+// *NotRecorded, a *NoUsernames, a *SeveralHubs, a *prometheus.MixedClusters, or that of the context.
 func ReadRecord(ctx context.Context, o RecordOptions, at time.Time) (*Record, error) {
 	q, queries := newQuerier(o.Client), o.Queries
 	if o.Namespace != "" {
@@ -138,7 +138,7 @@ func (h *hub) completeRecord(ctx context.Context, record *Record, w window) erro
 		return err
 	}
 	if len(clusters) > 1 {
-		return &MixedClusters{clusters}
+		return &prometheus.MixedClusters{Clusters: clusters}
 	}
 	partial, err := h.raw(ctx, h.queries.OfHubs(metrics.HubPartial), w)
 	record.Partial = slices.ContainsFunc(partial, func(one *model.SampleStream) bool {

@@ -25,11 +25,11 @@ type VolumeClaim struct {
 	Size int64
 }
 
-// MixedClusters is the error if the directories or claims of a namespace are in several clusters.
+// MixedClusters is the error if the series of a hub are from several clusters.
 type MixedClusters struct{ Clusters []string }
 
 func (e *MixedClusters) Error() string {
-	return fmt.Sprintf("homes are in several clusters: %q", e.Clusters)
+	return fmt.Sprintf("the series of the hub are from several clusters: %q", e.Clusters)
 }
 
 // Storage returns the directories and the volume claims of the hub. Its error is a *remote.Error or a *MixedClusters.
