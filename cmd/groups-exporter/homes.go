@@ -22,17 +22,16 @@ import (
 
 // homesOptions are the flags of homes.
 type homesOptions struct {
-	sources   homesSources
-	only      []homes.Verdict
-	larger    byteSize
-	inactive  model.Duration
-	ignore    []string
-	migrate   migration
-	directory []string
-	claim     []string
-	output    output
-	prefix    prefixOption
-	hub       hubOptions
+	sources  homesSources
+	only     []homes.Verdict
+	larger   byteSize
+	inactive model.Duration
+	ignore   []string
+	migrate  migration
+	names    templateOptions
+	output   output
+	prefix   prefixOption
+	hub      hubOptions
 
 	// Set by complete.
 	isIgnored func(name string) bool
@@ -53,8 +52,8 @@ func (o *homesOptions) addFlags(cmd *cobra.Command) {
 	addChoice(cmd, &o.migrate, "migrate", "show how to rename directories from one naming scheme to the other", toSafe, toEscape)
 	addOutput(cmd, &o.output, outputTable, outputWide, outputCSV, outputTSV, outputJSON, outputYAML, outputMarkdown, outputNames)
 	setHeading(cmd, mainHeading)
-	flags.StringArrayVar(&o.directory, "directory-template", nil, "`template` for home directories (repeatable)")
-	flags.StringArrayVar(&o.claim, "claim-template", nil, "kubespawner's `template` for claims (repeatable)")
+	flags.StringArrayVar(&o.names.directories, "directory-template", nil, "`template` for home directories (repeatable)")
+	flags.StringArrayVar(&o.names.claims, "claim-template", nil, "kubespawner's `template` for claims (repeatable)")
 	setHeading(cmd, "Names")
 	o.prefix.addFlag(cmd)
 	setHeading(cmd, "Homes")
@@ -66,8 +65,13 @@ func (o *homesOptions) complete(cmd *cobra.Command, getenv func(string) string) 
 		return err
 	}
 	var err error
-	if o.templates, err = o.parseTemplates(); err != nil {
+	if o.templates, err = o.names.parse(); err != nil {
 		return err
+	}
+	if o.migrate != "" {
+		if err := o.migrate.check(o.templates.Directories[0]); err != nil {
+			return err
+		}
 	}
 	if err := o.prefix.complete(getenv); err != nil {
 		return err
@@ -101,24 +105,13 @@ func (o *homesOptions) check(cmd *cobra.Command) error {
 			return usagef("--migrate shows all directories, and nothing else: remove --%s", name)
 		}
 	}
-	if len(o.directory) > 1 {
+	if len(o.names.directories) > 1 {
 		return usagef("--migrate needs a single --directory-template")
 	}
 	if o.output == outputNames && !o.sources.null {
 		return usagef("--migrate --output names needs --null: a name may contain any other character")
 	}
 	return nil
-}
-
-func (o *homesOptions) parseTemplates() (templates owner.Templates, err error) {
-	defaults := owner.DefaultTemplates()
-	if templates.Directories, err = parseTemplates("directory-template", o.directory, defaults.Directories); err == nil {
-		templates.Claims, err = parseTemplates("claim-template", o.claim, defaults.Claims)
-	}
-	if err == nil && o.migrate != "" {
-		return templates, o.migrate.check(templates.Directories[0])
-	}
-	return templates, err
 }
 
 func newHomesCommand(getenv func(string) string) *cobra.Command {

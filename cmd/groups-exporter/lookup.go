@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,14 +21,12 @@ import (
 )
 
 type lookupOptions struct {
-	hub         hubOptions
-	pods        []string
-	claims      []string
-	directories []string
-	null        bool
-	output      output
-	prefix      prefixOption
-	prometheus  matchedOptions
+	hub        hubOptions
+	names      templateOptions
+	null       bool
+	output     output
+	prefix     prefixOption
+	prometheus matchedOptions
 
 	// Set by complete.
 	templates owner.Templates
@@ -39,9 +36,9 @@ type lookupOptions struct {
 func (o *lookupOptions) addFlags(cmd *cobra.Command) {
 	o.output, o.hub.whole, o.hub.servers = outputTable, true, true
 	flags := cmd.Flags()
-	flags.StringArrayVar(&o.pods, "pod-template", nil, "kubespawner's `template` for pods (repeatable)")
-	flags.StringArrayVar(&o.claims, "claim-template", nil, "kubespawner's `template` for claims (repeatable)")
-	flags.StringArrayVar(&o.directories, "directory-template", nil, "`template` for home directories (repeatable)")
+	flags.StringArrayVar(&o.names.pods, "pod-template", nil, "kubespawner's `template` for pods (repeatable)")
+	flags.StringArrayVar(&o.names.claims, "claim-template", nil, "kubespawner's `template` for claims (repeatable)")
+	flags.StringArrayVar(&o.names.directories, "directory-template", nil, "`template` for home directories (repeatable)")
 	flags.BoolVarP(&o.null, "null", "0", false, "names on standard input end with NUL")
 	addOutput(cmd, &o.output, outputTable, outputCSV, outputTSV, outputJSON, outputYAML, outputMarkdown)
 	setHeading(cmd, mainHeading)
@@ -52,12 +49,8 @@ func (o *lookupOptions) addFlags(cmd *cobra.Command) {
 }
 
 func (o *lookupOptions) complete(getenv func(string) string) error {
-	defaults := owner.DefaultTemplates()
-	var errs [3]error
-	o.templates.Pods, errs[0] = parseTemplates("pod-template", o.pods, defaults.Pods)
-	o.templates.Claims, errs[1] = parseTemplates("claim-template", o.claims, defaults.Claims)
-	o.templates.Directories, errs[2] = parseTemplates("directory-template", o.directories, defaults.Directories)
-	if err := cmp.Or(errs[:]...); err != nil {
+	var err error
+	if o.templates, err = o.names.parse(); err != nil {
 		return err
 	}
 	if err := o.prefix.complete(getenv); err != nil {
