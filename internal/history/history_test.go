@@ -47,6 +47,18 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.RoundTripper.RoundTrip(r)
 }
 
+// clientOf returns a client of a server.
+func clientOf(tb testing.TB, server http.RoundTripper) *prometheus.Client {
+	tb.Helper()
+	client, err := prometheus.New(prometheus.Options{
+		URL: &url.URL{Scheme: "http", Host: "prometheus.invalid"}, HTTP: config.DefaultHTTPClientConfig, Timeout: time.Minute, Transport: server,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return client
+}
+
 // read reads some days of October as one period.
 func read(tb testing.TB, server http.RoundTripper, days int) *history.Result {
 	tb.Helper()
@@ -60,15 +72,9 @@ func read(tb testing.TB, server http.RoundTripper, days int) *history.Result {
 // readMapped reads some days of October as one period, with a group map.
 func readMapped(tb testing.TB, server http.RoundTripper, days int, m *groupmap.Map) (*history.Result, error) {
 	tb.Helper()
-	client, err := prometheus.New(prometheus.Options{
-		URL: &url.URL{Scheme: "http", Host: "prometheus.invalid"}, HTTP: config.DefaultHTTPClientConfig, Timeout: time.Minute, Transport: server,
-	})
-	if err != nil {
-		tb.Fatal(err)
-	}
 	from := time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
 	return history.Read(context.Background(), history.Options{
-		Client: client, GroupMap: m, Servers: func(pod string) bool { return strings.HasPrefix(pod, "jupyter-") }, Excluded: func(string) bool { return false },
+		Client: clientOf(tb, server), GroupMap: m, Servers: func(pod string) bool { return strings.HasPrefix(pod, "jupyter-") }, Excluded: func(string) bool { return false },
 		None: "none", Multiple: "multiple", Lookback: time.Hour, Progress: func(int, int) {},
 	}, []report.Period{{From: from, To: from.AddDate(0, 0, days)}})
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -14,11 +13,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
 
 	"github.com/groups-exporter/groups-exporter/internal/history"
-	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
@@ -160,14 +157,8 @@ func labeled(metric string, times []time.Time, labels ...string) series {
 // readRecord reads the memberships of a namespace, some time after the start.
 func readRecord(t *testing.T, server http.RoundTripper, namespace string, after time.Duration) (*history.Record, error) {
 	t.Helper()
-	client, err := prometheus.New(prometheus.Options{
-		URL: &url.URL{Scheme: "http", Host: "prometheus.invalid"}, HTTP: config.DefaultHTTPClientConfig, Timeout: time.Minute, Transport: server,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return history.ReadRecord(t.Context(), history.RecordOptions{
-		Client: client, Queries: promql.Queries{}, Namespace: namespace, None: "none", Multiple: "multiple",
+		Client: clientOf(t, server), Queries: promql.Queries{}, Namespace: namespace, None: "none", Multiple: "multiple",
 	}, start.Add(after))
 }
 

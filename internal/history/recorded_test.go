@@ -12,32 +12,28 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/common/config"
 
 	"github.com/groups-exporter/groups-exporter/internal/history"
-	"github.com/groups-exporter/groups-exporter/internal/prometheus"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
+// answering is a Prometheus that answers with the data that it returns for a request.
+type answering func(r *http.Request) string
+
+func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, err
+	}
+	w := httptest.NewRecorder()
+	fmt.Fprintf(w, `{"status": "success", "data": %s}`, a(r))
+	return w.Result(), nil
+}
+
 // recorded returns the memberships of a year that a server answers with.
-func recorded(t *testing.T, answer func(r *http.Request) string) *history.Recorded {
+func recorded(t *testing.T, server answering) *history.Recorded {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = r.ParseForm()
-		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"status": "success", "data": %s}`, answer(r))
-	}))
-	t.Cleanup(server.Close)
-	address, err := url.Parse(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := prometheus.New(prometheus.Options{URL: address, HTTP: config.DefaultHTTPClientConfig, Timeout: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
 	now := time.Date(2026, 8, 20, 15, 4, 5, 0, time.UTC)
-	return history.NewRecorded(client, promql.Queries{Hubs: []string{promql.Is("namespace", "hub")}}, now.AddDate(-1, 0, 0), now)
+	return history.NewRecorded(clientOf(t, server), promql.Queries{Hubs: []string{promql.Is("namespace", "hub")}}, now.AddDate(-1, 0, 0), now)
 }
 
 func TestRecordedUsers(t *testing.T) {
