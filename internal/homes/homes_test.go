@@ -3,6 +3,9 @@ package homes_test
 import (
 	"bufio"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -88,6 +91,55 @@ func TestStale(t *testing.T) {
 	if err != nil || slices.ContainsFunc(rows, func(r homes.Row) bool { return r.Verdict != homes.OK }) {
 		t.Errorf("without a time, got %v, error %v; want ok", verdicts(rows), err)
 	}
+}
+
+// Each home has all users for whom kubespawner makes its name, in either scheme and for any server, among its owners.
+func TestNoHomeOfAUserIsAnOrphan(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	templates := owner.DefaultTemplates()
+	for range 300 {
+		var users []membership.User
+		made := map[homes.Home]map[string]bool{} // the users for whom kubespawner makes a home
+		add := func(h homes.Home, user string) {
+			if made[h] == nil {
+				made[h] = map[string]bool{}
+			}
+			made[h][user] = true
+		}
+		servers := append(hostileNames(random, 3), "", "gpu", "A long server name that is cut off")
+		for _, name := range hostileNames(random, 8) {
+			if random.IntN(4) == 0 {
+				name += " with a long name that is cut off" + name
+			}
+			users = append(users, active(name))
+			for _, scheme := range []owner.Scheme{owner.Escape, owner.Safe} {
+				add(directory(templates.Directories[0].Expand(name, "", scheme)), name)
+				for _, server := range servers {
+					if !looksHashed(server) {
+						add(claim(templates.Claims[0].Expand(name, server, scheme), "", ""), name)
+						add(claim(templates.Claims[1].Expand(name, server, scheme), "", ""), name)
+					}
+				}
+			}
+		}
+		rows, err := homes.Judge(slices.Collect(maps.Keys(made)), homes.Hub{Users: users, HasCreated: true, Templates: templates}, ago(180))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			for user := range made[r.Home] {
+				if r.Verdict == homes.Orphan || !slices.ContainsFunc(r.Owners, func(o homes.Owner) bool { return o.User == user }) {
+					t.Errorf("the %s %q is %s of %v, want %q among the owners", r.Kind, r.Name, r.Verdict, r.Owners, user)
+				}
+			}
+		}
+	}
+}
+
+// looksHashed reports whether the form of a server in the scheme "escape" looks like the end of a hashed form. Package owner
+// takes names of such servers for those of other users, so they may be orphans.
+func looksHashed(server string) bool {
+	return regexp.MustCompile("^-[0-9a-f]{8}$").MatchString(slug.Escape(server))
 }
 
 // A claim of an inactive user isn't stale if somebody else mounts it, because kubespawner makes the same name for both.
