@@ -15,6 +15,7 @@ import (
 
 // Half of a list of users would name nobody, or only one of several users, and homes would seem to be nobody's.
 func TestNothingIsPrintedUnlessAllUsersAreKnown(t *testing.T) {
+	t.Parallel()
 	users := make([]fakehub.User, 500)
 	for i := range users {
 		users[i].Name = fmt.Sprintf("user-%d", i)
@@ -42,6 +43,7 @@ func TestNothingIsPrintedUnlessAllUsersAreKnown(t *testing.T) {
 		{"scopes that can't be read", nil, "500"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
+			t.Parallel()
 			h := &fakehub.Hub{}
 			h.SetUsers(users...)
 			h.Grant("x", "list:users", "read:users:groups", "read:servers")

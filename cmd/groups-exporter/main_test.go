@@ -33,6 +33,10 @@ import (
 var update = flag.Bool("update", false, "write the generated files and the scripts' expectations anew")
 
 func TestMain(m *testing.M) {
+	// Most tests wait for much of their time. An argument takes precedence.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"groups-exporter": main})
 }
 
