@@ -3,6 +3,8 @@ package owner
 import (
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
@@ -135,12 +137,14 @@ func (x *Index) withPart(part string) []int32 {
 }
 
 // Possible returns the users that a name of a kind may belong to although the name
-// doesn't prove it: user and server are hashed together, the user's name begins as
-// in the name, and the hub doesn't list the server. Such a name must not be taken
-// for one that belongs to nobody. Possible is for names that FindKind doesn't find.
-// The result must not be changed.
+// doesn't prove it, sorted. Such a name must not be taken for one that belongs to
+// nobody. There are two cases, and in both the hub doesn't list the server: user
+// and server are hashed together, and the user's name begins as in the name; or the
+// escaped name of the server looks like a hash. Possible is for names that FindKind
+// doesn't find. The result must not be changed.
 func (x *Index) Possible(name string, kind Kind) []string {
 	var found []string // parts of users
+	var escaped []string
 	for _, key := range x.keys(name, kind) {
 		for _, t := range x.sources {
 			if t.kind != kind {
@@ -148,10 +152,18 @@ func (x *Index) Possible(name string, kind Kind) []string {
 			}
 			for _, scheme := range t.schemes {
 				s, ok := t.split(scheme)
-				if !ok || s.left != safeUsername && s.right != safeUsername {
+				if !ok {
 					continue
 				}
-				if rest, ok := s.inner(key); ok {
+				rest, ok := s.inner(key)
+				if !ok {
+					continue
+				}
+				fits := func(user, server string) bool { return isText(server) && t.Expand(user, server, scheme) == key }
+				for _, m := range x.joined(s, rest, true, fits) {
+					escaped = append(escaped, m.User)
+				}
+				if s.left == safeUsername || s.right == safeUsername {
 					parts(rest, func(user, _ string) {
 						if len(x.withPart(user)) > 0 && !slices.Contains(found, user) {
 							found = append(found, user)
@@ -161,18 +173,21 @@ func (x *Index) Possible(name string, kind Kind) []string {
 			}
 		}
 	}
-	switch len(found) {
-	case 0:
-		return nil
-	case 1:
+	if len(found) == 1 && len(escaped) == 0 {
 		return x.namesWithPart(found[0])
 	}
-	var users []string // those with one part, and then those with another
+	users := escaped
 	for _, part := range found {
 		users = append(users, x.namesWithPart(part)...)
 	}
 	slices.Sort(users)
-	return users
+	return slices.Compact(users)
+}
+
+// isText reports whether a name is one that somebody may have typed. Nearly every
+// hash is also the escaped form of a name with a control character or a broken one.
+func isText(name string) bool {
+	return utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
 // namesWithPart returns the names of the users that withPart returns, sorted. It

@@ -143,10 +143,14 @@ func TestPossible(t *testing.T) {
 	if got, want := x.Possible(name, owner.KindClaim), []string{"first-last-of-a-l", long, long + ".org"}; !slices.Equal(got, want) {
 		t.Errorf("%q: got %q, want %q", name, got, want)
 	}
-	for _, name := range []string{"claim-ada", "claim-nobody--gpu", "claim-ada---12345678", "claim-nobody--gpu---12345678", "other"} {
+	for _, name := range []string{"claim-ada", "claim-nobody--gpu", "claim-ada---92345678", "claim-ada---6123456a", "claim-nobody--gpu---12345678", "other"} {
 		if got := x.Possible(name, owner.KindClaim); got != nil {
 			t.Errorf("%q: got %q, want nobody", name, got)
 		}
+	}
+	name = owner.DefaultTemplates().Claims[0].Expand("ada", "A2d2e2e", owner.Escape)
+	if got, want := x.Possible(name, owner.KindClaim), []string{"ada"}; name != "claim-ada---412d2e2e" || x.Find(name) != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, which looks hashed: got %q, want %q", name, got, want)
 	}
 	if got := x.Possible(name, owner.KindPod); got != nil {
 		t.Errorf("as a pod: got %q, want nobody", got)

@@ -76,7 +76,7 @@ func (x *Index) unlisted(name string, kind Kind) []Match {
 			if !ok {
 				continue
 			}
-			found := x.joined(s, rest, func(user, server string) bool { return t.Expand(user, server, scheme) == name })
+			found := x.joined(s, rest, false, func(user, server string) bool { return t.Expand(user, server, scheme) == name })
 			if s.together && s.left == safeUsername {
 				found = append(found, x.hashedTogether(rest)...)
 			}
@@ -103,16 +103,19 @@ func (s split) inner(name string) (string, bool) {
 }
 
 // joined returns the users whose form stands on one side of a name, if the other
-// side is the form of a server.
-func (x *Index) joined(s split, rest string, fits func(user, server string) bool) []Match {
+// side is the form of a server. "ada---5b41514d" looks like the hashed form of a
+// user, although it may also belong to a server of ada whose name is escaped. Such
+// splits are returned only if hashLike is set, and others only if it isn't.
+func (x *Index) joined(s split, rest string, hashLike bool, fits func(user, server string) bool) []Match {
 	var matches []Match
 	for i := range rest {
 		if i == 0 || !strings.HasPrefix(rest[i:], s.between) {
 			continue
 		}
 		user, server := rest[:i], rest[i+len(s.between):]
-		if _, ok := cutHash(user + separator + server); ok && s.between == separator && strings.HasPrefix(server, "-") {
-			continue // "ada---5b41514d" is the hashed form of somebody else, and not a server of ada whose name is escaped
+		_, isHashed := cutHash(user + separator + server)
+		if isHashed = isHashed && s.between == separator && strings.HasPrefix(server, "-"); isHashed != hashLike {
+			continue
 		}
 		userField, serverField := s.left, s.right
 		if !userField.isOneOf(userFields[:]...) {
