@@ -41,7 +41,7 @@ type homesOptions struct {
 }
 
 func (o *homesOptions) addFlags(cmd *cobra.Command) {
-	o.output, o.inactive, o.hub.whole = outputTable, model.Duration(180*24*time.Hour), true
+	o.output, o.inactive, o.hub.whole, o.hub.servers = outputTable, model.Duration(180*24*time.Hour), true, true
 	flags := cmd.Flags()
 	o.sources.addFlags(cmd)
 	flags.StringArrayVar(&o.ignore, "ignore", nil, "leave out these directories, too (`glob`, repeatable)")
@@ -160,7 +160,7 @@ func (o *homesOptions) run(ctx context.Context, in io.Reader, out, errOut io.Wri
 	if err != nil {
 		return err
 	}
-	snapshot, err := o.users(ctx, errOut)
+	snapshot, servers, err := o.users(ctx, errOut)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,8 @@ func (o *homesOptions) run(ctx context.Context, in io.Reader, out, errOut io.Wri
 		return o.writeMoves(out, errOut, o.moves(list, users))
 	}
 	list = slices.DeleteFunc(list, o.leavesOut)
-	rows, err := homes.Judge(list, homes.Hub{Users: users, HasCreated: snapshot.HasCreated(), Templates: o.templates}, o.inactiveSince(snapshot))
+	hub := homes.Hub{Users: users, Servers: servers, HasCreated: snapshot.HasCreated(), Templates: o.templates}
+	rows, err := homes.Judge(list, hub, o.inactiveSince(snapshot))
 	if err != nil {
 		return err
 	}
@@ -204,15 +205,15 @@ func (o *homesOptions) nameOrphans(ctx context.Context, errOut io.Writer, rows [
 	return err
 }
 
-// users returns all users of the hub. It is an error if any may be missing, or if something that a verdict depends on
-// isn't known.
-func (o *homesOptions) users(ctx context.Context, errOut io.Writer) (*membership.Snapshot, error) {
+// users returns all users of the hub, and their named servers if the token may read them. It is an error if any user may
+// be missing, or if something that a verdict depends on isn't known.
+func (o *homesOptions) users(ctx context.Context, errOut io.Writer) (*membership.Snapshot, map[string][]string, error) {
 	snapshot, result, err := o.hub.wholeSnapshot(ctx)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case snapshot.Len() == 0:
-		return nil, errors.New("the hub has no users, so all homes would be orphans")
+		return nil, nil, errors.New("the hub has no users, so all homes would be orphans")
 	}
 	var missing []string
 	if o.needsActivity() && !snapshot.HasActivity() {
@@ -222,12 +223,12 @@ func (o *homesOptions) users(ctx context.Context, errOut io.Writer) (*membership
 		missing = append(missing, scopes.ReadServers)
 	}
 	if len(missing) > 0 {
-		return nil, &inactivityUnknown{missing}
+		return nil, nil, &inactivityUnknown{missing}
 	}
 	for _, notice := range o.hub.notices(snapshot, result) {
 		say(errOut, notice, "")
 	}
-	return snapshot, nil
+	return snapshot, result.Servers, nil
 }
 
 // needsActivity reports whether the verdicts that are shown depend on the activity of users.

@@ -234,7 +234,7 @@ func (l *lookup) explain(errOut io.Writer, rows []lookupRow, invalid int) error 
 	}
 	for _, name := range unmatched {
 		if users := l.possible(name); len(users) > 0 {
-			say(errOut, fmt.Sprintf("%s may belong to %s: user and server are hashed together, and no server that the hub lists matches the hash", quote(name), some(users)), "")
+			say(errOut, fmt.Sprintf("%s may belong to %s, but its hash fits no server that the hub lists", quote(name), some(users)), "")
 		}
 	}
 	if len(unmatched) > 0 && !l.hasServers {

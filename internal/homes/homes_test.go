@@ -200,6 +200,21 @@ func TestPossible(t *testing.T) {
 	}
 }
 
+// A hub's list of named servers, also of those that are stopped, proves the owners of their claims.
+func TestNamedServers(t *testing.T) {
+	const long = "first.last.of.a.long.name@university.example.org"
+	hub := homes.Hub{
+		Users: []membership.User{active(long), active("ada")}, Templates: owner.DefaultTemplates(),
+		Servers: map[string][]string{long: {"My GPU"}, "ada": {"gpu", "A2d2e2e"}},
+	}
+	hashed := "claim-" + slug.SafeUserServer(long, "My GPU")
+	rows, err := homes.Judge([]homes.Home{claim(hashed, "", ""), claim("claim-adagpu", "", ""), claim("claim-ada---412d2e2e", "", "")}, hub, ago(180))
+	want := []string{hashed + " ok: " + long + " (safe)", "claim-adagpu ok: ada (both)", "claim-ada---412d2e2e ok: ada (escape)"}
+	if diff := cmp.Diff(want, verdicts(rows)); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+}
+
 func TestNoOwners(t *testing.T) {
 	var list []homes.Home
 	for i := range 10 {

@@ -60,6 +60,9 @@ type Row struct {
 // Hub is what is known of a hub.
 type Hub struct {
 	Users []membership.User
+	// Servers are the named servers of users, also those that are stopped, by the user's name. It is nil if the token may not
+	// read them. Then fewer names of claims prove their owner.
+	Servers map[string][]string
 	// HasCreated reports whether the time of creation of users is known.
 	HasCreated bool
 	Templates  owner.Templates
@@ -127,7 +130,7 @@ func newJudge(hub Hub, since time.Time) *judge {
 	users := make([]owner.User, len(hub.Users))
 	for i := range hub.Users {
 		j.users[hub.Users[i].Name] = &hub.Users[i]
-		users[i].Name = hub.Users[i].Name
+		users[i] = owner.User{Name: hub.Users[i].Name, Servers: hub.Servers[hub.Users[i].Name]}
 	}
 	j.index = owner.NewIndex(users, hub.Templates)
 	return j
