@@ -33,7 +33,7 @@ type homeRow struct {
 	Owners       []string          `json:"owners"`
 	MatchedBy    []homes.MatchedBy `json:"matched_by"`
 	LastActivity *time.Time        `json:"last_activity"`
-	LastSeen     *time.Time        `json:"last_seen"`
+	LastSeen     *string           `json:"last_seen"` // a day
 	Servers      *int              `json:"servers"`
 	Groups       []string          `json:"groups"`
 	Verdict      homes.Verdict     `json:"verdict"`
@@ -47,8 +47,8 @@ func newHomeRow(r homes.Row, snapshot *membership.Snapshot) homeRow {
 	for _, o := range r.Owners {
 		row.Owners = append(row.Owners, o.User)
 		row.MatchedBy = append(row.MatchedBy, o.MatchedBy)
-		if !o.LastSeen.IsZero() && (row.LastSeen == nil || o.LastSeen.After(*row.LastSeen)) {
-			row.LastSeen = &o.LastSeen
+		if day := o.LastSeen.Format(time.DateOnly); !o.LastSeen.IsZero() && (row.LastSeen == nil || day > *row.LastSeen) {
+			row.LastSeen = &day
 		}
 	}
 	if r.User == nil {
@@ -86,9 +86,13 @@ func (o *homesOptions) write(out io.Writer, selected []homes.Row, snapshot *memb
 		if err := o.checkText(r.Path); err != nil {
 			return err
 		}
+		lastSeen := ""
+		if r.LastSeen != nil {
+			lastSeen = *r.LastSeen
+		}
 		cells = append(cells, []string{
 			string(r.Kind), r.Name, r.Path, number(r.Size), number(r.Limit), listCell(r.Owners), strings.Join(words(r.MatchedBy), ", "),
-			timeCell(r.LastActivity, time.RFC3339), timeCell(r.LastSeen, time.RFC3339), number(r.Servers), listCell(r.Groups), string(r.Verdict),
+			timeCell(r.LastActivity), lastSeen, number(r.Servers), listCell(r.Groups), string(r.Verdict),
 		})
 	}
 	return writeData(out, o.output, rows, header, cells)
@@ -148,7 +152,7 @@ func (o *homesOptions) writeHomesTable(out io.Writer, rows []homeRow, snapshot *
 func (o *homesOptions) ownerCell(r homeRow) string {
 	owners := strings.Join(shownInList(o.output, r.Owners), ", ")
 	if r.LastSeen != nil {
-		owners += " (last seen " + r.LastSeen.Format(time.DateOnly) + ")"
+		owners += " (last seen " + *r.LastSeen + ")"
 	}
 	return owners
 }
@@ -224,11 +228,11 @@ func number[T int | int64](n *T) string {
 	return strconv.FormatInt(int64(*n), 10)
 }
 
-func timeCell(t *time.Time, format string) string {
+func timeCell(t *time.Time) string {
 	if t == nil {
 		return ""
 	}
-	return t.Format(format)
+	return t.Format(time.RFC3339)
 }
 
 // listCell returns a single name as it is, or several with commas between them.

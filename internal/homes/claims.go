@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"strconv"
 	"strings"
 
 	"github.com/dustin/go-humanize"
@@ -86,10 +88,27 @@ func (c *claim) size() (*int64, error) {
 	if text == "" {
 		return nil, nil //nolint:nilnil // a claim may have no capacity yet
 	}
-	bytes, err := humanize.ParseBytes(text)
-	if err != nil || strings.HasSuffix(text, "m") || bytes > 1<<62 { // "m" stands for thousandths
+	size, ok := parseQuantity(text)
+	if !ok {
 		return nil, fmt.Errorf("the claim %q has the size %q, which is not a number of bytes", c.Metadata.Name, text)
 	}
-	size := int64(bytes)
 	return &size, nil
+}
+
+// parseQuantity parses a quantity of Kubernetes, such as "10Gi", "5e9" or "1500m", as a number of bytes. It rounds up.
+func parseQuantity(text string) (bytes int64, ok bool) {
+	text, isMilli := strings.CutSuffix(text, "m")
+	number, err := strconv.ParseFloat(text, 64)
+	switch {
+	case err == nil && isMilli:
+		number /= 1000
+	case err != nil && !isMilli:
+		var whole uint64
+		whole, err = humanize.ParseBytes(text)
+		number = float64(whole)
+	}
+	if err != nil || !(number >= 0 && number <= 1<<62) {
+		return 0, false
+	}
+	return int64(math.Ceil(number)), true
 }
