@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -13,23 +14,19 @@ import (
 type pattern struct {
 	text  string
 	whole *regexp.Regexp
-	// filters has a filter for each alternative. Most names pass none of them, which takes much less time than matching
-	// the expression: see BenchmarkApply.
-	filters []filter
+	// literals has, for each alternative of the expression, texts that all its matches contain, in this order. Most names
+	// lack them, and searching for texts is 20 times as fast as matching the expression: see BenchmarkApply.
+	literals [][]string
 }
 
-// filter has texts that every name contains that an expression matches.
-type filter struct {
-	prefix, suffix string
-	middle         []string // in this order, including the prefix and the suffix
-}
-
+// newPattern returns the pattern with an expression, or an error if the expression is invalid.
 func newPattern(text string) (*pattern, error) {
-	parsed, err := syntax.Parse(text, syntax.Perl) // by itself, because "a)(b" would be valid inside of other brackets
+	parsed, err := syntax.Parse(text, syntax.Perl|syntax.DotNL)
 	if err != nil {
 		return nil, err
 	}
-	whole, err := regexp.Compile("^(?s:" + text + ")$")
+	// Not the text: what follows a \Q without \E is literal, also a bracket.
+	whole, err := regexp.Compile("^(?:" + parsed.String() + ")$")
 	if err != nil {
 		return nil, err
 	}
@@ -39,36 +36,16 @@ func newPattern(text string) (*pattern, error) {
 		alternatives = parsed.Sub
 	}
 	for _, one := range alternatives {
-		p.filters = append(p.filters, newFilter(one))
+		p.literals = append(p.literals, literals(one))
 	}
 	return p, nil
 }
 
-func newFilter(re *syntax.Regexp) filter {
-	f := filter{middle: literals(re)}
-	parts := []*syntax.Regexp{re}
-	if re.Op == syntax.OpConcat {
-		parts = re.Sub
-	}
-	f.prefix, _ = literal(parts[0])
-	f.suffix, _ = literal(parts[len(parts)-1])
-	return f
-}
-
-// literal returns the text of an expression that matches only this text.
-func literal(re *syntax.Regexp) (string, bool) {
-	if re.Op != syntax.OpLiteral || re.Flags&syntax.FoldCase != 0 {
-		return "", false
-	}
-	return string(re.Rune), true
-}
-
-// literals returns texts that every match of an expression contains, in this order.
+// literals returns texts that every match of an expression contains, in this order and without overlaps.
 func literals(re *syntax.Regexp) []string {
-	if text, ok := literal(re); ok {
-		return []string{text}
-	}
 	switch {
+	case re.Op == syntax.OpLiteral && re.Flags&syntax.FoldCase == 0:
+		return []string{string(re.Rune)}
 	case re.Op == syntax.OpConcat:
 		var all []string
 		for _, part := range re.Sub {
@@ -82,12 +59,15 @@ func literals(re *syntax.Regexp) []string {
 	}
 }
 
-// passes reports whether a name has all texts of the filter.
-func (f *filter) passes(name string) bool {
-	if !strings.HasPrefix(name, f.prefix) || !strings.HasSuffix(name, f.suffix) {
-		return false
-	}
-	for _, text := range f.middle {
+// matches reports whether the expression matches a whole name.
+func (p *pattern) matches(name string) bool {
+	isPossible := func(texts []string) bool { return hasInOrder(name, texts) }
+	return slices.ContainsFunc(p.literals, isPossible) && p.whole.MatchString(name)
+}
+
+// hasInOrder reports whether a name contains all texts, in this order and without overlaps.
+func hasInOrder(name string, texts []string) bool {
+	for _, text := range texts {
 		_, after, found := strings.Cut(name, text)
 		if !found {
 			return false
@@ -97,16 +77,7 @@ func (f *filter) passes(name string) bool {
 	return true
 }
 
-func (p *pattern) matches(name string) bool {
-	for i := range p.filters {
-		if p.filters[i].passes(name) {
-			return p.whole.MatchString(name)
-		}
-	}
-	return false
-}
-
-// expand returns a template with the parts of a matching name that it refers to.
+// expand returns a template in which each reference is replaced by that part of a matching name.
 func (p *pattern) expand(template, name string) string {
 	if !strings.Contains(template, "$") {
 		return template
@@ -114,15 +85,16 @@ func (p *pattern) expand(template, name string) string {
 	return string(p.whole.ExpandString(nil, template, name, p.whole.FindStringSubmatchIndex(name)))
 }
 
-// reference matches what begins with a dollar sign in a template.
-var reference = regexp.MustCompile(`\$(\$|\w+|\{[^}]*\})?`)
+// reference matches a dollar sign in a template, with the characters after it that package regexp reads as the name of a
+// part. These are letters and digits of all scripts.
+var reference = regexp.MustCompile(`\$(?:\$|([\pL\p{Nd}_]+)|\{([\pL\p{Nd}_]+)\})?`)
 
-// check returns what is wrong with a template: it may refer only to parts of the pattern.
+// check returns an error if a template refers to anything but parts of the pattern.
 func (p *pattern) check(template string) error {
 	for _, found := range reference.FindAllStringSubmatch(template, -1) {
-		part := strings.Trim(found[1], "{}")
+		part := found[1] + found[2]
 		switch {
-		case part == "$":
+		case found[0] == "$$":
 		case part == "":
 			return errors.New("has a $ without the number or the name of a part: write $1, ${1} or, for the sign itself, $$")
 		case !p.has(part):
@@ -132,7 +104,7 @@ func (p *pattern) check(template string) error {
 	return nil
 }
 
-// has reports whether the pattern has a group with a name or a number.
+// has reports whether the pattern has a part with a name or a number.
 func (p *pattern) has(part string) bool {
 	number, err := strconv.Atoi(part)
 	if err != nil {
@@ -141,7 +113,7 @@ func (p *pattern) has(part string) bool {
 	return strconv.Itoa(number) == part && number <= p.whole.NumSubexp()
 }
 
-// parts returns how many parts the pattern has.
+// parts returns the number of parts in words.
 func (p *pattern) parts() string {
 	switch n := p.whole.NumSubexp(); n {
 	case 0:
