@@ -42,7 +42,7 @@ func Parse(document []byte, rules membership.Rules) (*Map, error) {
 	case errors.Is(err, io.EOF) || err == nil && file.Content[0].Tag == "!!null":
 		return nil, errors.New("the map is empty")
 	case err != nil:
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, syntaxError(err, document)
 	}
 	if err := decoder.Decode(&another); !errors.Is(err, io.EOF) {
 		return nil, errors.New("a map must be a single YAML document")
@@ -61,11 +61,26 @@ func Parse(document []byte, rules membership.Rules) (*Map, error) {
 	return p.Map, nil
 }
 
+// syntaxError returns an error of package yaml with the right line. The package counts lines from 0 if the parser finds the
+// mistake, and from 1 if the scanner does. The line may be the one after the last.
+func syntaxError(err error, document []byte) error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	var line int
+	if _, err := fmt.Sscanf(text, "line %d: did not find expected", &line); err == nil {
+		last := bytes.Count(bytes.TrimSpace(document), []byte("\n")) + 1
+		_, text, _ = strings.Cut(text, ": ")
+		text = fmt.Sprintf("line %d: %s", min(line+1, last), text)
+	}
+	return errors.New(text)
+}
+
+// parser fills a map from a document, and collects the mistakes in it.
 type parser struct {
 	*Map
 	problems []Problem
 }
 
+// problem adds a mistake in the line of a node.
 func (p *parser) problem(node *yaml.Node, format string, args ...any) {
 	p.problems = append(p.problems, Problem{node.Line, fmt.Sprintf(format, args...)})
 }
@@ -88,12 +103,12 @@ func (p *parser) mapping(node *yaml.Node, what string, read map[string]func(*yam
 
 // pairs calls a function for each pair of a mapping.
 func (p *parser) pairs(node *yaml.Node, what string, read func(key, value *yaml.Node)) {
-	if node = resolved(node); node.Kind != yaml.MappingNode {
+	if node.Kind != yaml.MappingNode {
 		p.problem(node, "%s must be a mapping", what)
 		return
 	}
 	for i := 0; i < len(node.Content); i += 2 {
-		read(node.Content[i], resolved(node.Content[i+1]))
+		read(resolved(node.Content[i]), resolved(node.Content[i+1]))
 	}
 }
 
@@ -108,12 +123,14 @@ func (p *parser) list(node *yaml.Node, what string, read func(*yaml.Node)) {
 	}
 }
 
-// resolved returns the node that an alias stands for.
+// resolved returns the node that an alias stands for, in the line of the alias. It returns other nodes as they are.
 func resolved(node *yaml.Node) *yaml.Node {
-	if node.Kind == yaml.AliasNode {
-		return node.Alias
+	if node.Kind != yaml.AliasNode {
+		return node
 	}
-	return node
+	target := *node.Alias
+	target.Line = node.Line
+	return &target
 }
 
 // text returns a reader of a text that must not be empty.
@@ -135,11 +152,9 @@ func (p *parser) text(what string, value *string) func(*yaml.Node) {
 // truth returns a reader of true or false.
 func (p *parser) truth(what string, value *bool) func(*yaml.Node) {
 	return func(node *yaml.Node) {
-		if node.Kind != yaml.ScalarNode || node.Tag != "!!bool" {
+		if node.Kind != yaml.ScalarNode || node.Tag != "!!bool" || node.Decode(value) != nil {
 			p.problem(node, "%s must be true or false", what)
-			return
 		}
-		*value = node.Value == "true"
 	}
 }
 
