@@ -117,11 +117,14 @@ func (g *Mapping) Unused() []Problem {
 	for _, to := range g.groups {
 		made[to.name] = true
 	}
+	for to := range g.alone {
+		made[to.name] = true
+	}
 	for group, parent := range g.m.parents {
-		if !made[group] && g.alone[group] == nil {
+		if !made[group] {
 			unused = append(unused, Problem{parent.number, "there is no group " + quote(group) + " that could have a parent"})
 		}
 	}
-	slices.SortFunc(unused, func(a, b Problem) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Text, b.Text)) })
+	slices.SortFunc(unused, Problem.compare)
 	return unused
 }

@@ -91,7 +91,7 @@ type Mapping struct {
 	m          *Map
 	properties Properties
 	groups     map[string]target
-	alone      map[string]*line // the lines by which users in no group got a group, by its name
+	alone      map[target]bool // the groups that lines gave to users in no group
 	checked    map[target]bool
 	used       map[*line]bool
 	problems   map[*line]Problem // the first one of each line
@@ -106,7 +106,7 @@ type target struct {
 // For returns a mapping of groups with properties, which may be nil.
 func (m *Map) For(properties Properties) *Mapping {
 	return &Mapping{
-		m: m, properties: properties, groups: map[string]target{}, alone: map[string]*line{}, checked: map[target]bool{},
+		m: m, properties: properties, groups: map[string]target{}, alone: map[target]bool{}, checked: map[target]bool{},
 		used: map[*line]bool{}, problems: map[*line]Problem{},
 	}
 }
@@ -193,10 +193,8 @@ func (g *Mapping) ofAlone(user string) (string, bool) {
 		g.problem(l, "it makes an empty name of %s", quote(user))
 		return "", false
 	}
-	if g.alone[group] == nil {
-		g.alone[group] = l
-		g.check(group, l)
-	}
+	g.alone[target{group, l}] = true
+	g.check(group, l)
 	return group, true
 }
 
@@ -226,7 +224,7 @@ func (g *Mapping) Err() error {
 	if len(g.problems) == 0 {
 		return nil
 	}
-	return &Error{slices.SortedFunc(maps.Values(g.problems), func(a, b Problem) int { return a.Line - b.Line })}
+	return &Error{slices.SortedFunc(maps.Values(g.problems), Problem.compare)}
 }
 
 // Conflict is a group that no line maps and that has a name which a line makes of something else, without merge.
@@ -254,8 +252,8 @@ func (g *Mapping) Conflicts() []Conflict {
 			note(to.name, to.line)
 		}
 	}
-	for name, l := range g.alone {
-		note(name, l)
+	for to := range g.alone {
+		note(to.name, to.line)
 	}
 	var all []Conflict
 	for _, name := range slices.Sorted(maps.Keys(found)) {

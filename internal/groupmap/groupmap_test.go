@@ -138,6 +138,14 @@ users:
 			users: []string{"ada", "bob: bio"}, want: "ada:bio:1 bob:bio:1",
 		},
 		{
+			what: "merged with it by one of two lines", text: "users:\n- {match: ada, group: bio, merge: true}\n- {match: bob, group: bio}",
+			users: []string{"ada", "bob", "cy: bio"}, problem: `line 3: "bio" is also a group that no line maps: choose another name, or set merge: true`,
+		},
+		{
+			what: "a pseudo-group of one of two lines", text: "users:\n- {match: 'x-(.*)', group: $1, merge: true}\n- {match: 'y-(.*)', group: $1}",
+			users: []string{"x-none", "y-none"}, problem: `line 3: "none" is the name for users in no group: choose another name, or set merge: true`,
+		},
+		{
 			what: "a target that is mapped again", text: "groups:\n- {match: 'course::(.*)', name: 'c-$1'}\n- {match: '.*', name: other}",
 			users: []string{"ada: course::1"}, problem: `line 2: it makes "c-1", which line 3 maps again: map "c-1" to itself in a line before`,
 		},

@@ -22,6 +22,11 @@ type Problem struct {
 
 func (p Problem) String() string { return fmt.Sprintf("line %d: %s", p.Line, p.Text) }
 
+// compare sorts problems by their lines.
+func (p Problem) compare(other Problem) int {
+	return cmp.Or(cmp.Compare(p.Line, other.Line), cmp.Compare(p.Text, other.Text))
+}
+
 // Error is the error if a map can't be used. It has the problems of all lines.
 type Error struct{ Problems []Problem }
 
