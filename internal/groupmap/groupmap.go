@@ -80,8 +80,11 @@ func (m *Map) reserved(name string) string {
 	default:
 		return ""
 	}
-	return quote(name) + " is the name for users in " + who + ": choose another name, or set merge: true"
+	return quote(name) + " is the name for users in " + who + ": choose another name"
 }
+
+// orMerge is the other way out of a conflict.
+const orMerge = ", or set merge: true"
 
 // Properties maps groups to the names and the values of their properties.
 type Properties map[string]map[string]json.RawMessage
@@ -206,7 +209,7 @@ func (g *Mapping) check(name string, l *line) {
 	}
 	g.checked[target{name, l}] = true
 	if text := g.m.reserved(name); text != "" && !l.merge {
-		g.problem(l, "%s", text)
+		g.problem(l, "%s", text+orMerge)
 	}
 	if again := g.find(name); again.line != nil && again.name != name {
 		g.problem(l, "it makes %s, which line %d maps again: map %s to itself in a line before", quote(name), again.line.number, quote(name))
@@ -235,7 +238,7 @@ type Conflict struct {
 
 // Problem returns the conflict as a problem of its line.
 func (c Conflict) Problem() Problem {
-	return Problem{c.line.number, quote(c.Name) + " is also a group that no line maps: choose another name, or set merge: true"}
+	return Problem{c.line.number, quote(c.Name) + " is also a group that no line maps: choose another name" + orMerge}
 }
 
 // Conflicts returns the conflicts among the groups so far, sorted by name.

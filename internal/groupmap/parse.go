@@ -233,7 +233,7 @@ func (p *parser) checkTarget(node *yaml.Node, l *line, key string) {
 		p.problem(node, "%s %s", key, err)
 	}
 	if text := p.reserved(l.template); text != "" && !l.merge {
-		p.problem(node, "%s", text)
+		p.problem(node, "%s", text+orMerge)
 	}
 }
 
@@ -248,12 +248,17 @@ func (p *parser) readParents(node *yaml.Node) {
 		case len(p.problems) > before:
 		case p.parents[group] != nil:
 			p.problem(key, "%s has two parents", quote(group))
-		case parent.template == p.none:
-			p.problem(key, "%s", p.reserved(p.none))
+		case p.reserved(parent.template) != "":
+			p.problem(key, "%s", p.reserved(parent.template))
 		default:
 			p.parents[group] = parent
 		}
 	})
+	for group, parent := range p.parents {
+		if above := p.parents[parent.template]; above != nil && above.template != parent.template {
+			p.problems = append(p.problems, Problem{parent.number, fmt.Sprintf("%s can't be the parent of %s, because it has a parent itself", quote(parent.template), quote(group))})
+		}
+	}
 }
 
 func (p *parser) readIgnored(node *yaml.Node) {
