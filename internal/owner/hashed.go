@@ -35,12 +35,13 @@ func cutHash(form string) (text string, ok bool) {
 	if i <= 0 || len(form)-i != len(hashSeparator)+hashLength {
 		return "", false
 	}
-	for _, c := range []byte(form[i+len(hashSeparator):]) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return "", false
-		}
-	}
-	return form[:i], true
+	return form[:i], startsWithHash(form[i+len(hashSeparator):])
+}
+
+// startsWithHash reports whether a text starts with what may be the hash of a safe form.
+func startsWithHash(text string) bool {
+	isOther := func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'f') }
+	return len(text) >= hashLength && !strings.ContainsFunc(text[:hashLength], isOther)
 }
 
 // isJoined reports whether a user and a server are the safe forms of two names,

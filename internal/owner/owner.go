@@ -246,12 +246,12 @@ func (x *Index) FindKind(name string, kinds ...Kind) []Match {
 	var matches []Match
 	for _, kind := range kinds {
 		for _, key := range x.keys(name, kind) {
-			known := x.known(key, kind)
-			if len(known) == 0 {
-				known = x.unlisted(key, kind)
-			}
-			matches = append(matches, known...)
-			if len(known) > 0 {
+			listed := x.known(key, kind)
+			unlisted := slices.DeleteFunc(x.unlisted(key, kind), func(m Match) bool {
+				return slices.ContainsFunc(listed, func(o Match) bool { return o.User == m.User })
+			})
+			if len(listed)+len(unlisted) > 0 {
+				matches = slices.Concat(matches, listed, unlisted)
 				break // the longest part of a path that fits is the name
 			}
 		}

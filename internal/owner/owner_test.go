@@ -93,7 +93,7 @@ func TestFind(t *testing.T) {
 // A hub doesn't list deleted servers.
 func TestUnlistedServers(t *testing.T) {
 	const long = "first.last.of.a.long.name@university.example"
-	x := index("ada", "ada@uni.example", long, "Ada", "first-last-of-a-l", "bob/My GPU", "has-hyphen", "has-2dhyphen", "has-2dhyphen2")
+	x := index("ada", "ada@uni.example", long, "Ada", "first-last-of-a-l", "bob/My GPU", "has-hyphen/lab", "has-2dhyphen", "has-2dhyphen2")
 	pod := owner.DefaultTemplates().Pods[0]
 	for _, c := range []struct {
 		what, name string
@@ -111,6 +111,7 @@ func TestUnlistedServers(t *testing.T) {
 		{"hashed together", pod.Expand(long, "gpu", owner.Safe), []string{"pod " + long + "/gpu safe"}},
 		{"hashed together with a server that another user has", pod.Expand(long, "My GPU", owner.Safe), []string{"pod " + long + "/My GPU safe"}},
 		{"two users", "jupyter-has-2dhyphen--gpu", []string{"pod has-2dhyphen/gpu safe", "pod has-hyphen/gpu escape"}},
+		{"two users, of whom one has the server", "jupyter-has-2dhyphen--lab", []string{"pod has-2dhyphen/lab safe", "pod has-hyphen/lab escape"}},
 
 		// What the name doesn't prove.
 		{"hash of a deleted user", "claim-ada---5b41514d", nil},
@@ -124,6 +125,7 @@ func TestUnlistedServers(t *testing.T) {
 		{"hash of a server with hyphens", "jupyter-ada--a--b---12345678", nil},
 		{"nobody's", "jupyter-bob2--gpu", nil},
 		{"nothing between the names", "claim-adagpu", nil},
+		{"nothing between a hash and a server", "claim-ada---99a563abgpu", nil},
 		{"a server for a directory", "ada--gpu", nil},
 	} {
 		if diff := cmp.Diff(c.want, short(x.FindKind(c.name, owner.KindPod, owner.KindClaim, owner.KindDirectory))); diff != "" {
@@ -148,12 +150,14 @@ func TestPossible(t *testing.T) {
 			t.Errorf("%q: got %q, want nobody", name, got)
 		}
 	}
-	name = owner.DefaultTemplates().Claims[0].Expand("ada", "A2d2e2e", owner.Escape)
-	if got, want := x.Possible(name, owner.KindClaim), []string{"ada"}; name != "claim-ada---412d2e2e" || x.Find(name) != nil || !slices.Equal(got, want) {
-		t.Errorf("%q, which looks hashed: got %q, want %q", name, got, want)
-	}
 	if got := x.Possible(name, owner.KindPod); got != nil {
 		t.Errorf("as a pod: got %q, want nobody", got)
+	}
+	for _, server := range []string{"A2d2e2e", "A2d2e2e more"} {
+		name := owner.DefaultTemplates().Claims[0].Expand("ada", server, owner.Escape)
+		if got, want := x.Possible(name, owner.KindClaim), []string{"ada"}; x.Find(name) != nil || !slices.Equal(got, want) {
+			t.Errorf("%q, which looks hashed: got %q, want %q", name, got, want)
+		}
 	}
 }
 

@@ -113,8 +113,7 @@ func (x *Index) joined(s split, rest string, hashLike bool, fits func(user, serv
 			continue
 		}
 		user, server := rest[:i], rest[i+len(s.between):]
-		_, isHashed := cutHash(user + separator + server)
-		if isHashed = isHashed && s.between == separator && strings.HasPrefix(server, "-"); isHashed != hashLike {
+		if isHashed := s.between == separator && strings.HasPrefix(server, "-") && startsWithHash(server[1:]); isHashed != hashLike {
 			continue
 		}
 		userField, serverField := s.left, s.right
