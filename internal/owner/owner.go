@@ -139,6 +139,10 @@ func NewIndex(users []User, templates Templates) *Index {
 	for _, t := range templates.Directories {
 		t = t.withoutParents()
 		x.addSource(KindDirectory, t)
+		if t.endsInName() { // other spawners keep the hyphens at its end
+			t.exact = true
+			x.addSource(KindDirectory, t)
+		}
 		x.depth = max(x.depth, t.depth())
 	}
 	for i, user := range users {

@@ -45,7 +45,7 @@ func short(matches []owner.Match) []string {
 }
 
 func TestFind(t *testing.T) {
-	x := index("ada@uni.example/My GPU", "Ada", "ada/gpu", "has-hyphen", "has-2dhyphen", "adagpu", "9lives", strings.Repeat("a", 47))
+	x := index("ada@uni.example/My GPU", "Ada", "ada/gpu", "has-hyphen", "has-2dhyphen", "adagpu", "9lives", "tail-", strings.Repeat("a", 47))
 	for _, c := range []struct {
 		name string
 		want []string
@@ -75,6 +75,8 @@ func TestFind(t *testing.T) {
 		{"/export/homes/ada-uni-example---5b41514d/", []string{"directory ada@uni.example safe"}},
 		{"homes/ada", []string{"directory ada"}},
 		{"ada/", []string{"directory ada"}},
+		{"/home/tail-", []string{"directory tail-"}},
+		{"/home/tail", []string{"directory tail-"}}, // kubespawner removes hyphens at the end
 		{"ada/work", nil},
 		{"/", nil},
 	} {

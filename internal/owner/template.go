@@ -190,6 +190,12 @@ func (t Template) withoutParents() Template {
 	return Template{text: t.text, parts: parts, path: true}
 }
 
+// endsInName reports whether a template ends in the name of the user as it is.
+func (t Template) endsInName() bool {
+	last := len(t.parts) - 1
+	return t.parts[last].text == "" && t.parts[last-1].field == unescapedUsername
+}
+
 // depth returns the number of slashes in a template.
 func (t Template) depth() int {
 	depth := 0
