@@ -141,43 +141,31 @@ func (x *Index) withPart(part string) []int32 {
 // doesn't prove it, sorted. Such a name must not be taken for one that belongs to
 // nobody. There are two cases, and in both the hub doesn't list the server: user
 // and server are hashed together, and the user's name begins as in the name; or the
-// escaped name of the server looks like a hash. Possible is for names that FindKind
+// escaped name of the server begins like a hash. Possible is for names that FindKind
 // doesn't find. The result must not be changed.
 func (x *Index) Possible(name string, kind Kind) []string {
 	var found []string // parts of users
-	var escaped []string
+	var users []string
 	for _, key := range x.keys(name, kind) {
-		for _, t := range x.sources {
-			if t.kind != kind {
+		for r := range x.readings(key, kind) {
+			for _, m := range x.joined(&r, true) {
+				if isText(m.Server) {
+					users = append(users, m.User)
+				}
+			}
+			if r.left != safeUsername && r.right != safeUsername {
 				continue
 			}
-			for _, scheme := range t.schemes {
-				s, ok := t.split(scheme)
-				if !ok {
-					continue
+			parts(r.rest, func(user, _ string) {
+				if len(x.withPart(user)) > 0 && !slices.Contains(found, user) {
+					found = append(found, user)
 				}
-				rest, ok := s.inner(key)
-				if !ok {
-					continue
-				}
-				fits := func(user, server string) bool { return isText(server) && t.Expand(user, server, scheme) == key }
-				for _, m := range x.joined(s, rest, true, fits) {
-					escaped = append(escaped, m.User)
-				}
-				if s.left == safeUsername || s.right == safeUsername {
-					parts(rest, func(user, _ string) {
-						if len(x.withPart(user)) > 0 && !slices.Contains(found, user) {
-							found = append(found, user)
-						}
-					})
-				}
-			}
+			})
 		}
 	}
-	if len(found) == 1 && len(escaped) == 0 {
+	if len(found) == 1 && len(users) == 0 {
 		return x.namesWithPart(found[0])
 	}
-	users := escaped
 	for _, part := range found {
 		users = append(users, x.namesWithPart(part)...)
 	}

@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -59,34 +60,55 @@ func (s split) isClear() bool {
 	return s.between == separator || strings.ContainsFunc(s.between, isOther)
 }
 
+// reading is a way to read a name as that of a user and a server.
+type reading struct {
+	split
+	template Template
+	scheme   Scheme
+	name     string
+	rest     string // the name without the texts around user and server
+}
+
+// fits reports whether kubespawner makes the name for a user and a server.
+func (r *reading) fits(user, server string) bool {
+	return r.template.Expand(user, server, r.scheme) == r.name
+}
+
+// readings returns the ways to read a name of a kind, for each template and each scheme.
+func (x *Index) readings(name string, kind Kind) iter.Seq[reading] {
+	return func(yield func(reading) bool) {
+		for _, t := range x.sources {
+			if t.kind != kind {
+				continue
+			}
+			for _, scheme := range t.schemes {
+				s, ok := t.split(scheme)
+				if !ok {
+					continue
+				}
+				if rest, ok := s.inner(name); ok && !yield(reading{s, t.Template, scheme, name, rest}) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // unlisted returns the matches of a name of a known user's server that the hub
 // doesn't list, such as the claim of a deleted server.
 func (x *Index) unlisted(name string, kind Kind) []Match {
 	var matches []Match
-	for _, t := range x.sources {
-		if t.kind != kind {
-			continue
+	for r := range x.readings(name, kind) {
+		found := x.joined(&r, false)
+		if r.together && r.left == safeUsername {
+			found = append(found, x.hashedTogether(r.rest)...)
 		}
-		for _, scheme := range t.schemes {
-			s, ok := t.split(scheme)
-			if !ok {
-				continue
-			}
-			rest, ok := s.inner(name)
-			if !ok {
-				continue
-			}
-			found := x.joined(s, rest, false, func(user, server string) bool { return t.Expand(user, server, scheme) == name })
-			if s.together && s.left == safeUsername {
-				found = append(found, x.hashedTogether(rest)...)
-			}
-			for _, m := range found {
-				m.Kind, m.Scheme = kind, scheme
-				if i := slices.IndexFunc(matches, func(o Match) bool { return o.User == m.User && o.Server == m.Server }); i < 0 {
-					matches = append(matches, m)
-				} else if matches[i].Scheme != m.Scheme {
-					matches[i].Scheme = Either
-				}
+		for _, m := range found {
+			m.Kind, m.Scheme = kind, r.scheme
+			if i := slices.IndexFunc(matches, func(o Match) bool { return o.User == m.User && o.Server == m.Server }); i < 0 {
+				matches = append(matches, m)
+			} else if matches[i].Scheme != m.Scheme {
+				matches[i].Scheme = Either
 			}
 		}
 	}
@@ -106,17 +128,17 @@ func (s split) inner(name string) (string, bool) {
 // side is the form of a server. "ada---5b41514d" looks like the hashed form of a
 // user, although it may also belong to a server of ada whose name is escaped. Such
 // splits are returned only if hashLike is set, and others only if it isn't.
-func (x *Index) joined(s split, rest string, hashLike bool, fits func(user, server string) bool) []Match {
+func (x *Index) joined(r *reading, hashLike bool) []Match {
 	var matches []Match
-	for i := range rest {
-		if i == 0 || !strings.HasPrefix(rest[i:], s.between) {
+	for i := range r.rest {
+		if i == 0 || !strings.HasPrefix(r.rest[i:], r.between) {
 			continue
 		}
-		user, server := rest[:i], rest[i+len(s.between):]
-		if isHashed := s.between == separator && strings.HasPrefix(server, "-") && startsWithHash(server[1:]); isHashed != hashLike {
+		user, server := r.rest[:i], r.rest[i+len(r.between):]
+		if isHashed := r.between == separator && strings.HasPrefix(server, "-") && startsWithHash(server[1:]); isHashed != hashLike {
 			continue
 		}
-		userField, serverField := s.left, s.right
+		userField, serverField := r.left, r.right
 		if !userField.isOneOf(userFields[:]...) {
 			user, server, userField, serverField = server, user, serverField, userField
 		}
@@ -126,12 +148,12 @@ func (x *Index) joined(s split, rest string, hashLike bool, fits func(user, serv
 		for _, m := range x.withForm(user, userField) {
 			known := false
 			for _, name := range x.serverNames(server, serverField) {
-				if fits(m.User, name) {
+				if r.fits(m.User, name) {
 					matches = append(matches, Match{User: m.User, Server: name})
 					known = true
 				}
 			}
-			if !known && serverField == safeServername && s.isJoined(user, server) {
+			if !known && serverField == safeServername && r.isJoined(user, server) {
 				matches = append(matches, Match{User: m.User, Server: server})
 			}
 		}
