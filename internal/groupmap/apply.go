@@ -22,6 +22,7 @@ func (g *Mapping) Apply(l *membership.Listing) error {
 	return g.Check()
 }
 
+// ignores is like Map.Ignores, and also records that the line is used.
 func (g *Mapping) ignores(user string) bool {
 	l := first(g.m.ignored, user)
 	if l != nil {
@@ -53,7 +54,7 @@ const (
 	Ignored Kind = "ignored" // an ignored user
 )
 
-// Row says what became of a group of the hub, or of a user without one.
+// Row is a group of the hub or a user, with the group that it counts in.
 type Row struct {
 	Kind   Kind
 	Source string

@@ -10,7 +10,7 @@ import (
 	"strconv"
 )
 
-// Map says what the groups of a hub mean. It never changes.
+// Map is an operator's group map. It is immutable.
 type Map struct {
 	groups, users, ignored []*line
 	parents                map[string]*line
@@ -50,10 +50,10 @@ func (m *Map) Parent(group string) string {
 // HasParents reports whether any group has a parent.
 func (m *Map) HasParents() bool { return len(m.parents) > 0 }
 
-// Ignores reports whether to leave out a user.
+// Ignores reports whether a user is left out.
 func (m *Map) Ignores(user string) bool { return first(m.ignored, user) != nil }
 
-// WithoutIgnored returns the map without the users to leave out, for commands that have to know every user of a hub.
+// WithoutIgnored returns a copy of the map that leaves out no users, for commands that need every user of a hub.
 func (m *Map) WithoutIgnored() *Map {
 	all := *m
 	all.ignored = nil
@@ -70,7 +70,7 @@ func first(lines []*line, name string) *line {
 	return nil
 }
 
-// reserved returns why a name can't be a group's, or "".
+// reserved returns why a name can't be that of a group, or "" if it can.
 func (m *Map) reserved(name string) string {
 	who := "no group"
 	switch name {
@@ -100,10 +100,10 @@ type Mapping struct {
 	problems   map[*line]Problem // the first one of each line
 }
 
-// target is what a map makes of a group.
+// target is the group that a group or a user counts in.
 type target struct {
 	name string // "" if the group is dropped
-	line *line  // nil if no line matches the group, so that it keeps its name
+	line *line  // nil if no line matches the group, which then keeps its name
 }
 
 // For returns a mapping of groups with properties, which may be nil.
@@ -131,7 +131,7 @@ func (g *Mapping) Groups(user string, groups []string) []string {
 	return slices.Compact(mapped)
 }
 
-// group returns what becomes of a group of the hub.
+// group returns the target of a group of the hub, which it checks on the first call.
 func (g *Mapping) group(name string) target {
 	to, known := g.groups[name]
 	if !known {
@@ -145,7 +145,7 @@ func (g *Mapping) group(name string) target {
 	return to
 }
 
-// find returns what the lines of the map make of a group.
+// find returns the target of a group.
 func (g *Mapping) find(name string) target {
 	for _, l := range g.m.groups {
 		if l.property != "" {
@@ -170,7 +170,8 @@ func (g *Mapping) find(name string) target {
 	return target{name: name}
 }
 
-// property returns the value of the property that a line names, and whether the group has it. An empty text is no value.
+// property returns a group's value of the property that a line names, and reports whether it has one. An empty text is no
+// value.
 func (g *Mapping) property(l *line, group string) (string, bool) {
 	raw, ok := g.properties[group][l.property]
 	if !ok {
@@ -201,8 +202,8 @@ func (g *Mapping) ofAlone(user string) (string, bool) {
 	return group, true
 }
 
-// check notes a problem if a line makes a name that it must not make. A name must not be mapped again, so that it makes
-// no difference whether a map is applied once, or again to the memberships that Prometheus recorded.
+// check records a problem if a line makes a name that isn't allowed. The map must not change the name again, so that it
+// makes no difference whether it is applied once, or again to the memberships that Prometheus recorded.
 func (g *Mapping) check(name string, l *line) {
 	if name == "" || g.checked[target{name, l}] {
 		return
@@ -216,6 +217,7 @@ func (g *Mapping) check(name string, l *line) {
 	}
 }
 
+// problem records the first problem of a line.
 func (g *Mapping) problem(l *line, format string, args ...any) {
 	if _, known := g.problems[l]; !known {
 		g.problems[l] = Problem{l.number, fmt.Sprintf(format, args...)}

@@ -14,7 +14,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 )
 
-// Problem is a mistake in a line of a map, or a name that the line can't make.
+// Problem is a mistake in a line of a map, or a name that the line must not make.
 type Problem struct {
 	Line int
 	Text string
@@ -27,7 +27,7 @@ func (p Problem) compare(other Problem) int {
 	return cmp.Or(cmp.Compare(p.Line, other.Line), cmp.Compare(p.Text, other.Text))
 }
 
-// Error is the error if a map can't be used. It has the problems of all lines.
+// Error is the error for a map that has mistakes or doesn't fit the groups of a hub.
 type Error struct{ Problems []Problem }
 
 func (e *Error) Error() string {
@@ -163,7 +163,7 @@ func (p *parser) truth(what string, value *bool) func(*yaml.Node) {
 	}
 }
 
-// readPattern returns the pattern with a text, or nil if it has none.
+// readPattern returns the pattern with a text, or nil if the text is empty or invalid.
 func (p *parser) readPattern(node *yaml.Node, what, text string) *pattern {
 	if text == "" {
 		return nil
@@ -224,7 +224,7 @@ func (p *parser) readUser(node *yaml.Node) {
 	}
 }
 
-// checkTarget checks a name that a line makes, as far as it is known before the groups are.
+// checkTarget checks the template of a line. The names that it makes are checked later, when the groups are known.
 func (p *parser) checkTarget(node *yaml.Node, l *line, key string) {
 	if l.pattern == nil || l.template == "" {
 		return

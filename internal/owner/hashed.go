@@ -17,19 +17,19 @@ const (
 	formMax = 48
 )
 
-// prefixes finds users by the part of their name that stands in a form in which
-// user and server are hashed together. Everything in it is made when it is needed.
+// prefixes indexes users by slug.Part, for forms in which user and server are
+// hashed together. Its maps are filled when they are first needed.
 type prefixes struct {
 	users  map[string][]int32  // by slug.Part
 	names  map[string][]string // of the same users
 	tables map[table]map[string][]int32
-	size   int // of all tables
+	size   int // the number of users in all tables
 }
 
-// table identifies the forms of all users with one part, for one server.
+// table identifies the forms of all users with the same part, for one server.
 type table struct{ part, server string }
 
-// cutHash splits a safe form into the text and its hash.
+// cutHash returns a safe form without its hash, and reports whether it has one.
 func cutHash(form string) (text string, ok bool) {
 	i := strings.LastIndex(form, hashSeparator)
 	if i <= 0 || len(form)-i != len(hashSeparator)+hashLength {
@@ -44,13 +44,13 @@ func startsWithHash(text string) bool {
 	return len(text) >= hashLength && !strings.ContainsFunc(text[:hashLength], isOther)
 }
 
-// isJoined reports whether a user and a server are the safe forms of two names,
-// the second of which kubespawner hashed, and not parts of a form in which user
-// and server are hashed together.
+// isJoined reports whether "user--server", where server ends in a hash, consists of
+// two safe forms. The alternative is a form in which kubespawner hashed user and
+// server together, so that the texts before the hash are their parts.
 //
-// In such a form, a part is shorter than slug.PartMax-1 only if nothing was cut
-// off. Then the safe form of the name is longer by a hash at most, and kubespawner
-// hashes user and server together only if their safe forms are too long.
+// Lengths rule out the alternative: kubespawner hashes both together only if their
+// safe forms are too long. If a part is shorter than slug.PartMax-1, nothing was
+// cut off, and the safe form is at most a hash longer than the part.
 func (s split) isJoined(user, server string) bool {
 	text, ok := cutHash(server)
 	if !ok || len(server) > formMax || text[0] < 'a' || strings.Contains(text, separator) {
@@ -69,7 +69,7 @@ func (s split) isJoined(user, server string) bool {
 }
 
 // parts calls yield with the parts of a user and a server for each way to read a
-// form as one in which both are hashed together.
+// form in which both are hashed together.
 func parts(form string, yield func(user, server string)) {
 	text, ok := cutHash(form)
 	if !ok || len(form) > formMax {
@@ -85,9 +85,9 @@ func parts(form string, yield func(user, server string)) {
 	}
 }
 
-// hashedTogether returns the users whose hash with the name of a server is in a
-// form. It tries the name that can be read in the form, and those of the hub's
-// servers that look the same.
+// hashedTogether returns the users and servers that have a form in which both are
+// hashed together. It tries the server's part as its name, and the names of the
+// hub's servers with the same part.
 func (x *Index) hashedTogether(form string) []Match {
 	var matches []Match
 	parts(form, func(user, part string) {
@@ -101,7 +101,8 @@ func (x *Index) hashedTogether(form string) []Match {
 	return slices.Compact(matches)
 }
 
-// table returns the users of a table by their form.
+// table returns the users of a table by their forms. It computes the forms on the
+// first call.
 func (x *Index) table(key table) map[string][]int32 {
 	if forms, ok := x.prefixes.tables[key]; ok {
 		return forms
@@ -125,7 +126,7 @@ func (x *Index) table(key table) map[string][]int32 {
 	return forms
 }
 
-// withPart returns the users whose names have a part.
+// withPart returns the users whose slug.Part is a text.
 func (x *Index) withPart(part string) []int32 {
 	if x.prefixes.users == nil {
 		x.prefixes.users = make(map[string][]int32, len(x.users))
@@ -138,11 +139,12 @@ func (x *Index) withPart(part string) []int32 {
 }
 
 // Possible returns the users that a name of a kind may belong to although the name
-// doesn't prove it, sorted. Such a name must not be taken for one that belongs to
-// nobody. There are two cases, and in both the hub doesn't list the server: user
-// and server are hashed together, and the user's name begins as in the name; or the
-// escaped name of the server begins like a hash. Possible is for names that FindKind
-// doesn't find. The result must not be changed.
+// doesn't prove it, sorted. Callers must not treat such a name as nobody's. Possible
+// is for names that FindKind doesn't find. The result must not be changed.
+//
+// There are two cases, and in both the hub doesn't list the server: user and server
+// are hashed together, and the name starts with the part of the user; or the
+// escaped name of the server starts with what may be a hash.
 func (x *Index) Possible(name string, kind Kind) []string {
 	var found []string // parts of users
 	var users []string
@@ -173,14 +175,14 @@ func (x *Index) Possible(name string, kind Kind) []string {
 	return slices.Compact(users)
 }
 
-// isText reports whether a name is one that somebody may have typed. Nearly every
-// hash is also the escaped form of a name with a control character or a broken one.
+// isText reports whether somebody may have typed a name. Nearly every hash is also
+// the escaped form of a name with control characters or of one that isn't UTF-8.
 func isText(name string) bool {
 	return utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
 // namesWithPart returns the names of the users that withPart returns, sorted. It
-// makes them once, because many names may begin in the same way.
+// keeps the result, because many names may start with the same part.
 func (x *Index) namesWithPart(part string) []string {
 	if names, ok := x.prefixes.names[part]; ok {
 		return names

@@ -71,13 +71,14 @@ func DefaultTemplates() Templates {
 	}
 }
 
-// Index finds users by name. It must not be used concurrently.
+// Index finds users by the names that kubespawner makes for them. It is not safe
+// for concurrent use.
 type Index struct {
 	users   []User
 	forms   []forms // of the users and their default servers
 	sources []source
 	depth   int           // the largest number of slashes in the name of a directory
-	indexed map[Kind]bool // the kinds that names were added of; others aren't needed yet
+	indexed map[Kind]bool // the kinds whose names were added, which happens on the first lookup
 	// Names aren't stored, only their hashes. With 100,000 users there are a million names, which would keep the
 	// garbage collector busy for longer than everything else takes.
 	seed     maphash.Seed
@@ -95,8 +96,7 @@ type source struct {
 	hasServer bool
 }
 
-// entry stands for a name, in a chain of those whose names have the same hash. It
-// has no pointers.
+// entry is a name of a user. Entries whose names have the same hash form a chain.
 type entry struct {
 	user         int32
 	server       int32 // index in User.Servers, plus 1
@@ -161,8 +161,8 @@ func (x *Index) addSource(kind Kind, templates ...Template) {
 	}
 }
 
-// mayBe reports whether a name begins as those of a kind do. Then it adds all names
-// of the kind, if they haven't been added yet.
+// mayBe reports whether a name starts like the names of a kind. If so, it also adds
+// all names of the kind, unless they have been added before.
 func (x *Index) mayBe(name string, kind Kind) bool {
 	begins := func(s source) bool {
 		return s.kind == kind && strings.HasPrefix(name, strings.TrimRight(s.parts[0].text, "-"))
@@ -235,9 +235,9 @@ func (x *Index) entry(first int32, source, user, server int) *entry {
 	return nil
 }
 
-// Find returns all users that a name belongs to, in any kind, sorted by user,
-// server and kind. If there are several users, kubespawner can make the name for
-// each of them. A path with a slash is a directory.
+// Find returns all users that a name of any kind belongs to, sorted by user, server
+// and kind. If there are several users, kubespawner makes the same name for each of
+// them. A name with a slash is the path of a directory.
 func (x *Index) Find(name string) []Match {
 	if strings.Contains(name, "/") {
 		return x.FindKind(name, KindDirectory)
@@ -268,8 +268,8 @@ func (x *Index) FindKind(name string, kinds ...Kind) []Match {
 	return slices.Compact(matches)
 }
 
-// keys returns the ends of a path that may be the name of a directory, the longest
-// first, or the name of something else.
+// keys returns the names to look up: for a directory, the ends of its path, the
+// longest first, and for other kinds the name itself.
 func (x *Index) keys(name string, kind Kind) []string {
 	if kind != KindDirectory {
 		return []string{name}

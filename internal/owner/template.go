@@ -26,7 +26,7 @@ type Template struct {
 	text  string
 	parts []part
 	exact bool // keep hyphens at the end
-	path  bool // drop slashes at the end, which are there if the last folder has no name
+	path  bool // drop slashes at the end, as after a folder without a name
 }
 
 // part is a text, or a field if it has a name.
@@ -123,7 +123,7 @@ func (t Template) Expand(user, server string, scheme Scheme) string {
 	return string(t.expand(nil, &forms{user: user, server: server}, scheme))
 }
 
-// expand appends a name to nothing, in a buffer that may have room for it.
+// expand appends a name to an empty buffer.
 func (t Template) expand(buffer []byte, f *forms, scheme Scheme) []byte {
 	for _, p := range t.parts {
 		buffer = append(buffer, p.text...)
@@ -205,8 +205,8 @@ func (t Template) depth() int {
 	return depth
 }
 
-// forms are the values of the fields for a user and a server. They are made when
-// they are needed.
+// forms are the values of the fields for a user and a server. They are computed on
+// the first use.
 type forms struct {
 	user, server                    string
 	escaped, safe, together, legacy string
@@ -249,7 +249,7 @@ func (f *forms) value(name field) string {
 	}
 }
 
-// once returns a value, and makes it the first time.
+// once returns a value, which it computes if the value is empty.
 func once(value *string, form func() string) string {
 	if *value == "" {
 		*value = form()

@@ -11,8 +11,7 @@ import (
 // separator is what kubespawner puts between a user and a server.
 const separator = "--"
 
-// split is a template that consists of a user and a server with texts around
-// them.
+// split is a template that consists of a user and a server with texts around them.
 type split struct {
 	prefix, between, suffix string
 	left, right             field
@@ -124,10 +123,10 @@ func (s split) inner(name string) (string, bool) {
 	return strings.CutSuffix(rest, s.suffix)
 }
 
-// joined returns the users whose form stands on one side of a name, if the other
-// side is the form of a server. "ada---5b41514d" looks like the hashed form of a
-// user, although it may also belong to a server of ada whose name is escaped. Such
-// splits are returned only if hashLike is set, and others only if it isn't.
+// joined returns the users and servers whose forms are the two sides of a name.
+// "ada---5b41514d" looks like the hashed form of a user, although it may also belong
+// to a server of ada whose name is escaped. Such matches are returned only if
+// hashLike is set, and others only if it isn't.
 func (x *Index) joined(r *reading, hashLike bool) []Match {
 	var matches []Match
 	for i := range r.rest {

@@ -11,7 +11,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
-// Storage is what Prometheus has of the directories and volume claims of a hub's users.
+// Storage holds the home directories and volume claims of a hub's users.
 type Storage struct {
 	// Sizes and Limits map directories to bytes.
 	Sizes, Limits map[string]int64
@@ -63,7 +63,7 @@ func (u *UsageReader) Storage(ctx context.Context) (*Storage, error) {
 	return s, nil
 }
 
-// bytes returns the finite values of a query by directory.
+// bytes returns the results of a query by directory. It leaves out values that aren't finite.
 func (u *UsageReader) bytes(ctx context.Context, query string) (map[string]int64, error) {
 	vector, err := u.Client.Query(ctx, query)
 	if err != nil {

@@ -1,6 +1,6 @@
 package promql
 
-// The metrics about home directories and volume claims that aren't usage. They are those of jupyterhub-home-nfs and of
+// Metrics about home directories and volume claims, apart from their usage. They come from jupyterhub-home-nfs and
 // kube-state-metrics.
 const (
 	DirectoryLimit   = "dirsize_hard_limit_bytes"
