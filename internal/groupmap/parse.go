@@ -138,7 +138,7 @@ func resolved(node *yaml.Node) *yaml.Node {
 	return &target
 }
 
-// text returns a reader of a text that must not be empty.
+// text returns a reader of a single line of text that must not be empty.
 func (p *parser) text(what string, value *string) func(*yaml.Node) {
 	return func(node *yaml.Node) {
 		switch {
@@ -148,6 +148,8 @@ func (p *parser) text(what string, value *string) func(*yaml.Node) {
 			p.problem(node, "%s must be text: put %s in quotes", what, node.Value)
 		case node.Value == "":
 			p.problem(node, "%s is empty", what)
+		case strings.Contains(node.Value, "\n"):
+			p.problem(node, "%s has a line break: if the text begins after | or >, write |- or >-", what)
 		default:
 			*value = node.Value
 		}

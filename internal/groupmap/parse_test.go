@@ -46,6 +46,8 @@ func mistakes() []struct{ text, want string } {
 		{"groups: [{match: a, name: true}]", "line 1: name must be text: put true in quotes"},
 		{"groups: [{match: a, name: }]", "line 1: name is empty"},
 		{"groups: [{match: '', name: a}]", "line 1: match is empty"},
+		{"groups:\n- match: |-\n    a\n  name: >-\n    b", ""},
+		{"groups:\n- match: |\n    a\n  name: a", "line 2: match has a line break: if the text begins after | or >, write |- or >-"},
 		{"groups: [{match: [a], name: a}]", "line 1: match must be text"},
 		{"groups: [{match: a, drop: 1}]", "line 1: drop must be true or false"},
 		{"groups: [{match: a, nme: b}]", `line 1: unknown key "nme" in an entry of groups`},
