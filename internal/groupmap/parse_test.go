@@ -57,6 +57,7 @@ func mistakes() []struct{ text, want string } {
 		{"users: [{match: a, group: b, drop: true}]", `line 1: unknown key "drop" in an entry of users`},
 		{"parents: {a: 1}", `line 1: the parent of "a" must be text: put 1 in quotes`},
 		{"parents: {a: ''}", `line 1: the parent of "a" is empty`},
+		{"parents: {\"a\\n\": b}", "line 1: a group in parents has a line break: if the text begins after | or >, write |- or >-"},
 		{"parents: {'': a}", "line 1: a group in parents is empty"},
 		{"ignore_users: [1]", "line 1: an entry of ignore_users must be text: put 1 in quotes"},
 		{"groups:\n- {match: 1, name: a}\n- {match: b, nme: c}\nuser: []", `line 2: match must be text: put 1 in quotes; line 3: unknown key "nme" in an entry of groups; line 4: unknown key "user" in a map`},
