@@ -92,15 +92,12 @@ func (r lookupRow) shownUser(as output) string {
 
 // writeLookup writes rows. csv and tsv have a line for each group.
 func writeLookup(out io.Writer, as output, rows []lookupRow) error {
-	list := listTable{header: []string{"NAME", "KIND", "USER", "SERVER", "GROUPS"}, total: lookupTotal(rows)}
+	if as.isForPeople() {
+		return writeLookupTable(out, as, rows)
+	}
 	columns := []string{"name", "kind", "user", "server", "group", "collides", "former_user", "last_seen"}
 	var cells [][]string
 	for _, r := range rows {
-		kind := r.Kind
-		if r.Collides {
-			kind += " (collides)"
-		}
-		list.add(r.Groups, as.shown(r.Name), kind, r.shownUser(as), as.shownIfAny(r.Server))
 		groups := r.Groups
 		if len(groups) == 0 {
 			groups = []string{""}
@@ -109,10 +106,19 @@ func writeLookup(out io.Writer, as output, rows []lookupRow) error {
 			cells = append(cells, []string{r.Name, r.Kind, r.User, r.Server, group, strconv.FormatBool(r.Collides), r.FormerUser, r.LastSeen})
 		}
 	}
-	if as.isForPeople() {
-		return list.write(out, as)
-	}
 	return writeData(out, as, rows, columns, cells)
+}
+
+func writeLookupTable(out io.Writer, as output, rows []lookupRow) error {
+	list := listTable{header: []string{"NAME", "KIND", "USER", "SERVER", "GROUPS"}, total: lookupTotal(rows)}
+	for _, r := range rows {
+		kind := r.Kind
+		if r.Collides {
+			kind += " (collides)"
+		}
+		list.add(r.Groups, as.shown(r.Name), kind, r.shownUser(as), as.shownIfAny(r.Server))
+	}
+	return list.write(out, as)
 }
 
 // lookupTotal returns how many names there are, and how many of them match several users or no user.

@@ -125,9 +125,10 @@ func (e *entry) scheme() Scheme {
 
 // NewIndex returns an index of users.
 func NewIndex(users []User, templates Templates) *Index {
+	names := 10 * len(users) // about as many as the default templates make
 	x := &Index{
 		users: users, forms: make([]forms, len(users)), indexed: map[Kind]bool{}, servers: map[string][]string{},
-		seed: maphash.MakeSeed(), first: make(map[uint64]int32, 4*len(users)),
+		seed: maphash.MakeSeed(), first: make(map[uint64]int32, names), entries: make([]entry, 0, names),
 	}
 	x.addSource(KindUser, Template{exact: true, parts: []part{{field: unescapedUsername}}})
 	x.addSource(KindEscaped, Template{parts: []part{{field: escapedUsername}}})
