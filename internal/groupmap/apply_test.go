@@ -63,8 +63,8 @@ func benchmarkMap(t testing.TB) *groupmap.Map {
 	return parse(t, text.String())
 }
 
-// BenchmarkApply maps 10,000 groups of 100,000 users with 200 patterns. It takes about a tenth of the CPU time of a
-// refresh, which BenchmarkRefresh in package exporter measures.
+// BenchmarkApply maps 15,000 groups of 100,000 users, a quarter of whom are in no group, with 100 patterns for groups and
+// 100 for users. It takes a sixth of the time of BenchmarkRefresh in package exporter, which has no network.
 func BenchmarkApply(b *testing.B) {
 	m := benchmarkMap(b)
 	for b.Loop() {
