@@ -186,7 +186,7 @@ func lackText(lack scopes.Lack) string {
 // checkGroupMap adds to a report whether the map fits the hub's groups, and which of its lines match nothing. Without the
 // required scopes, it does nothing.
 func (o *checkOptions) checkGroupMap(ctx context.Context, r *hubReport) error {
-	if o.hub.groupMap.Map == nil || r.verdict() != nil {
+	if isUsable := r.verdict() == nil; o.hub.groupMap.Map == nil || !isUsable {
 		return nil
 	}
 	result, err := hub.New(o.hub.client()).List(ctx)
