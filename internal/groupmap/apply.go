@@ -105,9 +105,9 @@ func (g *Mapping) Unused() []Problem {
 			switch {
 			case g.used[l]:
 			case l.property != "":
-				unused = append(unused, Problem{l.number, "the lines before it leave no group with the property " + l.property})
+				unused = append(unused, Problem{Line: l.number, Text: "the lines before it leave no group with the property " + l.property})
 			default:
-				unused = append(unused, Problem{l.number, fmt.Sprintf(words, quote(l.pattern.text))})
+				unused = append(unused, Problem{Line: l.number, Text: fmt.Sprintf(words, quote(l.pattern.text))})
 			}
 		}
 	}
@@ -123,9 +123,9 @@ func (g *Mapping) Unused() []Problem {
 	}
 	for group, parent := range g.m.parents {
 		if !made[group] {
-			unused = append(unused, Problem{parent.number, "there is no group " + quote(group) + " that could have a parent"})
+			unused = append(unused, Problem{Line: parent.number, Text: "there is no group " + quote(group) + " that could have a parent"})
 		}
 	}
-	slices.SortFunc(unused, Problem.compare)
+	slices.SortFunc(unused, Problem.Compare)
 	return unused
 }

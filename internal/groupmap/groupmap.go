@@ -220,7 +220,7 @@ func (g *Mapping) check(name string, l *line) {
 // problem records the first problem of a line.
 func (g *Mapping) problem(l *line, format string, args ...any) {
 	if _, known := g.problems[l]; !known {
-		g.problems[l] = Problem{l.number, fmt.Sprintf(format, args...)}
+		g.problems[l] = Problem{Line: l.number, Text: fmt.Sprintf(format, args...)}
 	}
 }
 
@@ -229,7 +229,7 @@ func (g *Mapping) Err() error {
 	if len(g.problems) == 0 {
 		return nil
 	}
-	return &Error{slices.SortedFunc(maps.Values(g.problems), Problem.compare)}
+	return &Error{Problems: slices.SortedFunc(maps.Values(g.problems), Problem.Compare)}
 }
 
 // Conflict is a group that no line maps and that has a name which a line makes of something else, without merge.
@@ -240,7 +240,7 @@ type Conflict struct {
 
 // Problem returns the conflict as a problem of its line.
 func (c Conflict) Problem() Problem {
-	return Problem{c.line.number, quote(c.Name) + " is also a group that no line maps: choose another name" + orMerge}
+	return Problem{Line: c.line.number, Text: quote(c.Name) + " is also a group that no line maps: choose another name" + orMerge}
 }
 
 // Conflicts returns the conflicts among the groups so far, sorted by name.
