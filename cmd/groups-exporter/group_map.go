@@ -68,12 +68,12 @@ func (o *groupMapOption) parent(group string) string {
 func (o *groupMapOption) hasParents() bool { return o.Map != nil && o.Map.HasParents() }
 
 // recorded returns the groups that users count in, given those that Prometheus recorded. Users in unclear are in several
-// groups that it didn't record.
-func (o *groupMapOption) recorded(users map[string][]string, unclear map[string]bool) (map[string][]string, error) {
+// groups that it didn't record. Without properties of groups, lines of the map with a property have no effect.
+func (o *groupMapOption) recorded(users map[string][]string, unclear map[string]bool, properties groupmap.Properties) (map[string][]string, error) {
 	if o.Map == nil {
 		return users, nil
 	}
-	mapping := o.Map.For(nil)
+	mapping := o.Map.For(properties)
 	mapped := map[string][]string{}
 	for user, groups := range users {
 		switch {

@@ -151,7 +151,7 @@ type userRow struct {
 func runGroups(ctx context.Context, out, errOut io.Writer, o groupsOptions) error {
 	read := o.now
 	if o.past.isSet() {
-		read = func(ctx context.Context) (*pointInTime, error) { return o.recorded(ctx, o.past.when) }
+		read = func(ctx context.Context) (*pointInTime, error) { return o.recorded(ctx, o.past.when, nil) }
 	}
 	found, err := read(ctx)
 	if err != nil {

@@ -28,11 +28,11 @@ const (
 
 // runDiff shows who joined and who left since a time.
 func runDiff(ctx context.Context, out, errOut io.Writer, o groupsOptions) error {
-	before, err := o.recorded(ctx, o.past.since)
+	after, until, err := o.end(ctx)
 	if err != nil {
 		return err
 	}
-	after, until, err := o.end(ctx)
+	before, err := o.recorded(ctx, o.past.since, after.properties)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (o *groupsOptions) end(ctx context.Context) (found *pointInTime, until stri
 		found, err = o.now(ctx)
 		return found, "now", err
 	}
-	found, err = o.recorded(ctx, o.past.when)
+	found, err = o.recorded(ctx, o.past.when, nil)
 	return found, momentIn(o.past.when), err
 }
 

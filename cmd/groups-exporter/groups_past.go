@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/groups-exporter/groups-exporter/internal/groupmap"
 	"github.com/groups-exporter/groups-exporter/internal/history"
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
@@ -117,6 +118,8 @@ type pointInTime struct {
 	notices []string
 	// unclear has the users of whom only the pseudo-group for several groups is known.
 	unclear map[string]bool
+	// properties are those of the hub's groups. They are nil in the past, because Prometheus doesn't record them.
+	properties groupmap.Properties
 }
 
 // now reads the memberships from the hub.
@@ -130,11 +133,12 @@ func (o *groupsOptions) now(ctx context.Context) (*pointInTime, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pointInTime{Snapshot: snapshot, notices: o.hub.notices(snapshot, result)}, nil
+	return &pointInTime{Snapshot: snapshot, notices: o.hub.notices(snapshot, result), properties: result.Properties}, nil
 }
 
-// recorded reads the memberships that Prometheus recorded at a time.
-func (o *groupsOptions) recorded(ctx context.Context, at time.Time) (*pointInTime, error) {
+// recorded reads the memberships that Prometheus recorded at a time. The group map is applied with the properties that
+// groups have now, if they are known.
+func (o *groupsOptions) recorded(ctx context.Context, at time.Time, now groupmap.Properties) (*pointInTime, error) {
 	rules := o.hub.rules
 	record, err := history.ReadRecord(ctx, history.RecordOptions{
 		Client: o.past.client, Queries: promql.Queries{Prefix: o.past.prefix.value, Hubs: o.past.prometheus.matchers}, Namespace: o.past.namespace, None: rules.NoneName, Multiple: rules.MultipleName,
@@ -148,7 +152,7 @@ func (o *groupsOptions) recorded(ctx context.Context, at time.Time) (*pointInTim
 			p.unclear[user] = true
 		}
 	}
-	mapped, err := o.hub.groupMap.recorded(record.Users, p.unclear)
+	mapped, err := o.hub.groupMap.recorded(record.Users, p.unclear, now)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +163,7 @@ func (o *groupsOptions) recorded(ctx context.Context, at time.Time) (*pointInTim
 	rules.Exempt = rules.MultipleName // else these users would be in no group
 	p.Snapshot = membership.New(record.Namespace, listing, rules)
 	p.notices = o.hub.unmatched(p.Snapshot, "that was recorded at "+momentIn(at))
-	if len(o.hub.groupMap.properties()) > 0 {
+	if len(o.hub.groupMap.properties()) > 0 && now == nil {
 		p.notices = append(p.notices, history.NoProperties)
 	}
 	if record.Partial && o.hub.whole {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/groups-exporter/groups-exporter/internal/fakehub"
 	"github.com/groups-exporter/groups-exporter/internal/fakeprometheus"
+	"github.com/groups-exporter/groups-exporter/internal/history"
 )
 
 // changedPrometheus starts a Prometheus in which memberships changed at noon on 2026-10-10.
@@ -132,6 +135,31 @@ func TestGroupsDiffWithHub(t *testing.T) {
 	code, out, errOut = groupsOf(t, emptyEnvironment, "--prometheus-url", address, "--diff", "2026-10-09")
 	if code != exitUsage || out != "" || !strings.Contains(errOut, "no hub is configured") {
 		t.Errorf("without a hub: got exit code %d, output %q and error %q", code, out, errOut)
+	}
+}
+
+// What was recorded is compared by the properties that the groups have now, whether serve had the group map at that time
+// or not.
+func TestGroupsDiffWithProperties(t *testing.T) {
+	h := &fakehub.Hub{}
+	h.SetUsers(fakehub.User{Name: "ada", Groups: []string{"bio"}}, fakehub.User{Name: "bob", Groups: []string{"chem"}})
+	h.SetProperties("bio", map[string]any{"billing_code": "GEO-7"})
+	h.Grant("x", "list:users", "read:users:groups", "list:groups", "read:groups")
+	file := filepath.Join(t.TempDir(), "map.yaml")
+	if err := os.WriteFile(file, []byte("groups: [{property: billing_code}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range []string{"bio", "GEO-7"} {
+		recorded := map[string][]string{"ada": {group}, "bob": {group}}
+		args := []string{"--prometheus-url", changedPrometheus(t, recorded, recorded), "--group-map", file, "--namespace", "prod", "-o", "csv", "--diff", "2026-10-09"}
+		code, out, errOut := groupsOf(t, environmentOf(t, h), args...)
+		if want := "group,username,change\nGEO-7,bob,left\nchem,bob,joined\n"; code != exitOK || out != want || errOut != "" {
+			t.Errorf("%s: got exit code %d, error %q and output\n%s\nwant\n%s", group, code, errOut, out, want)
+		}
+		code, out, errOut = groupsOf(t, environmentOf(t, h), append(args, "--at", "2026-10-10")...)
+		if code != exitOK || out != "group,username,change\n" || !strings.Contains(errOut, history.NoProperties) {
+			t.Errorf("%s, until a time in the past: got exit code %d, error %q and output\n%s", group, code, errOut, out)
+		}
 	}
 }
 

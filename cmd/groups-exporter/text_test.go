@@ -49,6 +49,12 @@ func hubWith(t *testing.T, users ...fakehub.User) func(string) string {
 	h := &fakehub.Hub{}
 	h.SetUsers(users...)
 	h.Grant("x", "list:users", "read:users:groups")
+	return environmentOf(t, h)
+}
+
+// environmentOf serves a hub with the token x, and returns the environment for it.
+func environmentOf(t *testing.T, h *fakehub.Hub) func(string) string {
+	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	return func(name string) string {
