@@ -213,7 +213,7 @@ func (g *Mapping) check(name string, l *line) {
 		g.problem(l, "%s", text+orMerge)
 	}
 	if again := g.find(name); again.line != nil && again.name != name {
-		g.problem(l, "it makes %s, which line %d maps again: map %s to itself in a line before", quote(name), again.line.number, quote(name))
+		g.problem(l, "it makes %s, and line %d changes that name again: insert a line before it that keeps %s", quote(name), again.line.number, quote(name))
 	}
 }
 

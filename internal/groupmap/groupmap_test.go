@@ -147,7 +147,7 @@ users:
 		},
 		{
 			what: "a target that is mapped again", text: "groups:\n- {match: 'course::(.*)', name: 'c-$1'}\n- {match: '.*', name: other}",
-			users: []string{"ada: course::1"}, problem: `line 2: it makes "c-1", which line 3 maps again: map "c-1" to itself in a line before`,
+			users: []string{"ada: course::1"}, problem: `line 2: it makes "c-1", and line 3 changes that name again: insert a line before it that keeps "c-1"`,
 		},
 		{
 			what: "a target that maps to itself", text: "groups:\n- {match: 'course::(.*)', name: 'c-$1'}\n- {match: 'c-.*', name: $0}\n- {match: '.*', name: other}",

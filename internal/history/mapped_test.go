@@ -112,7 +112,7 @@ func TestGroupMapConflict(t *testing.T) {
 	if got := byGroups(result); len(got) > 2 || got["chem"] == 0 {
 		t.Errorf("got memory by group %v, want that of chem", got)
 	}
-	if _, err = readMapped(t, server, 1, mapOf(t, "groups: [{match: 'chem-.*', name: x}, {match: x, name: y}]")); err == nil || !strings.Contains(err.Error(), `it makes "x", which line 1 maps again`) {
+	if _, err = readMapped(t, server, 1, mapOf(t, "groups: [{match: 'chem-.*', name: x}, {match: x, name: y}]")); err == nil || !strings.Contains(err.Error(), `it makes "x", and line 1 changes that name again`) {
 		t.Errorf("got %v, want an error about x", err)
 	}
 }
