@@ -170,6 +170,9 @@ func (h *hub) lookup(t *testing.T, flags []string, made ...map[string]owners) ma
 		}
 	}
 	r := run(t, h.of(token(readerOfServers.name)), input.String(), flags...)
+	if r.stdout == "" {
+		t.Fatalf("exit code %d\n%s", r.code, r.stderr)
+	}
 	found := map[string]owners{"pod": {}, "claim": {}, "directory": {}}
 	for _, row := range decode[[]struct{ Name, Kind, User, Server string }](t, r.stdout) {
 		if row.User == "" {

@@ -200,6 +200,19 @@ func TestPossible(t *testing.T) {
 	}
 }
 
+// The claim of a user's server isn't stale if another user may have had a server for which kubespawner makes the same name.
+func TestDeletedServerOfAnotherUser(t *testing.T) {
+	hub := homes.Hub{
+		Users: []membership.User{{Name: "has-hyphen", LastActivity: ago(181)}, active("has-2dhyphen")}, Templates: owner.DefaultTemplates(),
+		Servers: map[string][]string{"has-hyphen": {"lab"}},
+	}
+	rows, err := homes.Judge([]homes.Home{claim("claim-has-2dhyphen--lab", "", "")}, hub, ago(180))
+	want := []string{"claim-has-2dhyphen--lab ambiguous: has-2dhyphen (safe), has-hyphen (escape)"}
+	if diff := cmp.Diff(want, verdicts(rows)); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+}
+
 // A hub's list of named servers, also of those that are stopped, proves the owners of their claims.
 func TestNamedServers(t *testing.T) {
 	const long = "first.last.of.a.long.name@university.example.org"

@@ -223,7 +223,7 @@ func (j *judge) byName(h Home) []Owner {
 	return owners
 }
 
-func (j *judge) find(h Home) []owner.Match { return j.index.FindKind(h.Path, kindOf(h)) }
+func (j *judge) find(h Home) []owner.Match { return j.index.FindAll(h.Path, kindOf(h)) }
 
 func kindOf(h Home) owner.Kind {
 	if h.Kind == Claim {

@@ -99,6 +99,6 @@ func (m *Move) rename(index *owner.Index, from, to string, exists map[string]boo
 
 // usersOf returns a match for each user who can have a directory.
 func usersOf(index *owner.Index, path string) []owner.Match {
-	matches := index.FindKind(path, owner.KindDirectory) // sorted by user
+	matches := index.FindAll(path, owner.KindDirectory) // sorted by user
 	return slices.CompactFunc(matches, func(a, b owner.Match) bool { return a.User == b.User })
 }

@@ -247,16 +247,25 @@ func (x *Index) Find(name string) []Match {
 }
 
 // FindKind returns the users that a name of some kinds belongs to, like Find.
-func (x *Index) FindKind(name string, kinds ...Kind) []Match {
+func (x *Index) FindKind(name string, kinds ...Kind) []Match { return x.find(name, false, kinds) }
+
+// FindAll returns what FindKind returns and, if the hub lists a server that fits,
+// the users who may have had a server of the same name that it no longer lists.
+func (x *Index) FindAll(name string, kinds ...Kind) []Match { return x.find(name, true, kinds) }
+
+func (x *Index) find(name string, all bool, kinds []Kind) []Match {
 	var matches []Match
 	for _, kind := range kinds {
 		for _, key := range x.keys(name, kind) {
-			listed := x.known(key, kind)
-			unlisted := slices.DeleteFunc(x.unlisted(key, kind), func(m Match) bool {
-				return slices.ContainsFunc(listed, func(o Match) bool { return o.User == m.User })
-			})
-			if len(listed)+len(unlisted) > 0 {
-				matches = slices.Concat(matches, listed, unlisted)
+			found := x.known(key, kind)
+			if len(found) == 0 || all {
+				isListed := func(m Match) bool {
+					return slices.ContainsFunc(found, func(o Match) bool { return o.User == m.User })
+				}
+				found = append(found, slices.DeleteFunc(x.unlisted(key, kind), isListed)...)
+			}
+			if len(found) > 0 {
+				matches = append(matches, found...)
 				break // the longest part of a path that fits is the name
 			}
 		}

@@ -113,7 +113,7 @@ func TestUnlistedServers(t *testing.T) {
 		{"hashed together", pod.Expand(long, "gpu", owner.Safe), []string{"pod " + long + "/gpu safe"}},
 		{"hashed together with a server that another user has", pod.Expand(long, "My GPU", owner.Safe), []string{"pod " + long + "/My GPU safe"}},
 		{"two users", "jupyter-has-2dhyphen--gpu", []string{"pod has-2dhyphen/gpu safe", "pod has-hyphen/gpu escape"}},
-		{"two users, of whom one has the server", "jupyter-has-2dhyphen--lab", []string{"pod has-2dhyphen/lab safe", "pod has-hyphen/lab escape"}},
+		{"two users, of whom one has the server", "jupyter-has-2dhyphen--lab", []string{"pod has-hyphen/lab escape"}},
 
 		// What the name doesn't prove.
 		{"hash of a deleted user", "claim-ada---5b41514d", nil},
@@ -132,6 +132,21 @@ func TestUnlistedServers(t *testing.T) {
 	} {
 		if diff := cmp.Diff(c.want, short(x.FindKind(c.name, owner.KindPod, owner.KindClaim, owner.KindDirectory))); diff != "" {
 			t.Errorf("%s: %q (-want +got):\n%s", c.what, c.name, diff)
+		}
+	}
+}
+
+// FindAll also returns users whose servers may be deleted if another user has a server that fits.
+func TestFindAll(t *testing.T) {
+	x := index("has-hyphen/lab", "has-2dhyphen", "ada")
+	for name, want := range map[string][]string{
+		"claim-has-2dhyphen--lab": {"claim has-2dhyphen/lab safe", "claim has-hyphen/lab escape"},
+		"claim-has-2dhyphen":      {"claim has-2dhyphen safe", "claim has-hyphen escape"},
+		"claim-ada":               {"claim ada"},
+		"claim-nobody":            nil,
+	} {
+		if diff := cmp.Diff(want, short(x.FindAll(name, owner.KindClaim))); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", name, diff)
 		}
 	}
 }
