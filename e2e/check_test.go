@@ -171,6 +171,7 @@ func known(n *int) int {
 
 // check succeeds on a hub that is configured with the roles that check prints.
 func TestCheckRole(t *testing.T) {
+	t.Parallel()
 	const before, between = "\n# Add this role to jupyterhub_config.py. If a role of this name exists, change that one instead:\n", "\n# The same in the values of Zero to JupyterHub:\n"
 	asker := service{name: "asker"}
 	h := startHub(t, versions[0], []user{}, asker)

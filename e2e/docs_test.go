@@ -38,6 +38,7 @@ func installing() []string { return []string{"README.md", "CONTRIBUTING.md", "do
 // processes, where a hub and a Prometheus use their default ports. The test binary runs itself in the sandbox, once per
 // page. If a page has alternatives, each starts in a clean sandbox.
 func TestDocs(t *testing.T) {
+	t.Parallel()
 	all, err := pages.All(os.DirFS(".."))
 	noError(t, err)
 	if name := os.Getenv(sandboxPage); name != "" {

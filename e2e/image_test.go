@@ -218,6 +218,7 @@ func (im containerImage) contained(t *testing.T, more []string, command ...strin
 
 // The image from a checkout runs.
 func TestImage(t *testing.T) {
+	t.Parallel()
 	im := openImage(t, buildImage(t))
 	im.check(t, runtime.GOARCH)
 	chart := decodeYAML[struct {
@@ -252,6 +253,7 @@ func TestImage(t *testing.T) {
 
 // The binary trusts the authorities in the image.
 func TestImageAuthorities(t *testing.T) {
+	t.Parallel()
 	im := openImage(t, buildImage(t))
 	var hub fakehub.Hub
 	hub.SetUsers(fakehub.User{Name: "ada", Groups: []string{"bio"}})
@@ -279,6 +281,7 @@ func TestImageAuthorities(t *testing.T) {
 // The image of a release has the binary of its archives. The test builds it as goreleaser does, in a folder with the
 // Dockerfile, the extra files, and a folder for each platform.
 func TestReleaseImage(t *testing.T) {
+	t.Parallel()
 	r := theRelease(t)
 	c, err := theCheckout()
 	noError(t, err)

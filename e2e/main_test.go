@@ -45,8 +45,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// onEach runs a parallel subtest for each version of JupyterHub or of Prometheus.
+// onEach runs a parallel subtest for each version of JupyterHub or of Prometheus. It makes the test parallel, too.
 func onEach(t *testing.T, versions []string, test func(t *testing.T, version string)) {
+	t.Parallel()
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()

@@ -151,6 +151,7 @@ func linesOf(t *testing.T, text string) [][]string {
 // groups shows what a real Prometheus recorded of a real hub, before and after changes and while nothing was scraped,
 // and what has changed since.
 func TestGroupsInThePast(t *testing.T) {
+	t.Parallel()
 	everybody := slices.DeleteFunc(people(), func(u user) bool { // these groups look like the exporter's own
 		return slices.Contains(u.Groups, "none") || slices.Contains(u.Groups, "multiple")
 	})

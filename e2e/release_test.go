@@ -84,6 +84,7 @@ func theRelease(t *testing.T) release {
 }
 
 func TestReleaseArchives(t *testing.T) {
+	t.Parallel()
 	r := theRelease(t)
 	want := []string{"CHANGELOG.md", "LICENSE", "README.md"}
 	for pattern, folder := range map[string]string{"../completions/*": "completions", "../docs/man/*": "man"} {
@@ -204,6 +205,7 @@ func TestReleaseWorkflow(t *testing.T) {
 
 // The cask names only files in the archive, because Homebrew fails otherwise.
 func TestReleaseCask(t *testing.T) {
+	t.Parallel()
 	r := theRelease(t)
 	cask := read(t, filepath.Join(r.dist, "homebrew/Casks/groups-exporter.rb"))
 	sums := read(t, filepath.Join(r.dist, "checksums.txt"))

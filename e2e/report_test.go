@@ -27,6 +27,7 @@ import (
 
 // Reports of a month with known usage have the right sums, with each version of Prometheus and with VictoriaMetrics.
 func TestReport(t *testing.T) {
+	t.Parallel()
 	m := month.NewOctober()
 	blocks := makeBlocks(t, m)
 	for _, version := range prometheusVersions {
@@ -49,6 +50,7 @@ func TestReport(t *testing.T) {
 
 // A report has the sums of a small hub, and sees no gap where no pod runs.
 func TestReportOfSmallHub(t *testing.T) {
+	t.Parallel()
 	m := month.NewSmall()
 	for name, server := range map[string]string{
 		"Prometheus":      stored(t, prometheusVersions[len(prometheusVersions)-1], makeBlocks(t, m)),

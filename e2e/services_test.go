@@ -15,9 +15,9 @@ import (
 // The exporter runs as a managed and as an external service of the hub. Both are available through the hub's proxy, but
 // only to callers with access.
 func TestServices(t *testing.T) {
+	t.Parallel()
 	for name, base := range map[string]string{"root": "/", "folder": "/science/my%20lab/"} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			onEach(t, versions, func(t *testing.T, version string) { services(t, version, base) })
 		})
 	}
