@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -336,10 +337,19 @@ func (r *installation) rotate(to service) {
 // untilToken waits until the kubelet has replaced the token of all pods.
 func (r *installation) untilToken(want string) {
 	r.t.Helper()
-	for _, pid := range r.processes() {
-		file := fmt.Sprintf("/proc/%d/root/etc/groups-exporter/hub/token", pid)
-		r.until("the pod has the new token", time.Minute, func() error { return same(want, read(r.t, file)) })
-	}
+	r.until("the pods have the new token", 90*time.Second, func() error {
+		pids := r.processes() // those of an earlier installation may still be ending
+		if len(pids) == 0 {
+			return errors.New("there is no process")
+		}
+		for _, pid := range pids {
+			got, err := os.ReadFile(fmt.Sprintf("/proc/%d/root/etc/groups-exporter/hub/token", pid))
+			if err = cmp.Or(err, same(want, string(got))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // objects lists all objects in the namespace but events, which nobody can delete.

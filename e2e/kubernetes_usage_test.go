@@ -140,8 +140,9 @@ func (u *spawnedUsage) of(metric string) (map[string][]podSample, error) {
 	return found, nil
 }
 
-// The working set of a server may change by this much between two readings.
-const jitter = 256 << 10
+// The working set of a server may change by this much between two readings: each processor adds memory to a control group
+// in batches of 64 pages.
+const jitter = 1 << 20
 
 // samples checks that the kubelet's samples are what the control groups say. A sample may be a second older or younger than
 // its timestamp.
