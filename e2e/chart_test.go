@@ -446,7 +446,7 @@ func chartHang(t *testing.T, k *kubernetes, h *hub) {
 	r.install("--set=livenessProbe.periodSeconds=2,livenessProbe.timeoutSeconds=5") // enough for a busy machine
 	noError(t, syscall.Kill(r.process(), syscall.SIGSTOP))
 	r.until("the pod is restarted", 2*time.Minute, func() error {
-		if status := r.pod().Status.ContainerStatuses[0]; status.RestartCount == 0 || !status.Ready {
+		if status := r.pod().Status.ContainerStatuses[0]; status.RestartCount != 1 || !status.Ready {
 			return fmt.Errorf("%+v", status)
 		}
 		return nil

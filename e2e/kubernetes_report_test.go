@@ -24,8 +24,7 @@ func waitForReport(end time.Time) {
 // report checks a report on a period at whose beginning all servers ran.
 func (u *spawnedUsage) report(from, to time.Time) {
 	u.t.Helper()
-	// On a busy machine, the kubelet may miss some samples. The bounds have room for that.
-	text := succeed(u.t, environment(), "report", "--allow-gaps", "--prometheus-url="+u.prometheus.url, "--namespace="+usageNamespace,
+	text := succeed(u.t, environment(), "report", "--prometheus-url="+u.prometheus.url, "--namespace="+usageNamespace,
 		"--from="+from.UTC().Format(time.RFC3339), "--to="+to.UTC().Format(time.RFC3339), "--by=group,user", "--output=csv")
 	want := map[string]map[string]bounds{}
 	for _, s := range u.servers {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -142,7 +144,7 @@ func (u *spawnedUsage) of(metric string) (map[string][]podSample, error) {
 
 // The working set of a server may change by this much between two readings: each processor adds memory to a control group
 // in batches of 64 pages.
-const jitter = 1 << 20
+var jitter = float64(runtime.NumCPU() * 64 * os.Getpagesize())
 
 // samples checks that the kubelet's samples are what the control groups say. A sample may be a second older or younger than
 // its timestamp.

@@ -26,7 +26,7 @@ func FuzzPattern(f *testing.F) {
 		}
 		m, err := groupmap.Parse([]byte("ignore_users: ["+strconv.Quote(text)+"]"), rules())
 		if err != nil {
-			t.Skip(err) // not YAML, or too large
+			return // an expression that isn't valid, or too large
 		}
 		want, err := regexp.Compile("^(?s:" + text + ")$")
 		if err != nil {

@@ -200,8 +200,8 @@ func (j *judge) owners(h Home) []Owner {
 	return owners
 }
 
-// others returns the users of the hub who may use a claim although its annotation names somebody else: kubespawner mounts
-// a claim by its name.
+// others returns the users of the hub whose servers may mount a claim, other than the user in its annotation. kubespawner
+// finds a claim by its name, and doesn't read the annotation.
 func (j *judge) others(h Home) []Owner {
 	if h.User == "" {
 		return nil

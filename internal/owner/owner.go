@@ -249,8 +249,8 @@ func (x *Index) Find(name string) []Match {
 // FindKind returns the users that a name of some kinds belongs to, like Find.
 func (x *Index) FindKind(name string, kinds ...Kind) []Match { return x.find(name, false, kinds) }
 
-// FindAll returns what FindKind returns and, if the hub lists a server that fits,
-// the users who may have had a server of the same name that it no longer lists.
+// FindAll is like FindKind, but a server that the hub lists doesn't rule out other
+// users: they may have had a server for which kubespawner makes the same name.
 func (x *Index) FindAll(name string, kinds ...Kind) []Match { return x.find(name, true, kinds) }
 
 func (x *Index) find(name string, all bool, kinds []Kind) []Match {
