@@ -54,13 +54,31 @@ func (u *UsageReader) Storage(ctx context.Context) (*Storage, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range claims {
-		s.Claims = append(s.Claims, VolumeClaim{
-			Name: string(c.Metric[promql.VolumeClaim]), User: string(c.Metric[promql.UserAnnotation]),
-			Server: string(c.Metric[promql.ServerAnnotation]), Size: int64(c.Value),
-		})
-	}
+	s.Claims = volumeClaims(claims)
 	return s, nil
+}
+
+// volumeClaims returns the claims of a vector. If a claim also has a series without a server, because one of two
+// kube-state-metrics doesn't export that annotation, it counts once.
+func volumeClaims(vector model.Vector) []VolumeClaim {
+	type key struct{ name, user string }
+	withServer := map[key]bool{}
+	for _, sample := range vector {
+		if sample.Metric[promql.ServerAnnotation] != "" {
+			withServer[key{string(sample.Metric[promql.VolumeClaim]), string(sample.Metric[promql.UserAnnotation])}] = true
+		}
+	}
+	var claims []VolumeClaim
+	for _, sample := range vector {
+		c := VolumeClaim{
+			Name: string(sample.Metric[promql.VolumeClaim]), User: string(sample.Metric[promql.UserAnnotation]),
+			Server: string(sample.Metric[promql.ServerAnnotation]), Size: int64(sample.Value),
+		}
+		if c.Server != "" || !withServer[key{c.Name, c.User}] {
+			claims = append(claims, c)
+		}
+	}
+	return claims
 }
 
 // bytes returns the results of a query by directory. It leaves out values that aren't finite.

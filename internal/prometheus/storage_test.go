@@ -14,11 +14,17 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/remote"
 )
 
+// claim returns a result for a claim of 5 bytes.
+func claim(name, user, server string) string {
+	return fmt.Sprintf(`{"metric": {"persistentvolumeclaim": %q, "annotation_hub_jupyter_org_username": %q, "annotation_hub_jupyter_org_servername": %q}, "value": [1, "5"]}`, name, user, server)
+}
+
+// Of two kube-state-metrics, one doesn't export the annotation of the server.
 func TestStorage(t *testing.T) {
 	results := map[string]string{ // by a part of the query
 		"dirsize_total_size_bytes":               `{"metric": {"directory": "bob"}, "value": [1, "7"]}, {"metric": {"directory": "cy"}, "value": [1, "NaN"]}`,
 		"dirsize_hard_limit_bytes":               `{"metric": {"directory": "bob"}, "value": [1, "9"]}`,
-		"kube_persistentvolumeclaim_annotations": `{"metric": {"persistentvolumeclaim": "claim-bob--gpu", "annotation_hub_jupyter_org_username": "bob", "annotation_hub_jupyter_org_servername": "gpu"}, "value": [1, "5"]}`,
+		"kube_persistentvolumeclaim_annotations": claim("claim-bob", "bob", "") + "," + claim("claim-bob--gpu", "bob", "") + "," + claim("claim-bob--gpu", "bob", "gpu"),
 	}
 	clusters := `[]`
 	fails := ""
@@ -50,7 +56,7 @@ func TestStorage(t *testing.T) {
 	got, err := reader.Storage(t.Context())
 	want := &prometheus.Storage{
 		Sizes: map[string]int64{"bob": 7}, Limits: map[string]int64{"bob": 9},
-		Claims: []prometheus.VolumeClaim{{Name: "claim-bob--gpu", User: "bob", Server: "gpu", Size: 5}},
+		Claims: []prometheus.VolumeClaim{{Name: "claim-bob", User: "bob", Size: 5}, {Name: "claim-bob--gpu", User: "bob", Server: "gpu", Size: 5}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("error %v, -want +got:\n%s", err, diff)
