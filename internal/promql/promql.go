@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/common/model"
+
 	"github.com/groups-exporter/groups-exporter/internal/metrics"
 )
 
@@ -31,7 +33,12 @@ type Queries struct {
 }
 
 // Is returns the matcher for one value of a label.
-func Is(label, value string) string { return label + "=" + strconv.Quote(value) }
+func Is(label, value string) string {
+	if !model.LabelName(label).IsValidLegacy() { // Prometheus 3 has labels such as service.name
+		label = strconv.Quote(label)
+	}
+	return label + "=" + strconv.Quote(value)
+}
 
 // Select returns the selector of a metric's series that match every matcher. Empty matchers are left out.
 func Select(metric string, matchers ...string) string {

@@ -17,7 +17,7 @@ import (
 func TestQueries(t *testing.T) {
 	for _, q := range []promql.Queries{
 		{},
-		{Hubs: []string{promql.Is("namespace", "a\"b\\c\nd\tü")}},
+		{Hubs: []string{promql.Is("namespace", "a\"b\\c\nd\tü"), promql.Is("service.name", "hub")}},
 		{Hubs: []string{`namespace=~"$hub"`}, Groups: []string{`usergroup=~"$group"`}, Prefix: "lab", MultipleName: `sev"eral`},
 		{Hubs: []string{`namespace="prod"`, `cluster=~"e.*"`}, Pods: `jupyter-\d+|"dask"`, Clusters: []string{"cluster", "region"}},
 	} {
@@ -82,7 +82,8 @@ func checkNode(t *testing.T, q promql.Queries, node parser.Node) {
 			matchers = append(slices.Clone(matchers), promql.Is("pod", q.Pods))
 		}
 		for _, matcher := range matchers {
-			if name, _, _ := strings.Cut(matcher, "="); !slices.ContainsFunc(n.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == name }) {
+			name, _, _ := strings.Cut(matcher, "=")
+			if !slices.ContainsFunc(n.LabelMatchers, func(m *labels.Matcher) bool { return m.Name == strings.Trim(name, `"`) }) {
 				t.Errorf("%s has no matcher %s", n, matcher)
 			}
 		}
