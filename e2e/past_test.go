@@ -4,10 +4,13 @@ package e2e
 
 import (
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +19,7 @@ import (
 	"time"
 
 	"github.com/groups-exporter/groups-exporter/e2e/month"
+	"github.com/groups-exporter/groups-exporter/internal/fakehub"
 )
 
 // groupsInThePast checks that groups shows the memberships of a month as they were recorded, and their changes.
@@ -212,5 +216,36 @@ func TestGroupsInThePast(t *testing.T) {
 	}
 	if r := past(environment(), at(gap)); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, ": the last ones are from "+gap.UTC().Format("2006-01-02T")) {
 		t.Errorf("in a gap: exit code %d, %d bytes, %s", r.code, len(r.stdout), r.stderr)
+	}
+}
+
+// groups shows the recorded memberships of 100,000 users, also while an exporter is replaced by another.
+func TestGroupsInThePastOfMany(t *testing.T) {
+	t.Parallel()
+	api := httptest.NewServer(fakehub.NewDemo(1, 100_000, token("many"), time.Now()))
+	t.Cleanup(api.Close)
+	env := environment("JUPYTERHUB_API_URL="+api.URL+"/hub/api", "JUPYTERHUB_API_TOKEN="+token("many"))
+	p := &prometheus{version: prometheusVersions[len(prometheusVersions)-1], url: freeAddress(t)}
+	p.start(t, map[string]string{
+		"prometheus.yml": "scrape_configs: [{job_name: groups, honor_labels: true, scrape_interval: 5s, file_sd_configs: [{files: [targets.json], refresh_interval: 1s}]}]\n",
+		"targets.json":   "[]",
+	})
+	want := succeed(t, env, "groups", "--by=user", "--output=csv")
+	for _, name := range []string{"first", "second"} {
+		exporter, target := serve(t, env, "--namespace=prod")
+		exporter.untilReady(target)
+		instance := strings.TrimPrefix(target, "http://")
+		writeFile(t, filepath.Join(p.cmd.Dir, "targets.json"), fmt.Sprintf("[{\"targets\": [%q]}]", instance), 0o600)
+		p.until("the exporter is scraped", time.Minute, func() error {
+			found, err := p.query(fmt.Sprintf("count(jupyterhub_user_group_info{instance=%q})", instance))
+			if err == nil && len(found) == 0 {
+				err = errors.New("no memberships")
+			}
+			return err
+		})
+		time.Sleep(time.Second) // --at has whole seconds
+		got := succeed(t, environment(), "groups", "--by=user", "--prometheus-url="+p.url, "--at="+time.Now().UTC().Format(time.RFC3339), "--output=csv")
+		report(t, "memberships of the "+name+" exporter", same(want, got))
+		exporter.end(syscall.SIGTERM)
 	}
 }

@@ -92,7 +92,7 @@ func data(value model.Value) any {
 var (
 	rangeForm  = regexp.MustCompile(`^(\w+)\{.*\}\[(\w+)\]$`)
 	topForm    = regexp.MustCompile(`^topk(?: by \(namespace, job\) )?\(1, count_over_time\((\w+).*\[(\w+)\]\)\)$`)
-	countForm  = regexp.MustCompile(`^count_over_time\((\w+).*\[(\w+)\]\)$`)
+	countForm  = regexp.MustCompile(`^sum by \(username, usergroup\) \(count_over_time\((\w+).*\[(\w+)\]\)\)$`)
 	ownersForm = regexp.MustCompile(`(?s)present_over_time\((\w+).*\[(\w+)\]\)`)
 	sumForm    = regexp.MustCompile(`(?s)^sum_over_time\(\(\n  (.*)\n\)\[(\w+):(\w+)\]\)$`)
 )

@@ -58,7 +58,7 @@ func (r *reader) readDay(ctx context.Context, w window, s *sums) error {
 	}
 	cohorts := r.cohorts(w, sampled, timelines)
 	for _, c := range cohorts {
-		if err := r.readCohort(ctx, c, s); err != nil {
+		if err := r.readCohort(ctx, c, sampled.homes, s); err != nil {
 			return err
 		}
 	}
@@ -133,6 +133,9 @@ const (
 	shortWindow = 12 * time.Hour
 	// minHomeStep is the minimum for directories, whose sizes change slowly.
 	minHomeStep = 5 * time.Minute
+	// usersPerHomeStep is the number of users that makes the points for directories another minHomeStep apart: a query
+	// for more than some ten million values takes Prometheus minutes, or exceeds its limit.
+	usersPerHomeStep = 30_000
 )
 
 // cohorts groups the hubs by how often their series have samples.
@@ -140,9 +143,10 @@ func (r *reader) cohorts(w window, found *samplings, timelines map[string]*timel
 	byPoints := map[string]*cohort{}
 	var cohorts []*cohort
 	for _, namespace := range r.Namespaces {
+		homeStep := minHomeStep * time.Duration(1+len(timelines[namespace].users)/usersPerHomeStep)
 		past := promql.Past{
 			Queries: r.Queries, NoPhases: r.noPhases, Kubelets: found.kubelet[namespace].ofJobs(minStep),
-			State: found.state[namespace].at(minStep), Homes: found.homes[namespace].at(minHomeStep),
+			State: found.state[namespace].at(minStep), Homes: found.homes[namespace].at(homeStep),
 		}
 		points := fmt.Sprint(past.Kubelets, past.State, past.Homes)
 		c := byPoints[points]
@@ -166,8 +170,8 @@ func (r *reader) cohorts(w window, found *samplings, timelines map[string]*timel
 	return cohorts
 }
 
-// readCohort adds the usage of some hubs to s.
-func (r *reader) readCohort(ctx context.Context, c *cohort, s *sums) (err error) {
+// readCohort adds the usage of some hubs to s, given how often the series of directories have samples.
+func (r *reader) readCohort(ctx context.Context, c *cohort, homes map[string]*sampling, s *sums) (err error) {
 	if c.owners, err = r.readOwners(ctx, c.past, c.window); err != nil {
 		return err
 	}
@@ -180,18 +184,18 @@ func (r *reader) readCohort(ctx context.Context, c *cohort, s *sums) (err error)
 			return err
 		})
 	}
-	var homePoints []*model.Sample
+	var homePoints map[string]float64
 	if r.has(report.Home) {
 		group.Go(func() (err error) {
-			homePoints, err = r.sum(groupCtx, "group by (namespace) ("+c.past.Sizes()+")", c.past.Homes.Step, c.window)
+			homePoints, err = r.homePoints(groupCtx, c, homes)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	for _, one := range homePoints {
-		s.result.HomeHours[string(one.Metric[metrics.LabelNamespace])] += float64(one.Value) * c.past.Homes.Step.Hours()
+	for namespace, points := range homePoints {
+		s.result.HomeHours[namespace] += points * c.past.Homes.Step.Hours()
 	}
 	for i, q := range measureQueries {
 		if err := r.attribute(ctx, c, q, results[i], s); err != nil {
@@ -199,6 +203,24 @@ func (r *reader) readCohort(ctx context.Context, c *cohort, s *sums) (err error)
 		}
 	}
 	return nil
+}
+
+// homePoints returns at how many points any directory has a size, by namespace. Prometheus has to count them only if the
+// directory with the most samples lacks some.
+func (r *reader) homePoints(ctx context.Context, c *cohort, homes map[string]*sampling) (map[string]float64, error) {
+	points := map[string]float64{}
+	for _, namespace := range c.namespaces {
+		all, covered := homes[namespace].points(c.window, c.past.Homes)
+		if covered < all {
+			counted, err := r.sum(ctx, "group by (namespace) ("+c.past.Sizes()+")", c.past.Homes.Step, c.window)
+			for _, one := range counted {
+				points[string(one.Metric[metrics.LabelNamespace])] = float64(one.Value)
+			}
+			return points, err
+		}
+		points[namespace] = float64(all)
+	}
+	return points, nil
 }
 
 // timeline returns the mapped memberships of a hub in a window.

@@ -1,19 +1,12 @@
 package history
 
 import (
-	"cmp"
 	"context"
 	"maps"
-	"regexp"
 	"slices"
 	"sort"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/prometheus/common/model"
-
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 )
 
@@ -89,31 +82,24 @@ type hub struct {
 	seen map[string]bool
 }
 
-// segment holds the memberships in a part of a window.
-type segment struct {
-	scrapes []int64 // times of scrapes, sorted
-	// constant maps users whose groups were the same at each scrape to these groups.
-	constant map[string][]string
-	// changing maps the other users to their groups, and each group to the times of the user's samples.
-	changing map[string]map[string][]int64
-}
-
 // read returns the memberships in a window. The window has to begin where the previous one ended.
 func (h *hub) read(ctx context.Context, w window) (*timeline, error) {
-	measured, err := h.measure(ctx, h.queries.Memberships(), w)
+	c, err := h.count(ctx, w.atLeastAnHour())
 	if err != nil {
 		return nil, err
 	}
-	found := measured[h.namespace]
-	if found == nil {
-		found = &sampling{}
+	interval := c.interval
+	if w.length() < time.Hour {
+		if c, err = h.count(ctx, w); err != nil {
+			return nil, err
+		}
 	}
-	segments, err := h.segments(ctx, w, found.interval)
+	segments, err := h.segments(ctx, c, w, interval)
 	if err != nil {
 		return nil, err
 	}
 	t := &timeline{window: w, users: map[string][]run{}, new: map[string]bool{}}
-	t.known, t.gaps = h.scraped(w, segments, found.interval)
+	t.known, t.gaps = h.scraped(w, segments, interval)
 	since := map[string]int64{} // since when each user has had the groups in h.state
 	for user := range h.state {
 		since[user] = w.from
@@ -134,7 +120,7 @@ func (h *hub) read(ctx context.Context, w window) (*timeline, error) {
 		}
 	}
 	for _, s := range segments {
-		h.apply(s, set, found.interval.Milliseconds())
+		h.apply(s, set, interval.Milliseconds())
 	}
 	for user, groups := range h.state {
 		t.users[user] = append(t.users[user], run{window{since[user], w.to}, groups})
@@ -208,7 +194,7 @@ func (h *hub) apply(s *segment, set func(user string, groups []string, when int6
 					now = append(now, group)
 				}
 			}
-			set(user, h.groupsOf(now), scrape)
+			set(user, h.withoutPseudo(now), scrape)
 		}
 	}
 }
@@ -228,9 +214,9 @@ func isPresent(times []int64, scrape, interval int64) bool {
 	}
 }
 
-// groupsOf returns a user's groups without the pseudo-groups. If multiple is the only group, it stays. If there are no
-// memberships at all, groupsOf returns nil.
-func (h *hub) groupsOf(usergroups []string) []string {
+// withoutPseudo returns a user's groups without the pseudo-groups. If multiple is the only group, it stays. If there are
+// no memberships at all, withoutPseudo returns nil.
+func (h *hub) withoutPseudo(usergroups []string) []string {
 	if len(usergroups) == 0 {
 		return nil
 	}
@@ -245,150 +231,4 @@ func (h *hub) groupsOf(usergroups []string) []string {
 	}
 	slices.Sort(groups)
 	return slices.Compact(groups)
-}
-
-const (
-	// maxSamples is the number of samples up to which every sample is read.
-	maxSamples = 20_000
-	// maxUsers limits the users whose samples one query reads.
-	maxUsers = 100
-)
-
-// segments reads the memberships in a window. With thousands of users, reading each sample would take too long. So
-// segments counts the samples of each series. If a series has a sample at every scrape, the user's group is constant.
-// Only the samples of the other users are read. If scrapes are missing, because the exporter was restarted or down, the
-// two halves of the window are read separately.
-func (h *hub) segments(ctx context.Context, w window, interval time.Duration) ([]*segment, error) {
-	if interval == 0 {
-		return nil, nil
-	}
-	series, err := h.vector(ctx, "count_over_time("+h.queries.Memberships()+w.brackets()+")", w)
-	if err != nil || len(series) == 0 {
-		return nil, err
-	}
-	expected := float64(w.length() / interval)
-	if float64(len(series))*expected <= maxSamples || w.length() <= time.Hour {
-		all, err := h.raw(ctx, h.queries.Memberships(), w.widened(interval))
-		return []*segment{h.segmentOf(all, w)}, err
-	}
-	most := mostSamples(series)
-	if float64(most.Value) < nearlyAll*expected {
-		return both(w, func(half window) ([]*segment, error) { return h.segments(ctx, half, interval) })
-	}
-	s, err := h.segmentOfTarget(ctx, series, most, w, interval)
-	return []*segment{s}, err
-}
-
-func mostSamples(series []*model.Sample) *model.Sample {
-	return slices.MaxFunc(series, func(a, b *model.Sample) int {
-		return cmp.Or(cmp.Compare(a.Value, b.Value), cmp.Compare(b.Metric.String(), a.Metric.String()))
-	})
-}
-
-// segmentOf returns the segment for a window. The series have all samples of memberships in it, and some before and
-// after it.
-func (h *hub) segmentOf(all []*model.SampleStream, w window) *segment {
-	s := &segment{scrapes: w.times(timesOf(all)), constant: map[string][]string{}, changing: map[string]map[string][]int64{}}
-	s.addChanging(all)
-	for user, groups := range s.changing {
-		constant := true
-		for _, times := range groups {
-			constant = constant && len(w.times(times)) == len(s.scrapes)
-		}
-		if constant {
-			s.constant[user] = h.groupsOf(slices.Collect(maps.Keys(groups)))
-			delete(s.changing, user)
-		}
-	}
-	return s
-}
-
-// addChanging adds the samples of users whose groups changed.
-func (s *segment) addChanging(series []*model.SampleStream) {
-	for _, one := range series {
-		user, group := string(one.Metric[metrics.LabelUsername]), string(one.Metric[metrics.LabelUsergroup])
-		if s.changing[user] == nil {
-			s.changing[user] = map[string][]int64{}
-		}
-		times := s.changing[user][group]
-		for _, value := range one.Values {
-			times = append(times, int64(value.Timestamp))
-		}
-		slices.Sort(times) // the samples of several exporters aren't in order
-		s.changing[user][group] = slices.Compact(times)
-	}
-}
-
-// segmentOfTarget returns the segment for a window, given the number of samples of each series, and the series with the
-// most samples. A user's groups are constant if the target of that series always had them and all other exporters of
-// the hub published the same groups. The samples of all other users are read.
-func (h *hub) segmentOfTarget(ctx context.Context, series []*model.Sample, most *model.Sample, w window, interval time.Duration) (*segment, error) {
-	s := &segment{constant: map[string][]string{}, changing: map[string]map[string][]int64{}}
-	target := targetOf(most.Metric).String()
-	groups := map[string]map[string][]string{} // by user and target
-	targets, changed := map[string]*model.Sample{}, map[string]bool{}
-	for _, one := range series {
-		user, from := string(one.Metric[metrics.LabelUsername]), targetOf(one.Metric).String()
-		if groups[user] == nil {
-			groups[user] = map[string][]string{}
-		}
-		groups[user][from] = append(groups[user][from], string(one.Metric[metrics.LabelUsergroup]))
-		if targets[from] == nil || targets[from].Value < one.Value {
-			targets[from] = one
-		}
-		if from == target && one.Value < most.Value {
-			changed[user] = true
-		}
-	}
-	for user, byTarget := range groups {
-		names := h.groupsOf(byTarget[target])
-		for from := range targets {
-			changed[user] = changed[user] || !slices.Equal(names, h.groupsOf(byTarget[from]))
-		}
-		if !changed[user] {
-			s.constant[user] = names
-			delete(changed, user)
-		}
-	}
-	for _, from := range slices.Sorted(maps.Keys(targets)) {
-		times, err := h.timesExactly(ctx, nameOf(h.queries.Memberships()), targets[from].Metric, w)
-		if err != nil {
-			return nil, err
-		}
-		s.scrapes = append(s.scrapes, times...)
-	}
-	slices.Sort(s.scrapes)
-	s.scrapes = slices.Compact(s.scrapes)
-	for users := range slices.Chunk(slices.Sorted(maps.Keys(changed)), maxUsers) {
-		samples, err := h.raw(ctx, h.queries.Memberships(oneOf(metrics.LabelUsername, users)), w.widened(interval))
-		if err != nil {
-			return nil, err
-		}
-		s.addChanging(samples)
-	}
-	return s, nil
-}
-
-// targetOf returns the labels that all series of one exporter have in common.
-func targetOf(labels model.Metric) model.Metric {
-	target := labels.Clone()
-	for _, label := range []model.LabelName{metrics.LabelUsername, metrics.LabelUsergroup, metrics.LabelEscaped, metrics.LabelSafe} {
-		delete(target, label)
-	}
-	return target
-}
-
-// nameOf returns the name of the metric in a selector.
-func nameOf(selector string) string {
-	name, _, _ := strings.Cut(selector, "{")
-	return name
-}
-
-// oneOf returns the matcher for any of some values of a label.
-func oneOf(label string, values []string) string {
-	quoted := make([]string, len(values))
-	for i, value := range values {
-		quoted[i] = regexp.QuoteMeta(value)
-	}
-	return label + "=~" + strconv.Quote(strings.Join(quoted, "|"))
 }

@@ -65,12 +65,18 @@ func ReadRecord(ctx context.Context, o RecordOptions, at time.Time) (*Record, er
 	queries = inNamespace(o.Queries, namespaces[0])
 	h := &hub{querier: q, namespace: namespaces[0], queries: queries, none: o.None, multiple: o.Multiple, state: map[string][]string{}}
 	w := window{end - 2*found[h.namespace].interval.Milliseconds(), end}
-	scraped, err := h.readState(ctx, w, found[h.namespace].interval)
+	c, err := h.count(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	if !scraped {
+	if len(c.memberships) == 0 {
 		return nil, q.notRecorded(ctx, h.namespace, queries, at)
+	}
+	if err := h.checkClusters(ctx, w); err != nil {
+		return nil, err
+	}
+	if err := h.readState(ctx, c, w, found[h.namespace].interval); err != nil {
+		return nil, err
 	}
 	record := &Record{Namespace: h.namespace, Users: h.state}
 	return record, h.completeRecord(ctx, record, w)
@@ -82,10 +88,10 @@ func inNamespace(q promql.Queries, namespace string) promql.Queries {
 	return q
 }
 
-// measureNear returns how often series have samples around a time, by namespace. It looks at an hour before and after it
-// or, unless there are samples throughout, at a day: a few samples don't show the usual interval.
+// measureNear returns how often series have samples near a time, by namespace. It looks at the two hours before it or,
+// unless there are samples throughout, at a day before and after it: a few samples don't show the usual interval.
 func (q *querier) measureNear(ctx context.Context, selector string, end int64) (map[string]*sampling, error) {
-	w := around(end, time.Hour)
+	w := window{end - 2*time.Hour.Milliseconds(), end}
 	found, err := q.measure(ctx, selector, w)
 	if err != nil {
 		return nil, err
@@ -108,12 +114,9 @@ func around(end int64, distance time.Duration) window {
 	return window{end - distance.Milliseconds(), end + distance.Milliseconds()}
 }
 
-// readState reads the memberships at the last scrape in a window. It returns false if there was no scrape.
-func (h *hub) readState(ctx context.Context, w window, interval time.Duration) (scraped bool, err error) {
-	segments, err := h.segments(ctx, w, interval)
-	if err != nil {
-		return false, err
-	}
+// readState reads the memberships at the last scrape in a window.
+func (h *hub) readState(ctx context.Context, c *counts, w window, interval time.Duration) error {
+	segments, err := h.segments(ctx, c, w, interval)
 	set := func(user string, groups []string, _ int64) {
 		delete(h.state, user)
 		if groups != nil {
@@ -122,28 +125,36 @@ func (h *hub) readState(ctx context.Context, w window, interval time.Duration) (
 	}
 	for _, s := range segments {
 		h.apply(s, set, interval.Milliseconds())
-		scraped = scraped || len(s.scrapes) > 0
 	}
-	return scraped, nil
+	return err
 }
 
-// completeRecord checks that a record is of one hub and has the names of users, and sets Partial.
+// completeRecord checks that a record has the names of users, and sets Partial.
 func (h *hub) completeRecord(ctx context.Context, record *Record, w window) error {
 	delete(record.Users, "")
 	if len(record.Users) == 0 {
 		return &NoUsernames{}
 	}
-	clusters, err := h.labelValues(ctx, "cluster", w, h.queries.Memberships())
-	if err != nil {
-		return err
-	}
-	if len(clusters) > 1 {
-		return &prometheus.MixedClusters{Clusters: clusters}
-	}
 	partial, err := h.raw(ctx, h.queries.OfHubs(metrics.HubPartial), w)
 	record.Partial = slices.ContainsFunc(partial, func(one *model.SampleStream) bool {
 		return slices.ContainsFunc(one.Values, func(value model.SamplePair) bool { return value.Value > 0 })
 	})
+	return err
+}
+
+// checkClusters returns a *prometheus.MixedClusters if the memberships in a window are from several clusters.
+func (h *hub) checkClusters(ctx context.Context, w window) error {
+	found, err := samples(h.at(ctx, "group by (cluster) (present_over_time("+h.queries.Memberships()+w.brackets()+"))", w))
+	var clusters []string
+	for _, one := range found {
+		if cluster := string(one.Metric["cluster"]); cluster != "" {
+			clusters = append(clusters, cluster)
+		}
+	}
+	if len(clusters) > 1 {
+		slices.Sort(clusters)
+		return &prometheus.MixedClusters{Clusters: clusters}
+	}
 	return err
 }
 

@@ -3,6 +3,7 @@ package history_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -29,8 +30,8 @@ type series struct {
 type stored []series
 
 var (
-	storedQuery   = regexp.MustCompile(`^(topk by \(namespace, job\) \(1, )?(count_over_time|group\(present_over_time|)\(?(\w+)(?:\{(.*)\})?\[(\w+)\]\)*$`)
-	storedMatcher = regexp.MustCompile(`(\w+)(=~?)("(?:[^"\\]|\\.)*")`)
+	storedQuery   = regexp.MustCompile(`^(?:(topk|sum|group|count) ?(?:(by|without) \((.*?)\) )?\((?:1, )?)?(\w+_over_time\()?(\w+)(?:\{(.*)\})?(?:\[(\w+)\])?\)*$`)
+	storedMatcher = regexp.MustCompile(`"?([\w.]+)"?(=~?)("(?:[^"\\]|\\.)*")`)
 )
 
 func (s stored) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -55,22 +56,35 @@ func (s stored) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": data}); err != nil {
 		return nil, err
 	}
-	return w.Result(), nil
+	response := w.Result()
+	response.ContentLength = int64(w.Body.Len())
+	return response, nil
 }
 
 // selected returns the series that a selector matches.
 func (s stored) selected(metric, matchers string) stored {
-	return slices.DeleteFunc(slices.Clone(s), func(one series) bool {
-		differs := func(matcher []string) bool {
-			want, err := strconv.Unquote(matcher[3])
-			got := string(one.labels[model.LabelName(matcher[1])])
-			if matcher[2] == "=~" {
-				return err != nil || !regexp.MustCompile("^(?:"+want+")$").MatchString(got)
-			}
-			return err != nil || got != want
+	all := stored{}
+	matches := map[model.LabelName][]*regexp.Regexp{}
+	for _, matcher := range storedMatcher.FindAllStringSubmatch(matchers, -1) {
+		value, _ := strconv.Unquote(matcher[3])
+		if matcher[2] == "=" {
+			value = regexp.QuoteMeta(value)
 		}
-		return string(one.labels[model.MetricNameLabel]) != metric || slices.ContainsFunc(storedMatcher.FindAllStringSubmatch(matchers, -1), differs)
-	})
+		label := model.LabelName(matcher[1])
+		matches[label] = append(matches[label], regexp.MustCompile("^(?:"+value+")$"))
+	}
+	for _, one := range s {
+		matched := string(one.labels[model.MetricNameLabel]) == metric
+		for label, patterns := range matches {
+			for _, pattern := range patterns {
+				matched = matched && pattern.MatchString(string(one.labels[label]))
+			}
+		}
+		if matched {
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 func (s stored) values(label string, selectors []string) []string {
@@ -90,13 +104,16 @@ func (s stored) evaluate(query string, at time.Time) (model.Value, error) {
 	if parts == nil {
 		return nil, fmt.Errorf("can't evaluate %q", query)
 	}
-	length, err := time.ParseDuration(parts[5])
-	if err != nil {
-		return nil, err
+	operator, modifier, labels := parts[1], parts[2], strings.Split(parts[3], ", ")
+	length := 5 * time.Minute // the lookback of an instant selector
+	if parts[7] != "" {
+		var err error
+		if length, err = time.ParseDuration(parts[7]); err != nil {
+			return nil, err
+		}
 	}
-	matrix, vector := model.Matrix{}, model.Vector{}
-	most := map[string]*model.Sample{} // by namespace and job
-	for _, one := range s.selected(parts[3], parts[4]) {
+	matrix, results := model.Matrix{}, map[string]*model.Sample{} // by labels
+	for _, one := range s.selected(parts[5], parts[6]) {
 		stream := &model.SampleStream{Metric: one.labels}
 		for _, t := range one.times {
 			if t.After(at.Add(-length)) && !t.After(at) {
@@ -107,26 +124,34 @@ func (s stored) evaluate(query string, at time.Time) (model.Value, error) {
 			continue
 		}
 		matrix = append(matrix, stream)
-		labels := one.labels.Clone()
-		delete(labels, model.MetricNameLabel)
-		sample := &model.Sample{Metric: labels, Value: model.SampleValue(len(stream.Values)), Timestamp: model.TimeFromUnixNano(at.UnixNano())}
-		vector = append(vector, sample)
-		key := string(labels["namespace"] + "/" + labels["job"])
-		if most[key] == nil || most[key].Value < sample.Value {
-			most[key] = sample
+		group := model.Metric{}
+		for label, value := range one.labels {
+			if label != model.MetricNameLabel && modifier != "" && slices.Contains(labels, string(label)) == (modifier == "by") {
+				group[label] = value
+			}
+		}
+		sample := &model.Sample{Metric: group, Value: model.SampleValue(len(stream.Values)), Timestamp: model.TimeFromUnixNano(at.UnixNano())}
+		key := group.String()
+		switch before := results[key]; {
+		case operator == "topk":
+			sample.Metric = one.labels.Clone()
+			delete(sample.Metric, model.MetricNameLabel)
+			if before == nil || before.Value < sample.Value {
+				results[key] = sample
+			}
+		case before == nil:
+			results[key] = sample
+		default:
+			before.Value += sample.Value
 		}
 	}
 	switch {
-	case parts[2] == "":
+	case operator == "count":
+		return model.Vector{{Metric: model.Metric{}, Value: model.SampleValue(len(matrix)), Timestamp: model.TimeFromUnixNano(at.UnixNano())}}, nil
+	case parts[4] == "":
 		return matrix, nil
-	case parts[1] == "":
-		return vector, nil
 	}
-	vector = vector[:0]
-	for _, sample := range most {
-		vector = append(vector, sample)
-	}
-	return vector, nil
+	return model.Vector(slices.Collect(maps.Values(results))), nil
 }
 
 // start is when the first samples are.
@@ -254,6 +279,62 @@ func TestReadRecord(t *testing.T) {
 					t.Errorf("-want +got:\n%s", diff)
 				}
 			})
+		}
+	}
+}
+
+// sized keeps the size of the largest answer.
+type sized struct {
+	stored
+	largest int64
+}
+
+func (s *sized) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := s.stored.RoundTrip(r)
+	if err == nil {
+		s.largest = max(s.largest, response.ContentLength)
+	}
+	return response, err
+}
+
+// No answer has all labels of thousands of memberships. With those of 100,000 users, it would exceed the limit.
+func TestReadManyMemberships(t *testing.T) {
+	const users = 2600
+	onKubernetes := []string{"k8s.container.name", "exporter", "endpoint", "http", "service", "groups-exporter", "pod", "groups-exporter-7d4b9c6f5d-x2x7k", "instance"}
+	many := func(instance string, interval, from, to time.Duration) stored {
+		var all stored
+		for i := range users {
+			user := fmt.Sprintf("user-%d@uni.example", i)
+			labels := append([]string{"username_escaped", fmt.Sprintf("user-2d%d-40uni-2eexample", i), "username_safe", fmt.Sprintf("user-%d-uni-example---5b41514d", i)}, onKubernetes...)
+			for _, group := range []string{"everybody", "students", "2026", fmt.Sprintf("course-%d", i/100)} {
+				all = append(all, member(user, group, every(interval, from, to), append(labels, instance)...))
+			}
+		}
+		return all
+	}
+	left := member("user-7@uni.example", "chem", every(minutes, 0, 2*hours), append(slices.Clone(onKubernetes), "10.0.0.1:8080")...)
+	for name, c := range map[string]struct {
+		stored stored
+		after  time.Duration
+	}{
+		"a change":                             {append(many("10.0.0.1:8080", minutes, 0, 3*hours), left), 2 * hours},
+		"after a restart":                      {slices.Concat(many("10.0.0.1:8080", minutes, 0, 2*hours), many("10.0.0.2:8080", minutes, 2*hours, 3*hours), stored{left}), 2 * hours},
+		"after a restart, with hourly scrapes": {slices.Concat(many("10.0.0.1:8080", hours, 0, 20*hours), many("10.0.0.2:8080", hours, 20*hours, 30*hours)), 20 * hours},
+	} {
+		server := &sized{stored: c.stored}
+		record, err := readRecord(t, server, "", c.after)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		want := map[string][]string{}
+		for i := range users {
+			want[fmt.Sprintf("user-%d@uni.example", i)] = []string{"2026", fmt.Sprintf("course-%d", i/100), "everybody", "students"}
+		}
+		if diff := cmp.Diff(want, record.Users); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", name, diff)
+		}
+		if most := int64(130 * 4 * users); server.largest > most {
+			t.Errorf("%s: an answer has %d bytes, want at most %d", name, server.largest, most)
 		}
 	}
 }

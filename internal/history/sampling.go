@@ -5,7 +5,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -38,6 +37,19 @@ type job struct {
 // isComplete reports whether the series had samples throughout a window.
 func (s *sampling) isComplete(w window) bool {
 	return s.interval > 0 && float64(len(s.times)) >= nearlyAll*float64(w.length()/s.interval)
+}
+
+// points returns the number of points in a window, and of those at which the series has a sample.
+func (s *sampling) points(w window, at promql.Sampling) (all, covered int) {
+	step := at.Step.Milliseconds()
+	for point := (w.from + step - 1) / step * step; point < w.to; point += step {
+		all++
+		next := point + step
+		if sampled := (window{next - at.Window.Milliseconds(), next}); len(sampled.times(s.times)) > 0 {
+			covered++
+		}
+	}
+	return all, covered
 }
 
 // nearlyAll is the fraction of the expected samples that a complete series has at least: a few scrapes always fail.
@@ -174,6 +186,11 @@ func timesOf(series []*model.SampleStream) []int64 {
 			times = append(times, int64(value.Timestamp))
 		}
 	}
+	return sorted(times)
+}
+
+// sorted returns times in order and without duplicates. It changes the slice.
+func sorted(times []int64) []int64 {
 	slices.Sort(times)
 	return slices.Compact(times)
 }
@@ -197,7 +214,7 @@ func exactly(name string, labels model.Metric) string {
 	matchers := make([]string, 0, len(labels))
 	for label, value := range labels {
 		if label != model.MetricNameLabel {
-			matchers = append(matchers, string(label)+"="+strconv.Quote(string(value)))
+			matchers = append(matchers, promql.Is(string(label), string(value)))
 		}
 	}
 	slices.Sort(matchers)
