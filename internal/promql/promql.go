@@ -34,7 +34,7 @@ type Queries struct {
 
 // Is returns the matcher for one value of a label.
 func Is(label, value string) string {
-	if !model.LabelName(label).IsValidLegacy() { // Prometheus 3 has labels such as service.name
+	if !model.LegacyValidation.IsValidLabelName(label) { // Prometheus 3 has labels such as service.name
 		label = strconv.Quote(label)
 	}
 	return label + "=" + strconv.Quote(value)
