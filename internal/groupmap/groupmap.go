@@ -212,7 +212,11 @@ func (g *Mapping) check(name string, l *line) {
 	if text := g.m.reserved(name); text != "" && !l.merge {
 		g.problem(l, "%s", text+orMerge)
 	}
-	if again := g.find(name); again.line != nil && again.name != name {
+	switch again := g.find(name); {
+	case again.line == nil:
+	case again.name == name:
+		g.used[again.line] = true // it is there to keep the name
+	default:
 		g.problem(l, "it makes %s, and line %d changes that name again: insert a line before it that keeps %s", quote(name), again.line.number, quote(name))
 	}
 }

@@ -289,3 +289,23 @@ ignore_users: [check, ghost]
 		t.Errorf("unused, -want +got:\n%s", diff)
 	}
 }
+
+func TestLinesThatKeepNewNamesAreUsed(t *testing.T) {
+	m := parse(t, `groups:
+- {match: 'course::(\d+)::.*', name: 'course $1'}
+- {match: 'course \d+', name: $0}
+- {match: 'lab \d+', name: $0}
+- {match: 'guests', name: $0}
+- {match: '.*', name: others}
+users:
+- {match: 'bob', group: guests}
+`)
+	g := m.For(nil)
+	if _, err := g.Explain(listing("ada: course::1::ta, chess", "bob")); err != nil {
+		t.Fatal(err)
+	}
+	unused := []groupmap.Problem{{Line: 4, Text: `"lab \\d+" matches no group that the lines before it leave`}}
+	if diff := cmp.Diff(unused, g.Unused()); diff != "" {
+		t.Errorf("unused, -want +got:\n%s", diff)
+	}
+}
