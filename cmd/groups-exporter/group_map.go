@@ -29,13 +29,11 @@ func (o *groupMapOption) complete(rules membership.Rules) (err error) {
 	if o.file == "" {
 		return nil
 	}
-	if o.Map, err = o.load(); err != nil {
-		return &usageError{err}
-	}
-	return nil
+	o.Map, err = o.load()
+	return err
 }
 
-// load reads the file.
+// load reads the file. A mistake in it is a usageError.
 func (o *groupMapOption) load() (*groupmap.Map, error) {
 	document, err := os.ReadFile(o.file)
 	if err != nil {
@@ -43,7 +41,7 @@ func (o *groupMapOption) load() (*groupmap.Map, error) {
 	}
 	parsed, err := groupmap.Parse(document, o.rules)
 	if err != nil {
-		return nil, fmt.Errorf("--group-map %s: %w", o.file, err)
+		return nil, usagef("--group-map %s: %w", o.file, err)
 	}
 	return parsed, nil
 }

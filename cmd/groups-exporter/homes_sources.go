@@ -118,7 +118,7 @@ func (s *homesSources) open(name string, in io.Reader, read func(io.Reader) erro
 	if name != standardInput {
 		file, err := os.Open(name) //nolint:gosec // the path comes from the operator
 		if err != nil {
-			return err
+			return fmt.Errorf("%s can't be used: %w", name, err)
 		}
 		defer file.Close()
 		in = file

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -47,10 +48,10 @@ func (o *costOptions) complete(attribution usage.Attribution) (costs *report.Cos
 	case o.prices != "":
 		document, err := os.ReadFile(o.prices)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--prices: %w", err)
 		}
 		if costs, err = report.ParsePrices(document, o.charge); err != nil {
-			return nil, usagef("%s: %w", o.prices, inOneLine(err))
+			return nil, usagef("--prices %s: %w", o.prices, inOneLine(err))
 		}
 	case len(o.bills) > 0:
 		if costs, err = report.ParseBills(o.bills, o.shareOf); err != nil {

@@ -21,7 +21,7 @@ import (
 func (o *reportOptions) readMemberships(name string) (map[string]map[string][]string, error) {
 	content, err := os.ReadFile(name) //nolint:gosec // the path comes from the operator
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--memberships: %w", err)
 	}
 	read := map[string]map[string]map[string]bool{}
 	add := func(namespace, user, group string) {
