@@ -79,7 +79,7 @@ func TestValuesOfVariables(t *testing.T) {
 	}{
 		{"a value a line, which can have commas", "GROUPS_EXPORTER_ALLOW_GROUP=\na,b\r\n\nc d\n", "allow-group", `["a,b",c d]`},
 		{"nothing but lines", "GROUPS_EXPORTER_ALLOW_GROUP=\n\n", "allow-group", "[]"},
-		{"the end of a file", "GROUPS_EXPORTER_REFRESH_INTERVAL=5m\n", "refresh-interval", "5m0s"},
+		{"the end of a file", "GROUPS_EXPORTER_REFRESH_INTERVAL=5m\n", "refresh-interval", "5m"},
 		{"nothing", "GROUPS_EXPORTER_NONE_NAME=", "none-name", "none"},
 		{"a line alone", "GROUPS_EXPORTER_NONE_NAME=\n", "none-name", "none"},
 		{"spaces", "GROUPS_EXPORTER_NONE_NAME= x ", "none-name", " x "},

@@ -72,11 +72,19 @@ func words[T ~string](of []T) []string {
 // exporter.
 type duration struct{ value *time.Duration }
 
+// String returns the duration as people write it: "1h" and not "1h0m0s".
 func (d duration) String() string {
 	if *d.value == 0 {
 		return ""
 	}
-	return d.value.String()
+	text := d.value.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // Set sets the duration.

@@ -35,9 +35,9 @@ type prometheusOptions struct {
 func (o *prometheusOptions) addFlags(cmd *cobra.Command) {
 	o.flags = cmd.Flags()
 	o.flags.StringVar(&o.address, "prometheus-url", "", "`URL` of the Prometheus to query")
-	o.flags.StringVar(&o.configFile, "prometheus.config.file", "", "`file` with TLS, credentials and proxy")
+	o.flags.StringVar(&o.configFile, "prometheus.config.file", "", "YAML `file` with TLS, credentials and proxy")
 	o.defaultTimeout = cmp.Or(o.defaultTimeout, defaultPrometheusTimeout)
-	o.flags.Var(duration{&o.timeout}, "prometheus-timeout", "limit for one query (default "+o.defaultTimeout.String()+")")
+	o.flags.Var(duration{&o.timeout}, "prometheus-timeout", "limit for one query (default "+duration{&o.defaultTimeout}.String()+")")
 }
 
 // client returns a client, or nil if no Prometheus is queried. Then no flag that depends on a Prometheus may be set.
