@@ -282,7 +282,11 @@ func (o *reportOptions) make(ctx context.Context, errOut io.Writer, r *plan) (*r
 		made.OmitUsers()
 	}
 	if len(o.groups) > 0 && len(made.Sections) > 0 && !slices.ContainsFunc(made.Sections, func(s *report.Section) bool { return len(s.Rows) > 0 }) {
-		return nil, fmt.Errorf("no group that matches %s used anything in this period, or --min-users hides it", some(o.groups))
+		hidden := ""
+		if o.minUsers > 0 {
+			hidden = ", or --min-users hides it"
+		}
+		return nil, fmt.Errorf("no group that matches %s used anything in this period%s", some(quoteAll(o.groups)), hidden)
 	}
 	return made, nil
 }
