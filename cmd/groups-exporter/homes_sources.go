@@ -55,7 +55,7 @@ func (s *homesSources) check(demo bool) error {
 func (s *homesSources) read(ctx context.Context, in io.Reader, errOut io.Writer, reader *prometheus.UsageReader) ([]homes.Home, error) {
 	var listed, measured []homes.Home
 	if s.directories != "" {
-		directories, err := s.readDirectories(in)
+		directories, err := s.readDirectories(in, errOut)
 		if err != nil {
 			return nil, err
 		}
@@ -83,12 +83,12 @@ func (s *homesSources) read(ctx context.Context, in io.Reader, errOut io.Writer,
 // errNoStorage begins the error if Prometheus has no homes.
 var errNoStorage = errors.New("Prometheus has no home directories or claims") //nolint:staticcheck // a name
 
-func (s *homesSources) readDirectories(in io.Reader) (directories []homes.Home, err error) {
-	split := bufio.ScanLines
+func (s *homesSources) readDirectories(in io.Reader, errOut io.Writer) (directories []homes.Home, err error) {
+	split, what := bufio.ScanLines, "directories, one per line"
 	if s.null {
-		split = splitAtNull
+		split, what = splitAtNull, "directories with NUL after each"
 	}
-	err = s.open(s.directories, in, func(r io.Reader) (err error) {
+	err = s.open(s.directories, what, in, errOut, func(r io.Reader) (err error) {
 		directories, err = homes.ReadDirectories(r, split)
 		return err
 	})
@@ -100,7 +100,7 @@ func (s *homesSources) readDirectories(in io.Reader) (directories []homes.Home, 
 
 func (s *homesSources) readClaims(in io.Reader, errOut io.Writer) (claims []homes.Home, err error) {
 	var others []string
-	err = s.open(s.claims, in, func(r io.Reader) (err error) {
+	err = s.open(s.claims, "the output of kubectl get pvc -o json", in, errOut, func(r io.Reader) (err error) {
 		claims, others, err = homes.ReadClaims(r)
 		return err
 	})
@@ -114,8 +114,10 @@ func (s *homesSources) readClaims(in io.Reader, errOut io.Writer) (claims []home
 }
 
 // open calls read with a file or with standard input.
-func (s *homesSources) open(name string, in io.Reader, read func(io.Reader) error) error {
-	if name != standardInput {
+func (s *homesSources) open(name, what string, in io.Reader, errOut io.Writer, read func(io.Reader) error) error {
+	if name == standardInput {
+		sayReading(in, errOut, what)
+	} else {
 		file, err := os.Open(name) //nolint:gosec // the path comes from the operator
 		if err != nil {
 			return fmt.Errorf("%s can't be used: %w", name, err)

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -21,14 +22,13 @@ func eachName(in io.Reader, errOut io.Writer, args []string, null bool, handle f
 	scanner.Buffer(nil, longest)
 	names, unit, number := slices.Values(args), "argument", 0
 	if len(args) == 0 {
+		what := "names, one per line"
 		unit = "line"
 		if null {
-			unit = "name"
+			what, unit = "names with NUL after each", "name"
 			scanner.Split(splitAtNull)
 		}
-		if isTerminal(in) {
-			say(errOut, "reading names, one per line; Ctrl-D ends", "")
-		}
+		sayReading(in, errOut, what)
 		names = func(yield func(string) bool) {
 			for scanner.Scan() && yield(scanner.Text()) {
 			}
@@ -52,10 +52,21 @@ func eachName(in io.Reader, errOut io.Writer, args []string, null bool, handle f
 	return invalid, scanner.Err()
 }
 
-// splitAtNull is a bufio.SplitFunc for names that end with NUL.
+// sayReading says what is read if somebody has to type it.
+func sayReading(in io.Reader, errOut io.Writer, what string) {
+	if isTerminal(in) {
+		say(errOut, "reading "+what+"; Ctrl-D ends", "")
+	}
+}
+
+// splitAtNull is a bufio.SplitFunc for names that end with NUL. It returns an error if the last name ends with a line break
+// instead: the list is probably one of lines, and all of it would be one name.
 func splitAtNull(data []byte, atEOF bool) (advance int, token []byte, err error) {
 	if i := bytes.IndexByte(data, 0); i >= 0 {
 		return i + 1, data[:i], nil
+	}
+	if atEOF && bytes.HasSuffix(data, []byte("\n")) {
+		return 0, nil, errors.New("the last name ends with a line break and not with NUL: leave out --null, or write NUL after each name")
 	}
 	if atEOF && len(data) > 0 {
 		return len(data), data, nil

@@ -50,6 +50,32 @@ func shownOnTerminal(t *testing.T, columns int, write func(screen io.Writer)) st
 	return <-shown
 }
 
+// Who has to type a list is told so.
+func TestTypedNames(t *testing.T) {
+	for args, want := range map[string]string{
+		"escape":                          "reading names, one per line; Ctrl-D ends",
+		"lookup --demo --null":            "reading names with NUL after each; Ctrl-D ends",
+		"homes --demo --directories -":    "reading directories, one per line; Ctrl-D ends",
+		"homes --demo --directories - -0": "reading directories with NUL after each; Ctrl-D ends",
+		"homes --demo --claims -":         "reading the output of kubectl get pvc -o json; Ctrl-D ends",
+	} {
+		keyboard, screen, err := pty.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keyboard.WriteString("\x04"); err != nil {
+			t.Fatal(err)
+		}
+		var errOut bytes.Buffer
+		run(t.Context(), strings.Fields(args), func(string) string { return "" }, nil, screen, io.Discard, &errOut)
+		if first, _, _ := strings.Cut(errOut.String(), "\n"); first != "groups-exporter: "+want {
+			t.Errorf("%s: got %q, want %s", args, first, want)
+		}
+		keyboard.Close()
+		screen.Close()
+	}
+}
+
 // No line is wider than the terminal, and each way to show everything shows each name.
 func TestGroupsFitTheTerminal(t *testing.T) {
 	everything := [][]string{{"groups", "bio-lab"}, {"groups", "--output=wide"}, {"groups", "--by=user", "--output=wide"}, {"groups", "--by=user", "--output=wide", "--group=bio-lab"}}
