@@ -45,8 +45,8 @@ type day struct {
 }
 
 type label struct {
-	X    float64
-	Text string
+	X            float64
+	Text, Anchor string
 }
 
 // point is the amount of a day.
@@ -186,11 +186,16 @@ func (t *trend) addPoints(points []point, top float64, measure report.Measure) {
 	end()
 }
 
-// addLabels adds the dates of up to five points.
+// addLabels adds the dates of up to five points. They are below their points, but that of the last of many points would
+// not fit on the page there, and ends at its edge.
 func (t *trend) addLabels(points []point) {
 	count := min(len(points), 5)
 	for n := range count {
 		i := n * (len(points) - 1) / max(1, count-1)
-		t.Labels = append(t.Labels, label{t.Days[i].X, points[i].period.From.Format("2 Jan")})
+		date := label{t.Days[i].X, points[i].period.From.Format("2 Jan"), "middle"}
+		if n == count-1 && len(points) > 10 {
+			date.X, date.Anchor = 100, "end"
+		}
+		t.Labels = append(t.Labels, date)
 	}
 }
