@@ -209,18 +209,21 @@ func (r *reader) readCohort(ctx context.Context, c *cohort, homes map[string]*sa
 // directory with the most samples lacks some.
 func (r *reader) homePoints(ctx context.Context, c *cohort, homes map[string]*sampling) (map[string]float64, error) {
 	points := map[string]float64{}
+	complete := true
 	for _, namespace := range c.namespaces {
 		all, covered := homes[namespace].points(c.window, c.past.Homes)
-		if covered < all {
-			counted, err := r.sum(ctx, "group by (namespace) ("+c.past.Sizes()+")", c.past.Homes.Step, c.window)
-			for _, one := range counted {
-				points[string(one.Metric[metrics.LabelNamespace])] = float64(one.Value)
-			}
-			return points, err
-		}
 		points[namespace] = float64(all)
+		complete = complete && covered == all
 	}
-	return points, nil
+	if complete {
+		return points, nil
+	}
+	counted, err := r.sum(ctx, "group by (namespace) ("+c.past.Sizes()+")", c.past.Homes.Step, c.window)
+	clear(points)
+	for _, one := range counted { // several of a namespace if the query had to be split
+		points[string(one.Metric[metrics.LabelNamespace])] += float64(one.Value)
+	}
+	return points, err
 }
 
 // timeline returns the mapped memberships of a hub in a window.

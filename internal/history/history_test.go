@@ -1,7 +1,9 @@
 package history_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -15,11 +17,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
 
 	"github.com/groups-exporter/groups-exporter/internal/fakeprometheus"
 	"github.com/groups-exporter/groups-exporter/internal/groupmap"
 	"github.com/groups-exporter/groups-exporter/internal/history"
 	"github.com/groups-exporter/groups-exporter/internal/prometheus"
+	"github.com/groups-exporter/groups-exporter/internal/promql"
 	"github.com/groups-exporter/groups-exporter/internal/report"
 )
 
@@ -127,6 +131,45 @@ func TestSplitQueries(t *testing.T) {
 	if diff := cmp.Diff(whole.Coverage, split.Coverage); diff != "" {
 		t.Errorf("-whole +split:\n%s", diff)
 	}
+}
+
+// The time for which sizes of directories are known is the same if the server refuses to count them over a day.
+func TestSplitHomeHours(t *testing.T) {
+	server := lacking{fakeprometheus.New("hub", memberships(40))} // else they needn't be counted
+	for what, server := range map[string]http.RoundTripper{"whole": server, "split": refusing{server}} {
+		if got, want := read(t, server, 2).Uses[0].HomeHours["hub"], 48.0; got != want {
+			t.Errorf("%s: got sizes for %v hours, want %v", what, got, want)
+		}
+	}
+}
+
+// lacking is a server that has no samples of the sizes of directories from 00:05 to 00:15.
+type lacking struct{ http.RoundTripper }
+
+func (s lacking) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := s.RoundTripper.RoundTrip(r)
+	if err != nil || !strings.HasPrefix(r.Form.Get("query"), promql.DirectorySize) {
+		return response, err
+	}
+	var answer struct {
+		Status string `json:"status"`
+		Data   struct {
+			Type   string       `json:"resultType"`
+			Result model.Matrix `json:"result"`
+		} `json:"data"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+		return nil, err
+	}
+	for _, series := range answer.Data.Result {
+		series.Values = slices.DeleteFunc(series.Values, func(one model.SamplePair) bool {
+			at := one.Timestamp.Time().UTC()
+			return at.Hour() == 0 && at.Minute() >= 5 && at.Minute() <= 15
+		})
+	}
+	text, err := json.Marshal(answer)
+	response.Body = io.NopCloser(bytes.NewReader(text))
+	return response, err
 }
 
 // refusing is a server that refuses sums over more than six hours.
