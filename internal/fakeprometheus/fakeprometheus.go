@@ -90,11 +90,12 @@ func data(value model.Value) any {
 }
 
 var (
-	rangeForm  = regexp.MustCompile(`^(\w+)\{.*\}\[(\w+)\]$`)
-	topForm    = regexp.MustCompile(`^topk(?: by \(namespace, job\) )?\(1, count_over_time\((\w+).*\[(\w+)\]\)\)$`)
-	countForm  = regexp.MustCompile(`^sum by \(username, usergroup\) \(count_over_time\((\w+).*\[(\w+)\]\)\)$`)
-	ownersForm = regexp.MustCompile(`(?s)present_over_time\((\w+).*\[(\w+)\]\)`)
-	sumForm    = regexp.MustCompile(`(?s)^sum_over_time\(\(\n  (.*)\n\)\[(\w+):(\w+)\]\)$`)
+	exporterForm = regexp.MustCompile(`^group without \(.*?\) \(present_over_time\(\w+\{[^}]*\}\[(\w+)\](?: offset (\w+))?\)\)$`)
+	rangeForm    = regexp.MustCompile(`^(\w+)\{.*\}\[(\w+)\]$`)
+	topForm      = regexp.MustCompile(`^topk(?: by \(namespace, job\) )?\(1, count_over_time\((\w+).*\[(\w+)\]\)\)$`)
+	countForm    = regexp.MustCompile(`^sum by \(username, usergroup\) \(count_over_time\((\w+).*\[(\w+)\]\)\)$`)
+	ownersForm   = regexp.MustCompile(`(?s)present_over_time\((\w+).*\[(\w+)\]\)`)
+	sumForm      = regexp.MustCompile(`(?s)^sum_over_time\(\(\n  (.*)\n\)\[(\w+):(\w+)\]\)$`)
 )
 
 func duration(text string) time.Duration {
@@ -112,6 +113,12 @@ func (s *Server) vector(query string, at time.Time) (model.Vector, error) {
 	}
 	if parts := countForm.FindStringSubmatch(query); parts != nil {
 		return s.counts(parts[1], at, duration(parts[2])), nil
+	}
+	if parts := exporterForm.FindStringSubmatch(query); parts != nil {
+		if len(times(at.Add(-duration(parts[2])), duration(parts[1]), interval)) == 0 {
+			return nil, nil
+		}
+		return model.Vector{s.sample(at, 1)}, nil
 	}
 	if parts := ownersForm.FindStringSubmatch(query); parts != nil {
 		return s.owners(parts[1], at, duration(parts[2])), nil

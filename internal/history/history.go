@@ -146,7 +146,7 @@ func (r *reader) prepare(ctx context.Context, periods []report.Period) error {
 		queries.Hubs = append(slices.Clone(queries.Hubs), promql.Is(metrics.LabelNamespace, namespace))
 		h := &hub{
 			querier: r.querier, namespace: namespace, queries: queries, none: r.None, multiple: r.Multiple, lookback: r.Lookback,
-			state: map[string][]string{}, seen: map[string]bool{},
+			maxSamples: maxSamples, state: map[string][]string{}, seen: map[string]bool{},
 		}
 		r.hubs[namespace] = h
 		if r.GroupMap != nil {

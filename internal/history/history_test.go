@@ -208,6 +208,54 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// A day of a large hub takes a dozen queries, and one for every 100 users who changed, whatever happened to the exporter.
+func TestReadTimelinesQueries(t *testing.T) {
+	const users, changed = 300, 150
+	hub := func(group string, times []time.Time, instance string) stored {
+		var all stored
+		for i := range users {
+			all = append(all, member(fmt.Sprint("user", i), group, times, "instance", instance))
+		}
+		return all
+	}
+	day, noon := every(5*minutes, 0, 24*hours), 12*hours
+	var failed []time.Time
+	for i, when := range day {
+		if i < 100 || i%25 != 0 {
+			failed = append(failed, when)
+		}
+	}
+	var changes stored
+	for i := range changed {
+		changes = append(changes, member(fmt.Sprint("user", i), "bio", every(5*minutes, 3*hours, 7*hours), "instance", "a"))
+	}
+	const few, more = 12 + 2*changed/100, 40 // if the interval changes, each hour or so is counted separately
+	for name, all := range map[string]stored{
+		"a constant hub":    hub("all", day, "a"),
+		"a restart":         slices.Concat(hub("all", every(5*minutes, 0, noon), "a"), hub("all", every(5*minutes, noon+2*minutes, 24*hours), "b")),
+		"a gap":             slices.Concat(hub("all", every(5*minutes, 0, noon), "a"), hub("all", every(5*minutes, noon+77*minutes, 24*hours), "b")),
+		"new names":         slices.Concat(hub("all", every(5*minutes, 0, noon), "a"), hub("new", every(5*minutes, noon+20*time.Second, 24*hours), "b")),
+		"late new names":    slices.Concat(hub("all", every(5*minutes, 0, 23*hours+49*minutes), "a"), hub("new", every(5*minutes, 23*hours+50*minutes, 24*hours), "a")),
+		"failed scrapes":    hub("all", failed, "a"),
+		"a longer interval": hub("all", slices.Concat(every(minutes, 0, noon), every(5*minutes, noon, 24*hours)), "a"),
+		"two exporters":     slices.Concat(hub("all", day, "a"), hub("all", every(5*minutes, 100*time.Second, 24*hours), "b")),
+	} {
+		server := &counting{RoundTripper: slices.Concat(changes, all)}
+		if _, err := history.ReadTimelines(t.Context(), clientOf(t, server), 20_000, start, start.Add(24*hours)); err != nil {
+			t.Fatal(err)
+		}
+		limit := int64(few)
+		if name == "a longer interval" {
+			limit = more
+		}
+		got := server.requests.Load()
+		t.Logf("%s: %d queries", name, got)
+		if got > limit {
+			t.Errorf("%s: got %d queries, want %d at most", name, got, limit)
+		}
+	}
+}
+
 // BenchmarkMonth reads a month from a server in memory, which takes about as long as the reader.
 func BenchmarkMonth(b *testing.B) {
 	for _, users := range []int{100, 1000, 5000} {

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -74,6 +75,7 @@ type hub struct {
 	queries        promql.Queries // of the namespace
 	none, multiple string         // the pseudo-groups
 	lookback       time.Duration
+	maxSamples     int // up to which a window isn't split
 
 	// The state at the last scrape so far.
 	last  int64 // when it was, 0 if there was none
@@ -88,7 +90,7 @@ func (h *hub) read(ctx context.Context, w window) (*timeline, error) {
 	if err != nil {
 		return nil, err
 	}
-	interval := c.interval
+	interval := cmp.Or(c.interval, time.Minute) // there may be a single sample
 	if w.length() < time.Hour {
 		if c, err = h.count(ctx, w); err != nil {
 			return nil, err
@@ -120,7 +122,7 @@ func (h *hub) read(ctx context.Context, w window) (*timeline, error) {
 		}
 	}
 	for _, s := range segments {
-		h.apply(s, set, interval.Milliseconds())
+		h.apply(s, set, interval)
 	}
 	for user, groups := range h.state {
 		t.users[user] = append(t.users[user], run{window{since[user], w.to}, groups})
@@ -150,7 +152,7 @@ func (h *hub) scraped(w window, segments []*segment, interval time.Duration) (kn
 		}
 	}
 	for _, s := range segments {
-		for _, scrape := range s.scrapes {
+		for _, scrape := range s.times() {
 			note(h.last, scrape)
 			h.last = scrape
 		}
@@ -173,44 +175,34 @@ func appendWindow(windows []window, next window) []window {
 
 // apply calls set for each user whose groups may have changed, scrape by scrape. The groups of a user without
 // memberships are nil.
-func (h *hub) apply(s *segment, set func(user string, groups []string, when int64), interval int64) {
-	if len(s.scrapes) == 0 {
-		return
-	}
-	for user := range maps.Clone(h.state) {
-		_, constant := s.constant[user]
-		if _, changing := s.changing[user]; !constant && !changing {
-			set(user, nil, s.scrapes[0])
+func (h *hub) apply(s *segment, set func(user string, groups []string, when int64), interval time.Duration) {
+	scrapes := s.times()
+	for i, scrape := range scrapes {
+		if i == 0 {
+			for user := range maps.Clone(h.state) {
+				if s.changing[user] == nil {
+					set(user, s.constant[user], scrape)
+				}
+			}
+			for user, groups := range s.constant {
+				set(user, groups, scrape)
+			}
 		}
-	}
-	for user, groups := range s.constant {
-		set(user, groups, s.scrapes[0])
-	}
-	for user, groups := range s.changing {
-		for _, scrape := range s.scrapes {
+		sources := s.sources(scrape, interval)
+		for user, memberships := range s.changing {
 			var now []string
-			for group, times := range groups {
-				if isPresent(times, scrape, interval) {
-					now = append(now, group)
+			for one, times := range memberships {
+				needed := sources[one.exporter]
+				lacks := func(when int64) bool { _, found := slices.BinarySearch(times, when); return !found }
+				if len(needed) == 0 || len(needed) > 1 && one.group == h.multiple { // the groups behind it may have changed
+					continue
+				}
+				if !slices.ContainsFunc(needed, lacks) {
+					now = append(now, one.group)
 				}
 			}
 			set(user, h.withoutPseudo(now), scrape)
 		}
-	}
-}
-
-// isPresent reports whether a series with samples at the given times exists at a scrape. If several exporters are
-// scraped one after another, it may have no sample at that time. Then it exists if it has a sample since the previous
-// scrape, or if the samples before and after the scrape are less than 1.5 intervals apart.
-func isPresent(times []int64, scrape, interval int64) bool {
-	i, found := slices.BinarySearch(times, scrape)
-	switch {
-	case found:
-		return true
-	case i == 0:
-		return false
-	default:
-		return scrape-times[i-1] < interval*99/100 || i < len(times) && times[i]-times[i-1] < interval*3/2
 	}
 }
 

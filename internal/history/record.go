@@ -63,7 +63,7 @@ func ReadRecord(ctx context.Context, o RecordOptions, at time.Time) (*Record, er
 		return nil, &SeveralHubs{namespaces}
 	}
 	queries = inNamespace(o.Queries, namespaces[0])
-	h := &hub{querier: q, namespace: namespaces[0], queries: queries, none: o.None, multiple: o.Multiple, state: map[string][]string{}}
+	h := &hub{querier: q, namespace: namespaces[0], queries: queries, none: o.None, multiple: o.Multiple, maxSamples: maxSamples, state: map[string][]string{}}
 	w := window{end - 2*found[h.namespace].interval.Milliseconds(), end}
 	c, err := h.count(ctx, w)
 	if err != nil {
@@ -124,7 +124,7 @@ func (h *hub) readState(ctx context.Context, c *counts, w window, interval time.
 		}
 	}
 	for _, s := range segments {
-		h.apply(s, set, interval.Milliseconds())
+		h.apply(s, set, interval)
 	}
 	return err
 }

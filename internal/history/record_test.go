@@ -30,11 +30,21 @@ type series struct {
 type stored []series
 
 var (
-	storedQuery   = regexp.MustCompile(`^(?:(topk|sum|group|count) ?(?:(by|without) \((.*?)\) )?\((?:1, )?)?(\w+_over_time\()?(\w+)(?:\{(.*)\})?(?:\[(\w+)\])?\)*$`)
+	storedQuery   = regexp.MustCompile(`^(?:(topk|sum|group|count) ?(?:(by|without) \((.*?)\) )?\((?:1, )?)?(\w+_over_time\()?(\w+)(?:\{(.*)\})?(?:\[(\w+)\](?: offset (\w+))?)?\)*$`)
 	storedMatcher = regexp.MustCompile(`"?([\w.]+)"?(=~?)("(?:[^"\\]|\\.)*")`)
 )
 
-func (s stored) RoundTrip(r *http.Request) (*http.Response, error) {
+func (s stored) RoundTrip(r *http.Request) (*http.Response, error) { return s.answer(r, 0) }
+
+// prometheus2 includes the start of ranges.
+type prometheus2 struct{ stored }
+
+func (s prometheus2) RoundTrip(r *http.Request) (*http.Response, error) {
+	return s.answer(r, time.Millisecond)
+}
+
+// answer answers a request. Ranges begin a little earlier.
+func (s stored) answer(r *http.Request, earlier time.Duration) (*http.Response, error) {
 	if err := r.ParseForm(); err != nil {
 		return nil, err
 	}
@@ -46,7 +56,7 @@ func (s stored) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		value, err := s.evaluate(r.Form.Get("query"), time.UnixMilli(int64(seconds*1000+0.5)))
+		value, err := s.evaluate(r.Form.Get("query"), time.UnixMilli(int64(seconds*1000+0.5)), earlier)
 		if err != nil {
 			return nil, err
 		}
@@ -99,7 +109,22 @@ func (s stored) values(label string, selectors []string) []string {
 	return slices.Compact(values)
 }
 
-func (s stored) evaluate(query string, at time.Time) (model.Value, error) {
+// evaluate evaluates a query. A union is that of one metric in several ranges.
+func (s stored) evaluate(query string, at time.Time, earlier time.Duration) (model.Value, error) {
+	if head, union, found := strings.Cut(query, " or "); found {
+		aggregation, _, _ := strings.Cut(head, "present_over_time")
+		all := map[string]*model.Sample{}
+		for part := range strings.SplitSeq(head[len(aggregation):]+" or "+union, " or ") {
+			value, err := s.evaluate(aggregation+part, at, earlier)
+			if err != nil {
+				return nil, err
+			}
+			for _, one := range value.(model.Vector) {
+				all[one.Metric.String()] = one
+			}
+		}
+		return model.Vector(slices.Collect(maps.Values(all))), nil
+	}
 	parts := storedQuery.FindStringSubmatch(query)
 	if parts == nil {
 		return nil, fmt.Errorf("can't evaluate %q", query)
@@ -112,11 +137,13 @@ func (s stored) evaluate(query string, at time.Time) (model.Value, error) {
 			return nil, err
 		}
 	}
+	offset, _ := time.ParseDuration(parts[8])
+	from, to := at.Add(-offset-length-earlier), at.Add(-offset)
 	matrix, results := model.Matrix{}, map[string]*model.Sample{} // by labels
 	for _, one := range s.selected(parts[5], parts[6]) {
 		stream := &model.SampleStream{Metric: one.labels}
 		for _, t := range one.times {
-			if t.After(at.Add(-length)) && !t.After(at) {
+			if t.After(from) && !t.After(to) {
 				stream.Values = append(stream.Values, model.SamplePair{Timestamp: model.TimeFromUnixNano(t.UnixNano()), Value: 1})
 			}
 		}

@@ -18,28 +18,37 @@ import (
 
 // segment holds the memberships in a part of a window.
 type segment struct {
-	scrapes []int64 // times of scrapes, sorted
+	window
+	// scrapes maps exporters to the times of their scrapes, also of those shortly before and after the segment. The times
+	// are sorted.
+	scrapes map[string][]int64
 	// constant maps users whose groups were the same at each scrape to these groups.
 	constant map[string][]string
-	// changing maps the other users to their groups, and each group to the times of the user's samples.
-	changing map[string]map[string][]int64
+	// changing maps the other users to their memberships, and these to the times of their samples.
+	changing map[string]map[membership][]int64
 }
 
+// membership is a user's membership in a group, as one exporter published it.
+type membership struct{ exporter, group string }
+
 const (
-	// maxSamples is the number of samples up to which a window with a gap isn't split.
+	// maxSamples is the number of samples up to which all are read.
 	maxSamples = 20_000
 	// maxUsers limits the users whose samples one query reads.
 	maxUsers = 100
+	// maxGaps limits the gaps between the samples of a membership in which one query looks for other memberships.
+	maxGaps = 50
 )
 
 // counts holds the number of samples of each membership in a window.
 type counts struct {
 	// memberships are the numbers by user and group. Several exporters of a hub count together.
 	memberships []*model.Sample
-	// most is the largest number, and times are the times of these samples.
-	most  model.SampleValue
-	times []int64
-	// interval is the usual time between two of these samples from one exporter.
+	// most is the largest of these numbers, and all is their sum.
+	most, all model.SampleValue
+	// scrapes maps exporters to the times of the samples that count for most.
+	scrapes map[string][]int64
+	// interval is the usual time between two of these samples from one exporter, or 0 if there is only one.
 	interval time.Duration
 }
 
@@ -53,46 +62,137 @@ func (h *hub) count(ctx context.Context, w window) (*counts, error) {
 		return cmp.Or(cmp.Compare(a.Value, b.Value), cmp.Compare(b.Metric.String(), a.Metric.String()))
 	})
 	user, group := userOf(fullest.Metric), string(fullest.Metric[metrics.LabelUsergroup])
-	byExporter, err := h.raw(ctx, h.queries.Memberships(promql.Is(metrics.LabelUsername, user), promql.Is(metrics.LabelUsergroup, group)), w)
+	series, err := h.raw(ctx, h.queries.Memberships(promql.Is(metrics.LabelUsername, user), promql.Is(metrics.LabelUsergroup, group)), w)
 	if err != nil {
 		return nil, err
 	}
-	c := &counts{memberships: memberships, most: fullest.Value, times: timesOf(byExporter)}
+	c := &counts{memberships: memberships, most: fullest.Value, scrapes: map[string][]int64{}}
+	for _, one := range memberships {
+		c.all += one.Value
+	}
+	for _, one := range series { // the samples of one exporter may be in several series, if username_safe changed
+		if times := w.times(timesOf([]*model.SampleStream{one})); len(times) > 0 {
+			c.scrapes[exporterOf(one.Metric)] = sorted(append(c.scrapes[exporterOf(one.Metric)], times...))
+		}
+	}
 	longest := 0
-	for _, one := range byExporter {
-		if len(one.Values) > longest {
-			longest, c.interval = len(one.Values), newSampling(timesOf([]*model.SampleStream{one})).interval
+	for _, exporter := range slices.Sorted(maps.Keys(c.scrapes)) {
+		if times := c.scrapes[exporter]; len(times) > longest {
+			longest, c.interval = len(times), newSampling(times).interval
 		}
 	}
 	return c, nil
 }
 
+// membershipLabels are the labels in which the memberships that one exporter publishes differ.
+var membershipLabels = []string{metrics.LabelUsername, metrics.LabelUsergroup, metrics.LabelEscaped, metrics.LabelSafe}
+
+// exporterOf returns the other labels of a membership as text.
+func exporterOf(labels model.Metric) string {
+	exporter := withoutName(labels)
+	for _, label := range membershipLabels {
+		delete(exporter, model.LabelName(label))
+	}
+	return exporter.String()
+}
+
 // segments reads the memberships in a window, given their counts. With thousands of users, reading each sample would take
-// too long. If the membership with the most samples has some throughout the window, all memberships with as many samples are
-// constant, and only the samples of other users are read. Otherwise, the exporter was down, or the groups of all users
-// changed. Unless there are few samples, segments splits the window there.
+// too long. If one membership has a sample at each scrape, all memberships with as many samples are constant, and only the
+// samples of other users are read. Otherwise, the groups of all users changed, and segments splits the window there.
 func (h *hub) segments(ctx context.Context, c *counts, w window, interval time.Duration) ([]*segment, error) {
-	if len(c.times) == 0 || interval == 0 {
+	if len(c.memberships) == 0 {
 		return nil, nil
 	}
-	absent := time.Duration(0)
-	for _, gap := range absentBetween(c.times, interval, interval, w) {
-		absent += max(0, gap.length())
+	s := &segment{window: w, scrapes: c.scrapes, constant: map[string][]string{}, changing: map[string]map[membership][]int64{}}
+	if few := int(c.all) <= h.maxSamples; !few || len(c.memberships) > maxUsers {
+		gaps, complete, err := h.gaps(ctx, c, w, interval)
+		if err != nil {
+			return nil, err
+		}
+		if middle, ok := splitPoint(gaps, w); ok && !complete && !few {
+			return h.split(ctx, middle, w, interval)
+		}
+		if complete {
+			s.constant = h.groupsOf(c.memberships)
+		}
 	}
-	read := h.segmentOfSamples
-	switch expected := int(w.length() / interval); {
-	case absent.Seconds() <= (1-nearlyAll)*w.length().Seconds():
-		read = h.segmentOfCounts
-	case len(c.memberships)*expected > maxSamples && w.length() > time.Hour:
-		return h.split(ctx, c, w, interval)
+	changed := map[string]bool{}
+	for _, one := range c.memberships {
+		if user := userOf(one.Metric); one.Value < c.most || s.constant[user] == nil {
+			changed[user] = true
+		}
 	}
-	s, err := read(ctx, c, w, interval)
-	return []*segment{s}, err
+	maps.DeleteFunc(s.constant, func(user string, _ []string) bool { return changed[user] })
+	return []*segment{s}, h.readSamples(ctx, s, slices.Sorted(maps.Keys(changed)), interval)
+}
+
+// gaps returns the times without samples of the membership that has the most, exporter by exporter. It also reports whether
+// the exporters have no other memberships in these times, so that the membership has a sample at each scrape.
+func (h *hub) gaps(ctx context.Context, c *counts, w window, interval time.Duration) (all []window, complete bool, err error) {
+	exporters, err := h.exporters(ctx, []window{w}, w)
+	if err != nil {
+		return nil, false, err
+	}
+	usual := interval
+	if c.interval > 0 {
+		usual = min(usual, c.interval) // it may differ in a part of a day
+	}
+	complete = true
+	for _, exporter := range exporters {
+		gaps := gapsBetween(c.scrapes[exporter], usual, w)
+		all = append(all, gaps...)
+		complete = complete && len(c.scrapes[exporter]) > 0 && len(gaps) <= maxGaps
+		if complete && len(gaps) > 0 {
+			active, err := h.exporters(ctx, gaps, w)
+			if err != nil {
+				return nil, false, err
+			}
+			complete = !slices.Contains(active, exporter)
+		}
+	}
+	return all, complete, nil
+}
+
+// exporters returns the exporters that have memberships in any of some parts of a window, sorted.
+func (h *hub) exporters(ctx context.Context, parts []window, w window) ([]string, error) {
+	present := make([]string, len(parts))
+	for i, part := range parts {
+		offset := ""
+		if part.to < w.to {
+			offset = " offset " + promql.Duration(time.Duration(w.to-part.to)*time.Millisecond)
+		}
+		present[i] = "present_over_time(" + h.queries.Memberships() + part.brackets() + offset + ")"
+	}
+	found, err := samples(h.at(ctx, "group without ("+strings.Join(membershipLabels, ", ")+") ("+strings.Join(present, " or ")+")", w))
+	exporters := make([]string, len(found))
+	for i, one := range found {
+		exporters[i] = exporterOf(one.Metric)
+	}
+	slices.Sort(exporters)
+	return exporters, err
+}
+
+// gapsBetween returns the parts of a window in which an exporter may have been scraped at other times than the given ones,
+// because they are longer than usual. They begin 2 ms after a sample, because Prometheus 2 also looks at the millisecond
+// before a range.
+func gapsBetween(times []int64, interval time.Duration, w window) []window {
+	var gaps []window
+	from := w.from
+	for i, next := range append(slices.Clone(times), w.to) {
+		usual := interval.Milliseconds() * 3 / 2
+		if i == 0 || i == len(times) { // there may be a scrape right at the start or the end
+			usual = interval.Milliseconds() * 9 / 10
+		}
+		if next-from > usual {
+			gaps = append(gaps, window{from, next})
+		}
+		from = next + 2
+	}
+	return gaps
 }
 
 // split reads the memberships of two parts of a window.
-func (h *hub) split(ctx context.Context, c *counts, w window, interval time.Duration) ([]*segment, error) {
-	middle := splitPoint(c.times, w, interval)
+func (h *hub) split(ctx context.Context, middle int64, w window, interval time.Duration) ([]*segment, error) {
 	var all []*segment
 	for _, part := range []window{{w.from, middle}, {middle, w.to}} {
 		c, err := h.count(ctx, part)
@@ -108,64 +208,20 @@ func (h *hub) split(ctx context.Context, c *counts, w window, interval time.Dura
 	return all, nil
 }
 
-// splitPoint returns the time nearest to the middle of a window at which a gap between samples begins or ends, half an
-// interval away from the sample.
-func splitPoint(times []int64, w window, interval time.Duration) int64 {
-	middle, half := (w.from+w.to)/2, interval.Milliseconds()/2
-	var points []int64
-	for i, now := range times {
-		switch {
-		case i == 0 && now-w.from > 3*half:
-			points = append(points, now-half)
-		case i > 0 && now-times[i-1] > 3*half:
-			points = append(points, times[i-1]+half, now-half)
-		}
-	}
-	if last := times[len(times)-1]; w.to-last > 3*half {
-		points = append(points, last+half)
-	}
-	if len(points) == 0 {
-		return middle
-	}
+// splitPoint returns the time nearest to the middle of a window at which a gap begins or ends. It returns false if there is
+// none.
+func splitPoint(gaps []window, w window) (point int64, ok bool) {
+	middle := (w.from + w.to) / 2
 	distance := func(point int64) int64 { return max(point-middle, middle-point) }
-	return slices.MinFunc(points, func(a, b int64) int { return cmp.Compare(distance(a), distance(b)) })
-}
-
-// segmentOfCounts returns the segment for a window throughout which a membership has samples. It reads the samples of users
-// who have memberships with fewer samples.
-func (h *hub) segmentOfCounts(ctx context.Context, c *counts, w window, interval time.Duration) (*segment, error) {
-	s := &segment{scrapes: c.times, constant: h.groupsOf(c.memberships), changing: map[string]map[string][]int64{}}
-	changed := map[string]bool{}
-	for _, one := range c.memberships {
-		if one.Value < c.most {
-			changed[userOf(one.Metric)] = true
+	point = w.from
+	for _, gap := range gaps {
+		for _, edge := range []int64{gap.from, gap.to} {
+			if w.from < edge && edge < w.to && distance(edge) < distance(point) {
+				point = edge
+			}
 		}
 	}
-	maps.DeleteFunc(s.constant, func(user string, _ []string) bool { return changed[user] })
-	return s, h.readSamples(ctx, s, changed, w, interval)
-}
-
-// segmentOfSamples returns the segment for a window. It reads the samples of all users.
-func (h *hub) segmentOfSamples(ctx context.Context, c *counts, w window, interval time.Duration) (*segment, error) {
-	s := &segment{constant: map[string][]string{}, changing: map[string]map[string][]int64{}}
-	users := map[string]bool{}
-	for _, one := range c.memberships {
-		users[userOf(one.Metric)] = true
-	}
-	if err := h.readSamples(ctx, s, users, w, interval); err != nil {
-		return nil, err
-	}
-	for user, groups := range s.changing {
-		constant := true
-		for _, times := range groups {
-			constant = constant && len(w.times(times)) == len(s.scrapes)
-		}
-		if constant {
-			s.constant[user] = h.withoutPseudo(slices.Collect(maps.Keys(groups)))
-			delete(s.changing, user)
-		}
-	}
-	return s, nil
+	return point, point > w.from
 }
 
 // groupsOf returns the groups of each user in memberships, without pseudo-groups.
@@ -182,31 +238,62 @@ func (h *hub) groupsOf(memberships []*model.Sample) map[string][]string {
 
 func userOf(labels model.Metric) string { return string(labels[metrics.LabelUsername]) }
 
-// readSamples reads the samples of some users' memberships in a window, and a little before and after it.
-func (h *hub) readSamples(ctx context.Context, s *segment, users map[string]bool, w window, interval time.Duration) error {
-	for some := range slices.Chunk(slices.Sorted(maps.Keys(users)), maxUsers) {
-		series, err := h.raw(ctx, h.queries.Memberships(oneOf(metrics.LabelUsername, some)), w.widened(interval))
+// readSamples reads the samples of some users' memberships in a segment, and a little before and after it.
+func (h *hub) readSamples(ctx context.Context, s *segment, users []string, interval time.Duration) error {
+	for some := range slices.Chunk(users, maxUsers) {
+		series, err := h.raw(ctx, h.queries.Memberships(oneOf(metrics.LabelUsername, some)), s.widened(interval))
 		if err != nil {
 			return err
 		}
 		for _, one := range series {
-			s.addSamples(one, w)
+			s.addSamples(one)
 		}
 	}
-	s.scrapes = sorted(s.scrapes)
+	for exporter, times := range s.scrapes {
+		s.scrapes[exporter] = sorted(times)
+	}
 	return nil
 }
 
 // addSamples adds the samples of a user whose groups changed.
-func (s *segment) addSamples(series *model.SampleStream, w window) {
-	user, group := userOf(series.Metric), string(series.Metric[metrics.LabelUsergroup])
+func (s *segment) addSamples(series *model.SampleStream) {
+	user, exporter := userOf(series.Metric), exporterOf(series.Metric)
 	if s.changing[user] == nil {
-		s.changing[user] = map[string][]int64{}
+		s.changing[user] = map[membership][]int64{}
 	}
-	times := timesOf([]*model.SampleStream{series})
-	s.scrapes = append(s.scrapes, w.times(times)...)
-	// The samples of several exporters aren't in order.
-	s.changing[user][group] = sorted(append(s.changing[user][group], times...))
+	key, times := membership{exporter, string(series.Metric[metrics.LabelUsergroup])}, timesOf([]*model.SampleStream{series})
+	s.changing[user][key] = sorted(append(s.changing[user][key], times...))
+	s.scrapes[exporter] = append(s.scrapes[exporter], times...)
+}
+
+// times returns the times of the scrapes of all exporters in the segment, sorted.
+func (s *segment) times() []int64 {
+	return s.window.times(sorted(slices.Concat(slices.Collect(maps.Values(s.scrapes))...)))
+}
+
+// sources maps the exporters whose memberships count at a time to the times at which these need samples. At a scrape of
+// another exporter, those memberships count that an exporter published both before and after it. After its last scrape, an
+// exporter counts only if nothing is known about the time at which the next one is due.
+func (s *segment) sources(when int64, interval time.Duration) map[string][]int64 {
+	usual := interval.Milliseconds()
+	last := int64(0)
+	for _, times := range s.scrapes {
+		last = max(last, times[len(times)-1])
+	}
+	sources := map[string][]int64{}
+	for exporter, times := range s.scrapes {
+		i, found := slices.BinarySearch(times, when)
+		switch {
+		case found:
+			sources[exporter] = []int64{when}
+		case i == 0:
+		case i < len(times) && times[i]-times[i-1] < usual*3/2:
+			sources[exporter] = times[i-1 : i+1]
+		case i == len(times) && when-times[i-1] < usual && last-times[i-1] < usual*3/2:
+			sources[exporter] = times[i-1:]
+		}
+	}
+	return sources
 }
 
 // nameOf returns the name of the metric in a selector.
