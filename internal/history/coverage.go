@@ -221,16 +221,12 @@ func anyOf(selectors []string, expr func(selector string) string) string {
 func absentBetween(times []int64, interval, most time.Duration, w window) []window {
 	usual := interval.Milliseconds()
 	var gaps []window
-	last := w.from
+	last, from := w.from, w.from // a gap before the first time begins with the window
 	for _, next := range append(slices.Clone(times), w.to+usual) {
 		if next-last > max(usual*3/2, most.Milliseconds()) {
-			from := last + usual
-			if last == w.from {
-				from = w.from
-			}
 			gaps = append(gaps, window{from, min(next, w.to)})
 		}
-		last = next
+		last, from = next, next+usual
 	}
 	return gaps
 }

@@ -143,6 +143,17 @@ func TestSplitHomeHours(t *testing.T) {
 	}
 }
 
+// A sample at the very beginning of a day counts, so a gap after it begins when the next sample is missing.
+func TestGapAfterTheFirstSample(t *testing.T) {
+	at := func(minute int) time.Time { return time.Date(2026, 10, 1, 0, minute, 0, 0, time.UTC) }
+	want := []report.Gap{{Period: report.Period{From: at(5), To: at(20)}}}
+	for _, c := range read(t, lacking{fakeprometheus.New("hub", memberships(40))}, 1).Coverage {
+		if c.Source == "directories" && !slices.Equal(c.Gaps, want) {
+			t.Errorf("got the gaps %v, want %v", c.Gaps, want)
+		}
+	}
+}
+
 // lacking is a server that has no samples of the sizes of directories from 00:05 to 00:15.
 type lacking struct{ http.RoundTripper }
 
