@@ -9,7 +9,9 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -191,12 +193,70 @@ func (s refusing) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if query := r.Form.Get("query"); strings.HasPrefix(query, "sum_over_time") && (strings.Contains(query, "[86400s:") || strings.Contains(query, "[43200s:")) {
-		return &http.Response{
-			StatusCode: http.StatusUnprocessableEntity, Request: r, Header: http.Header{"Content-Type": {"application/json"}},
-			Body: io.NopCloser(strings.NewReader(`{"status":"error","errorType":"execution","error":"query processing would load too many samples into memory in query execution"}`)),
-		}, nil
+		return tooLarge(r), nil
 	}
 	return s.RoundTripper.RoundTrip(r)
+}
+
+// tooLarge returns the response to a query that would load too many samples.
+func tooLarge(r *http.Request) *http.Response {
+	return &http.Response{
+		StatusCode: http.StatusUnprocessableEntity, Request: r, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(strings.NewReader(`{"status":"error","errorType":"execution","error":"query processing would load too many samples into memory in query execution"}`)),
+	}
+}
+
+// Servers whose series lack the label uid have as many sessions if their points have to be read in parts.
+func TestSplitSessions(t *testing.T) {
+	users := memberships(40)
+	got := 0
+	for _, use := range read(t, twoSessions{fakeprometheus.New("hub", users)}, 1).Uses[0].Uses {
+		got += len(use.Sessions)
+	}
+	if want := 2 * len(users); got != want {
+		t.Errorf("got %d sessions, want %d", got, want)
+	}
+}
+
+// twoSessions is a server whose series lack the label uid. At single points, the server of each user ran from 02:00 to 03:00
+// and from 20:00 to 21:00. It refuses ranges of more than six hours.
+type twoSessions struct{ http.RoundTripper }
+
+func (s twoSessions) RoundTrip(r *http.Request) (*http.Response, error) {
+	response, err := s.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if r.URL.Path != "/api/v1/query_range" {
+		text, err := io.ReadAll(response.Body)
+		response.Body = io.NopCloser(bytes.NewReader(regexp.MustCompile(`,"uid":"[^"]*"`).ReplaceAll(text, nil)))
+		return response, err
+	}
+	from, to := unix(r.Form.Get("start")), unix(r.Form.Get("end"))
+	if to-from > 6*3600 {
+		return tooLarge(r), nil
+	}
+	var series []string
+	for user := range memberships(40) {
+		var points []string
+		for at := from; at <= to; at += unix(r.Form.Get("step")) {
+			if hour := time.Unix(at, 0).UTC().Hour(); hour == 2 || hour == 20 {
+				points = append(points, fmt.Sprintf(`[%d, "1"]`, at))
+			}
+		}
+		if len(points) > 0 {
+			series = append(series, fmt.Sprintf(`{"metric": {"namespace": "hub", "pod": "jupyter-%s"}, "values": [%s]}`, user, strings.Join(points, ", ")))
+		}
+	}
+	response.StatusCode = http.StatusOK
+	response.Body = io.NopCloser(strings.NewReader(`{"status": "success", "data": {"resultType": "matrix", "result": [` + strings.Join(series, ", ") + `]}}`))
+	return response, nil
+}
+
+// unix returns a time or a number of seconds in a request.
+func unix(text string) int64 {
+	seconds, _ := strconv.ParseFloat(text, 64)
+	return int64(seconds)
 }
 
 // The number of requests grows with the days and not with the users. No more than two run at a time.

@@ -26,7 +26,8 @@ func (r *reader) attributePoints(ctx context.Context, c *cohort, q measureQuery,
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(series, func(a, b *model.SampleStream) int { return strings.Compare(a.Metric.String(), b.Metric.String()) })
+	// Stable, because the parts of a series are in chronological order if the query had to be split.
+	slices.SortStableFunc(series, func(a, b *model.SampleStream) int { return strings.Compare(a.Metric.String(), b.Metric.String()) })
 	for _, one := range series {
 		key := keyOf(q, one.Metric)
 		o, ok := c.owner(r, key)
