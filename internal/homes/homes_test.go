@@ -169,6 +169,8 @@ func TestOwners(t *testing.T) {
 		}},
 		{"two claims for a server", []homes.Home{claim("claim-bob", "bob", ""), claim("other", "bob", "")},
 			[]string{"claim-bob double: bob (annotation)", "other double: bob (annotation)"}},
+		{"two claims for a server, of which somebody else mounts one", []homes.Home{claim("claim-has-2dhyphen", "has-hyphen", ""), claim("claim-has-hyphen", "has-hyphen", "")},
+			[]string{"claim-has-2dhyphen ambiguous: has-hyphen (annotation), has-2dhyphen (safe)", "claim-has-hyphen double: has-hyphen (annotation)"}},
 		{"the annotation decides", []homes.Home{claim("claim-has-2dhyphen", "has-hyphen", "")}, []string{"claim-has-2dhyphen ok: has-hyphen (annotation)"}},
 		{"the annotation of a deleted user", []homes.Home{claim("claim-gone", "gone", "")}, []string{"claim-gone orphan: gone (annotation)"}},
 		{"a claim that somebody else mounts now", []homes.Home{claim("claim-bob", "gone", "")}, []string{"claim-bob ambiguous: gone (annotation), bob (both)"}},

@@ -89,10 +89,10 @@ const minHomes = 10
 // judge finds owners and decides.
 type judge struct {
 	hub   Hub
-	since time.Time // users are inactive
+	since time.Time // users without activity since then are inactive
 	users map[string]*membership.User
 	index *owner.Index
-	homes map[slot]int // how many homes can be the one of a slot
+	homes map[slot]int // the number of homes that can be that of a slot
 }
 
 // slot is what a user has one home for.
@@ -146,22 +146,27 @@ func (j *judge) decide(r *Row) error {
 		r.Verdict = Ambiguous
 		return nil
 	}
-	o := r.Owners[0]
-	r.User = j.users[o.User]
-	isStale, err := j.isStale(r.User)
-	switch {
-	case j.homes[slot{r.Kind, o.User, o.server}] > 1:
-		r.Verdict = Double
-		return nil
-	case isStale:
-		r.Verdict = Stale
-		if others := j.others(r.Home); len(others) > 0 {
-			r.Owners, r.User, r.Verdict = append(r.Owners, others...), nil, Ambiguous
-		}
-	default:
-		r.Verdict = OK
+	var err error
+	r.User = j.users[r.Owners[0].User]
+	if r.Verdict, err = j.ofOwner(r.Kind, r.Owners[0]); err != nil || r.Verdict == OK {
+		return err
 	}
-	return err
+	if others := j.others(r.Home); len(others) > 0 { // it must not be deleted, even if the owner doesn't need it
+		r.Owners, r.User, r.Verdict = append(r.Owners, others...), nil, Ambiguous
+	}
+	return nil
+}
+
+// ofOwner returns the verdict for a home of a single user, whom the hub has: Double, Stale or OK.
+func (j *judge) ofOwner(kind Kind, o Owner) (Verdict, error) {
+	if j.homes[slot{kind, o.User, o.server}] > 1 {
+		return Double, nil
+	}
+	isStale, err := j.isStale(j.users[o.User])
+	if err != nil || !isStale {
+		return OK, err
+	}
+	return Stale, nil
 }
 
 // isStale reports whether a user has been inactive for too long.
