@@ -31,7 +31,8 @@ func (g *Mapping) ignores(user string) bool {
 	return l != nil
 }
 
-// Check returns an error that wraps an *Error with the problems and conflicts of all groups so far, or nil.
+// Check returns an error that wraps an *Error with the problems of all lines so far, or nil. A conflict is a problem of
+// its line.
 func (g *Mapping) Check() error {
 	for _, c := range g.Conflicts() {
 		if _, known := g.problems[c.line]; !known {
@@ -100,14 +101,14 @@ func (g *Mapping) Explain(l *membership.Listing) ([]Row, error) {
 // Unused returns the lines that matched nothing in the listing, in the order of the file.
 func (g *Mapping) Unused() []Problem {
 	var unused []Problem
-	note := func(lines []*line, words string) {
+	note := func(lines []*line, format string) {
 		for _, l := range lines {
 			switch {
 			case g.used[l]:
 			case l.property != "":
 				unused = append(unused, Problem{Line: l.number, Text: "the lines before it leave no group with the property " + l.property})
 			default:
-				unused = append(unused, Problem{Line: l.number, Text: fmt.Sprintf(words, quote(l.pattern.text))})
+				unused = append(unused, Problem{Line: l.number, Text: fmt.Sprintf(format, quote(l.pattern.text))})
 			}
 		}
 	}
@@ -121,9 +122,9 @@ func (g *Mapping) Unused() []Problem {
 	for to := range g.alone {
 		made[to.name] = true
 	}
-	for group, parent := range g.m.parents {
+	for group, above := range g.m.parents {
 		if !made[group] {
-			unused = append(unused, Problem{Line: parent.number, Text: "there is no group " + quote(group) + " that could have a parent"})
+			unused = append(unused, Problem{Line: above.line, Text: "there is no group " + quote(group) + " that could have a parent"})
 		}
 	}
 	slices.SortFunc(unused, Problem.Compare)

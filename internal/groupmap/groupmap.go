@@ -13,17 +13,23 @@ import (
 // Map is an operator's group map. It is immutable.
 type Map struct {
 	groups, users, ignored []*line
-	parents                map[string]*line
-	none, multiple         string // the names of the pseudo-groups
+	parents                map[string]parent // of mapped groups
+	none, multiple         string            // the names of the pseudo-groups
 }
 
-// line is an entry of a map. That of a parent has only a number and a template, which is the parent's name.
+// line is an entry of groups, users or ignore_users.
 type line struct {
 	number      int      // in the file
 	pattern     *pattern // nil if the line has a property
 	property    string
 	template    string // of the name
 	drop, merge bool
+}
+
+// parent is the parent of a group.
+type parent struct {
+	name string
+	line int // in the file
 }
 
 func quote(text string) string { return strconv.Quote(text) }
@@ -40,12 +46,7 @@ func (m *Map) Properties() []string {
 }
 
 // Parent returns the parent of a mapped group, or "" if it has none.
-func (m *Map) Parent(group string) string {
-	if parent := m.parents[group]; parent != nil {
-		return parent.template
-	}
-	return ""
-}
+func (m *Map) Parent(group string) string { return m.parents[group].name }
 
 // HasParents reports whether any group has a parent.
 func (m *Map) HasParents() bool { return len(m.parents) > 0 }
@@ -70,7 +71,7 @@ func first(lines []*line, name string) *line {
 	return nil
 }
 
-// reserved returns why a name can't be that of a group, or "" if it can.
+// reserved returns the problem if a name is that of a pseudo-group, or "".
 func (m *Map) reserved(name string) string {
 	who := "no group"
 	switch name {
@@ -83,7 +84,7 @@ func (m *Map) reserved(name string) string {
 	return quote(name) + " is the name for users in " + who + ": choose another name"
 }
 
-// orMerge is the other way out of a conflict.
+// orMerge ends the text of a problem that merge: true solves too.
 const orMerge = ", or set merge: true"
 
 // Properties maps groups to the names and the values of their properties.
@@ -94,7 +95,7 @@ type Mapping struct {
 	m          *Map
 	properties Properties
 	groups     map[string]target
-	alone      map[target]bool // the groups that lines gave to users in no group
+	alone      map[target]bool // the groups of users in no group
 	checked    map[target]bool
 	used       map[*line]bool
 	problems   map[*line]Problem // the first one of each line
@@ -185,7 +186,7 @@ func (g *Mapping) property(l *line, group string) (string, bool) {
 	return *text, *text != ""
 }
 
-// ofAlone returns the group that the map gives to a user without groups, and reports whether it gives one.
+// ofAlone returns the group of a user who is in no group, and reports whether a line puts the user into one.
 func (g *Mapping) ofAlone(user string) (string, bool) {
 	l := first(g.m.users, user)
 	if l == nil {
@@ -202,7 +203,7 @@ func (g *Mapping) ofAlone(user string) (string, bool) {
 	return group, true
 }
 
-// check records a problem if a line makes a name that isn't allowed. The map must not change the name again, so that it
+// check records a problem if a name that a line makes isn't allowed. The map must not change the name again, so that it
 // makes no difference whether it is applied once, or again to the memberships that Prometheus recorded.
 func (g *Mapping) check(name string, l *line) {
 	if name == "" || g.checked[target{name, l}] {

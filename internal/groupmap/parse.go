@@ -1,6 +1,8 @@
 package groupmap
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -22,7 +24,7 @@ func Parse(document []byte, rules membership.Rules) (*Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parser{Map: &Map{parents: map[string]*line{}, none: rules.NoneName, multiple: rules.MultipleName}}
+	p := &parser{Map: &Map{parents: map[string]parent{}, none: rules.NoneName, multiple: rules.MultipleName}}
 	p.Mapping(root, "a map", map[string]func(*yaml.Node){
 		"groups":       func(node *yaml.Node) { p.List(node, "groups", p.readGroup) },
 		"users":        func(node *yaml.Node) { p.List(node, "users", p.readUser) },
@@ -145,23 +147,24 @@ func (p *parser) checkTarget(node *yaml.Node, l *line, key string) {
 func (p *parser) readParents(node *yaml.Node) {
 	p.Pairs(node, "parents", func(key, value *yaml.Node) {
 		var group string
-		parent := &line{number: key.Line}
+		above := parent{line: key.Line}
 		before := p.Len()
 		p.text("a group in parents", &group)(key)
-		p.text("the parent of "+quote(key.Value), &parent.template)(value)
+		p.text("the parent of "+quote(key.Value), &above.name)(value)
 		switch {
 		case p.Len() > before:
-		case p.parents[group] != nil:
+		case p.parents[group].name != "":
 			p.Problem(key, "%s has two parents", quote(group))
-		case p.reserved(parent.template) != "":
-			p.Problem(key, "%s", p.reserved(parent.template))
+		case p.reserved(above.name) != "":
+			p.Problem(key, "%s", p.reserved(above.name))
 		default:
-			p.parents[group] = parent
+			p.parents[group] = above
 		}
 	})
-	for group, parent := range p.parents {
-		if above := p.parents[parent.template]; above != nil && above.template != parent.template {
-			p.Problem(&yaml.Node{Line: parent.number}, "%s can't be the parent of %s, because it has a parent itself", quote(parent.template), quote(group))
+	for _, group := range slices.Sorted(maps.Keys(p.parents)) {
+		above := p.parents[group]
+		if top := p.Parent(above.name); top != "" && top != above.name {
+			p.Problem(&yaml.Node{Line: above.line}, "%s can't be the parent of %s, because it has a parent itself", quote(above.name), quote(group))
 		}
 	}
 }

@@ -86,6 +86,7 @@ func onlyParser() []struct{ text, want string } {
 		{"parents: {a: none}", `line 1: "none" is the name for users in no group: choose another name`},
 		{"parents: {a: multiple}", `line 1: "multiple" is the name for users in several groups: choose another name`},
 		{"parents: {a: b, b: b}", ""},
+		{"parents: {a: b, b: c, d: b}", `line 1: "b" can't be the parent of "a", because it has a parent itself; line 1: "b" can't be the parent of "d", because it has a parent itself`},
 		{"parents:\n  a: b\n  b: c", `line 2: "b" can't be the parent of "a", because it has a parent itself`},
 		{"groups: [{match: '(', name: a}]", "line 1: match is not a regular expression: missing closing ): `(`"},
 		{"groups: [{match: 'a)(b', name: a}]", "line 1: match is not a regular expression: unexpected ): `a)(b`"},

@@ -21,7 +21,7 @@ type Problem struct {
 
 func (p Problem) String() string { return fmt.Sprintf("line %d: %s", p.Line, p.Text) }
 
-// Compare sorts problems by their lines.
+// Compare orders problems by their lines, and those of a line by their texts.
 func (p Problem) Compare(other Problem) int {
 	return cmp.Or(cmp.Compare(p.Line, other.Line), cmp.Compare(p.Text, other.Text))
 }
@@ -37,8 +37,8 @@ func (e *Error) Error() string {
 	return strings.Join(texts, "; ")
 }
 
-// Parse returns the root of the only document in a file, or an error if the file isn't YAML. The error calls the file by
-// what it is, like "price file".
+// Parse returns the root of the only document in a file, or an error if the file isn't a single YAML document. What the
+// file is, like "price file", is for the text of the error.
 func Parse(file []byte, what string) (*yaml.Node, error) {
 	var document, another yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(file))
@@ -54,8 +54,8 @@ func Parse(file []byte, what string) (*yaml.Node, error) {
 	return document.Content[0], nil
 }
 
-// syntaxError returns an error of package yaml with the right line. The package counts lines from 0 if the parser finds the
-// mistake, and from 1 if the scanner does. The line may be the one after the last.
+// syntaxError returns an error of package yaml with the right line. The package counts lines from 0 if its parser finds the
+// mistake, and from 1 if its scanner does. The parser may also name the line after the last one.
 func syntaxError(err error, file []byte) error {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	var line int
@@ -78,7 +78,8 @@ func (r *Reader) Problem(node *yaml.Node, format string, args ...any) {
 // Len returns the number of mistakes so far.
 func (r *Reader) Len() int { return len(r.problems) }
 
-// Err returns an *Error with all mistakes, sorted by line, or nil if there are none.
+// Err returns an *Error with all mistakes, or nil if there are none. They are sorted by line; those of a line stay in the
+// order in which they were found.
 func (r *Reader) Err() error {
 	if len(r.problems) == 0 {
 		return nil
@@ -87,7 +88,8 @@ func (r *Reader) Err() error {
 	return &Error{r.problems}
 }
 
-// Mapping calls a function for each key of a mapping, and returns the keys. It is a mistake if a key has no function.
+// Mapping calls the function for each key of a mapping with the key's value, and returns the keys. A key without a function
+// and a key that is set twice are mistakes.
 func (r *Reader) Mapping(node *yaml.Node, what string, read map[string]func(*yaml.Node)) map[string]bool {
 	keys := map[string]bool{}
 	r.Pairs(node, what, func(key, value *yaml.Node) {
@@ -104,7 +106,7 @@ func (r *Reader) Mapping(node *yaml.Node, what string, read map[string]func(*yam
 	return keys
 }
 
-// Pairs calls a function for each pair of a mapping.
+// Pairs calls a function for each key of a mapping and its value. Another node is a mistake.
 func (r *Reader) Pairs(node *yaml.Node, what string, read func(key, value *yaml.Node)) {
 	if node.Kind != yaml.MappingNode {
 		r.Problem(node, "%s must be a mapping", what)
@@ -115,7 +117,7 @@ func (r *Reader) Pairs(node *yaml.Node, what string, read func(key, value *yaml.
 	}
 }
 
-// List calls a function for each item of a list.
+// List calls a function for each item of a list. Another node is a mistake.
 func (r *Reader) List(node *yaml.Node, what string, read func(*yaml.Node)) {
 	if node.Kind != yaml.SequenceNode {
 		r.Problem(node, "%s must be a list", what)
