@@ -8,43 +8,6 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/membership"
 )
 
-// Apply replaces the groups in a hub's listing. If it returns an error, which wraps an *Error, the listing must not be
-// used.
-func (g *Mapping) Apply(l *membership.Listing) error {
-	l.Replace(membership.Replacement{
-		Group: func(name string) (string, bool) {
-			to := g.group(name)
-			return to.name, to.name != ""
-		},
-		Alone: g.ofAlone,
-		Leave: g.ignores,
-	})
-	return g.Check()
-}
-
-// ignores is like Map.Ignores, and also records that the line is used.
-func (g *Mapping) ignores(user string) bool {
-	l := first(g.m.ignored, user)
-	if l != nil {
-		g.used[l] = true
-	}
-	return l != nil
-}
-
-// Check returns an error that wraps an *Error with the problems of all lines so far, or nil. A conflict is a problem of
-// its line.
-func (g *Mapping) Check() error {
-	for _, c := range g.Conflicts() {
-		if _, known := g.problems[c.line]; !known {
-			g.problems[c.line] = c.Problem()
-		}
-	}
-	if err := g.Err(); err != nil {
-		return fmt.Errorf("the group map doesn't fit the groups of the hub: %w", err)
-	}
-	return nil
-}
-
 // Kind says what a Row is about.
 type Kind string
 
