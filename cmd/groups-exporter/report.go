@@ -136,7 +136,7 @@ func (o *reportOptions) complete(ctx context.Context, getenv func(string) string
 	}
 	r.options = history.Options{
 		Client: reader.Client, Queries: queries, Namespaces: slices.Clone(o.namespaces),
-		Servers: servers.MatchString, Excluded: o.excluded(), GroupMap: o.groupMap.Map,
+		IsServer: servers.MatchString, IsExcluded: o.excluded(), GroupMap: o.groupMap.Map,
 		None: o.noneName, Multiple: o.multiple, Lookback: o.lookback, Charged: isCharged(r.report.Costs),
 	}
 	if o.memberships != "" {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 	"github.com/groups-exporter/groups-exporter/internal/report"
 )
@@ -94,7 +93,7 @@ func (r *reader) coverHub(ctx context.Context, w window, found *samplings, c *co
 		known = without(w, gaps)
 	}
 	past := c.past
-	past.Hubs = append(slices.Clone(past.Hubs), promql.Is(metrics.LabelNamespace, namespace))
+	past.Queries = inNamespace(past.Queries, namespace)
 	if r.has(report.Home) {
 		absent, err := r.absent(ctx, []string{past.OfHubs(promql.DirectorySize)}, found.homes[namespace], past.Homes, w)
 		if err != nil {
@@ -108,9 +107,6 @@ func (r *reader) coverHub(ctx context.Context, w window, found *samplings, c *co
 	}
 	return r.coverPods(ctx, w, found, c, past, namespace, known)
 }
-
-// has reports whether Prometheus has data for a measure.
-func (r *reader) has(m report.Measure) bool { return !slices.Contains(r.missing, m) }
 
 // coverPods records the gaps of the kubelets and of kube-state-metrics. If neither has any pod while memberships or
 // directories are recorded, no server was running, and this is a gap only if their targets were down. A short time

@@ -24,14 +24,14 @@ type Options struct {
 	Queries promql.Queries
 	// Namespaces lists the namespaces of the hubs. If it is empty, Read covers all hubs that have memberships or pods.
 	Namespaces []string
-	// Servers reports whether a user's pod is a server, by the pod's name. Other pods, such as Dask workers, aren't
+	// IsServer reports whether a user's pod is a server, by the pod's name. Other pods, such as Dask workers, aren't
 	// sessions.
-	Servers func(pod string) bool
+	IsServer func(pod string) bool
 	// GroupMap is applied to the memberships of each moment, unless it is nil. Properties of groups aren't recorded, so
 	// its lines with properties have no effect.
 	GroupMap *groupmap.Map
-	// Excluded reports whether to leave out a user.
-	Excluded func(user string) bool
+	// IsExcluded reports whether to leave out a user.
+	IsExcluded func(user string) bool
 	// None and Multiple are the names of the pseudo-groups in the recorded memberships.
 	None, Multiple string
 	// Lookback is how long the last memberships stay valid while the exporter isn't scraped.
@@ -54,7 +54,7 @@ type Result struct {
 	// Uses holds the usage of each period.
 	Uses     []*report.Uses
 	Coverage []report.Coverage
-	// Queries lists the queries that summed the usage of a day.
+	// Queries lists the queries at a point of time, sorted and without their times. Selectors of samples aren't among them.
 	Queries []string
 	// Notes lists what a reader has to know about the numbers, such as missing series.
 	Notes []string
@@ -142,11 +142,9 @@ func (r *reader) prepare(ctx context.Context, periods []report.Period) error {
 		r.notes = append(r.notes, NoProperties)
 	}
 	for _, namespace := range r.Namespaces {
-		queries := r.Queries
-		queries.Hubs = append(slices.Clone(queries.Hubs), promql.Is(metrics.LabelNamespace, namespace))
 		h := &hub{
-			querier: r.querier, namespace: namespace, queries: queries, none: r.None, multiple: r.Multiple, lookback: r.Lookback,
-			maxSamples: maxSamples, state: map[string][]string{}, seen: map[string]bool{},
+			querier: r.querier, namespace: namespace, queries: inNamespace(r.Queries, namespace), none: r.None, multiple: r.Multiple,
+			lookback: r.Lookback, maxSamples: maxSamples, state: map[string][]string{}, seen: map[string]bool{},
 		}
 		r.hubs[namespace] = h
 		if r.GroupMap != nil {

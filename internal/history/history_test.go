@@ -80,7 +80,7 @@ func readMapped(tb testing.TB, server http.RoundTripper, days int, m *groupmap.M
 	tb.Helper()
 	from := time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)
 	return history.Read(context.Background(), history.Options{
-		Client: clientOf(tb, server), GroupMap: m, Servers: func(pod string) bool { return strings.HasPrefix(pod, "jupyter-") }, Excluded: func(string) bool { return false },
+		Client: clientOf(tb, server), GroupMap: m, IsServer: func(pod string) bool { return strings.HasPrefix(pod, "jupyter-") }, IsExcluded: func(string) bool { return false },
 		None: "none", Multiple: "multiple", Lookback: time.Hour, Progress: func(int, int) {},
 	}, []report.Period{{From: from, To: from.AddDate(0, 0, days)}})
 }

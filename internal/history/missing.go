@@ -31,16 +31,22 @@ func (r *reader) findMissing(ctx context.Context, whole window) error {
 	if !directories {
 		r.lacks(promql.DirectorySize, report.Home)
 	}
-	clusters, err := r.labelValues(ctx, "cluster", whole, annotations, labels)
-	switch {
-	case err != nil:
-		return err
-	case len(clusters) > 1:
-		return &prometheus.MixedClusters{Clusters: clusters}
-	case !owners:
+	if !owners {
 		r.lacks(promql.PodAnnotations, slices.DeleteFunc(report.Measures(), func(m report.Measure) bool { return m == report.Home })...)
 		return nil
 	}
+	clusters, err := r.labelValues(ctx, "cluster", whole, annotations, labels)
+	if err != nil {
+		return err
+	}
+	if len(clusters) > 1 {
+		return &prometheus.MixedClusters{Clusters: clusters}
+	}
+	return r.findMissingOfPods(ctx, whole)
+}
+
+// findMissingOfPods finds out which kinds of series about pods Prometheus lacks in a window.
+func (r *reader) findMissingOfPods(ctx context.Context, whole window) error {
 	past := promql.Past{Queries: r.Queries}
 	for _, source := range []struct {
 		selector string
@@ -105,6 +111,9 @@ func (r *reader) hasSeries(ctx context.Context, w window, selectors ...string) (
 	found, err := r.labelValues(ctx, metrics.LabelNamespace, w, selectors...)
 	return len(found) > 0, err
 }
+
+// has reports whether Prometheus has data for a measure.
+func (r *reader) has(m report.Measure) bool { return !slices.Contains(r.missing, m) }
 
 // lacks records that Prometheus lacks a series, and therefore all data for some measures.
 func (r *reader) lacks(series string, measures ...report.Measure) {

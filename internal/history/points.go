@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -8,7 +9,6 @@ import (
 
 	"github.com/prometheus/common/model"
 
-	"github.com/groups-exporter/groups-exporter/internal/metrics"
 	"github.com/groups-exporter/groups-exporter/internal/promql"
 	"github.com/groups-exporter/groups-exporter/internal/report"
 )
@@ -21,7 +21,8 @@ func (r *reader) attributePoints(ctx context.Context, c *cohort, q measureQuery,
 		label = promql.Directory
 	}
 	past := c.past
-	past.Hubs = append(slices.Clone(past.Hubs), promql.Is(metrics.LabelNamespace, namespace), oneOf(label, names))
+	past.Queries = inNamespace(past.Queries, namespace)
+	past.Hubs = append(past.Hubs, oneOf(label, names))
 	series, err := r.points(ctx, q.expr(past), q.step, c.window)
 	if err != nil {
 		return err
@@ -64,9 +65,9 @@ func (r *reader) addPoint(c *cohort, q measureQuery, key object, o owner, when i
 // ownersOf returns a function that returns the owner of the pods of one name at a time: the owner in the latest sample
 // of the annotation or label.
 func (r *reader) ownersOf(ctx context.Context, c *cohort, key object) (func(when int64) owner, error) {
-	past := c.past
-	past.Hubs = append(slices.Clone(past.Hubs), promql.Is(metrics.LabelNamespace, key.namespace), promql.Is("pod", key.name))
-	annotations, labels := past.PodOwners()
+	queries := inNamespace(c.past.Queries, key.namespace)
+	queries.Hubs = append(queries.Hubs, promql.Is("pod", key.name))
+	annotations, labels := queries.PodOwners()
 	type sample struct {
 		when int64
 		text string
@@ -90,7 +91,7 @@ func (r *reader) ownersOf(ctx context.Context, c *cohort, key object) (func(when
 			break
 		}
 	}
-	slices.SortFunc(samples, func(a, b sample) int { return int(a.when - b.when) })
+	slices.SortFunc(samples, func(a, b sample) int { return cmp.Compare(a.when, b.when) })
 	return func(when int64) owner {
 		var found owner
 		for i, sample := range samples {

@@ -31,7 +31,7 @@ type querier struct {
 
 	mu       sync.Mutex
 	answered bool
-	seen     map[string]bool // the queries that summed usage, without their evaluation times
+	seen     map[string]bool // see Result.Queries
 }
 
 func newQuerier(client *prometheus.Client) *querier {
@@ -198,7 +198,7 @@ func (q *querier) note(text string) {
 	q.seen[strings.TrimSpace(text)] = true
 }
 
-// queries returns the texts of all queries so far, sorted.
+// queries returns the texts that were noted so far, sorted.
 func (q *querier) queries() []string {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -17,13 +17,10 @@ type Recorded struct {
 	window   window
 }
 
-// day is the resolution of LastSeen.
-const day = 24 * time.Hour
-
 // NewRecorded returns the memberships that were recorded between a time and now. The matchers in queries select the hub.
 func NewRecorded(client *prometheus.Client, queries promql.Queries, from, now time.Time) *Recorded {
-	today := now.UTC().Truncate(day)
-	return &Recorded{newQuerier(client), queries.Memberships, window{from.UnixMilli(), today.Add(day).UnixMilli() + 1}}
+	today := now.UTC().Truncate(wholeDay)
+	return &Recorded{newQuerier(client), queries.Memberships, window{from.UnixMilli(), today.Add(wholeDay).UnixMilli() + 1}}
 }
 
 // Users returns the names of all users, sorted. Its error is a *remote.Error, or that of the context.
@@ -37,14 +34,14 @@ func (r *Recorded) LastSeen(ctx context.Context, users []string) (map[string]tim
 	last := map[string]time.Time{}
 	for chunk := range slices.Chunk(users, maxUsers) {
 		present := "group by (" + metrics.LabelUsername + ") (present_over_time(" + r.selector(oneOf(metrics.LabelUsername, chunk)) + "[1d]))"
-		found, err := r.querier.points(ctx, present, day, r.window)
+		found, err := r.querier.points(ctx, present, wholeDay, r.window)
 		if err != nil {
 			return nil, err
 		}
 		for _, series := range found {
 			user := string(series.Metric[metrics.LabelUsername])
 			for _, value := range series.Values {
-				if on := value.Timestamp.Time().UTC().Add(-day); on.After(last[user]) { // the day ends at the timestamp
+				if on := value.Timestamp.Time().UTC().Add(-wholeDay); on.After(last[user]) { // the day ends at the timestamp
 					last[user] = on
 				}
 			}
