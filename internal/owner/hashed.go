@@ -1,6 +1,8 @@
 package owner
 
 import (
+	"cmp"
+	"iter"
 	"slices"
 	"strings"
 	"unicode"
@@ -17,11 +19,11 @@ const (
 	formMax = 48
 )
 
-// prefixes indexes users by slug.Part, for forms in which user and server are
-// hashed together. Its maps are filled when they are first needed.
-type prefixes struct {
-	users  map[string][]int32  // by slug.Part
-	names  map[string][]string // of the same users
+// byPart indexes users by slug.Part, for forms in which user and server are hashed
+// together. Its maps are filled when they are first needed.
+type byPart struct {
+	users  map[string][]int32  // as indices of Index.users
+	names  map[string][]string // of the same users, sorted
 	tables map[table]map[string][]int32
 	size   int // the number of users in all tables
 }
@@ -68,18 +70,19 @@ func (s split) isJoined(user, server string) bool {
 	}
 }
 
-// parts calls yield with the parts of a user and a server for each way to read a
-// form in which both are hashed together.
-func parts(form string, yield func(user, server string)) {
-	text, ok := cutHash(form)
-	if !ok || len(form) > formMax {
-		return
-	}
-	for i := range text {
-		if user, server := text[:i], text[i:]; strings.HasPrefix(server, separator) {
-			server = server[len(separator):]
-			if user != "" && server != "" && len(user) <= slug.PartMax && len(server) <= slug.PartMax {
-				yield(user, server)
+// hashedParts returns the parts of a user and a server for each way to read a form
+// in which both are hashed together.
+func hashedParts(form string) iter.Seq2[string, string] {
+	return func(yield func(user, server string) bool) {
+		text, ok := cutHash(form)
+		if !ok || len(form) > formMax {
+			return
+		}
+		for i := range text {
+			user := text[:i]
+			server, ok := strings.CutPrefix(text[i:], separator)
+			if ok && user != "" && server != "" && len(user) <= slug.PartMax && len(server) <= slug.PartMax && !yield(user, server) {
+				return
 			}
 		}
 	}
@@ -90,21 +93,20 @@ func parts(form string, yield func(user, server string)) {
 // hub's servers with the same part.
 func (x *Index) hashedTogether(form string) []Match {
 	var matches []Match
-	parts(form, func(user, part string) {
+	for user, part := range hashedParts(form) {
 		for _, server := range append([]string{part}, x.servers[part]...) {
 			for _, i := range x.table(table{user, server})[form] {
 				matches = append(matches, Match{User: x.users[i].Name, Server: server})
 			}
 		}
-	})
-	slices.SortFunc(matches, func(a, b Match) int { return strings.Compare(a.User+"\x00"+a.Server, b.User+"\x00"+b.Server) })
+	}
+	slices.SortFunc(matches, func(a, b Match) int { return cmp.Or(cmp.Compare(a.User, b.User), cmp.Compare(a.Server, b.Server)) })
 	return slices.Compact(matches)
 }
 
-// table returns the users of a table by their forms. It computes the forms on the
-// first call.
+// table returns the users of a table, as indices of Index.users, by their forms.
 func (x *Index) table(key table) map[string][]int32 {
-	if forms, ok := x.prefixes.tables[key]; ok {
+	if forms, ok := x.byPart.tables[key]; ok {
 		return forms
 	}
 	users := x.withPart(key.part)
@@ -113,7 +115,7 @@ func (x *Index) table(key table) map[string][]int32 {
 	}
 	// Tables are kept, because names of many servers follow each other in any order. But servers may have any number of
 	// names, so all tables are dropped when they are larger than the index.
-	if p := &x.prefixes; p.tables == nil || p.size+len(users) > 4*len(x.users) {
+	if p := &x.byPart; p.tables == nil || p.size+len(users) > 4*len(x.users) {
 		p.tables, p.size = map[table]map[string][]int32{}, 0
 	}
 	forms := make(map[string][]int32, len(users))
@@ -121,21 +123,21 @@ func (x *Index) table(key table) map[string][]int32 {
 		form := slug.SafeUserServer(x.users[i].Name, key.server)
 		forms[form] = append(forms[form], i)
 	}
-	x.prefixes.tables[key] = forms
-	x.prefixes.size += len(users)
+	x.byPart.tables[key] = forms
+	x.byPart.size += len(users)
 	return forms
 }
 
-// withPart returns the users whose slug.Part is a text.
+// withPart returns the users with a slug.Part, as indices of Index.users.
 func (x *Index) withPart(part string) []int32 {
-	if x.prefixes.users == nil {
-		x.prefixes.users = make(map[string][]int32, len(x.users))
+	if x.byPart.users == nil {
+		x.byPart.users = make(map[string][]int32, len(x.users))
 		for i, user := range x.users {
 			key := slug.Part(user.Name)
-			x.prefixes.users[key] = append(x.prefixes.users[key], int32(i))
+			x.byPart.users[key] = append(x.byPart.users[key], int32(i))
 		}
 	}
-	return x.prefixes.users[part]
+	return x.byPart.users[part]
 }
 
 // Possible returns the users that a name of a kind may belong to although the name
@@ -146,8 +148,7 @@ func (x *Index) withPart(part string) []int32 {
 // are hashed together, and the name starts with the part of the user; or the
 // escaped name of the server starts with what may be a hash.
 func (x *Index) Possible(name string, kind Kind) []string {
-	var found []string // parts of users
-	var users []string
+	var users, userParts []string
 	for _, key := range x.keys(name, kind) {
 		for r := range x.readings(key, kind) {
 			for _, m := range x.joined(&r, true) {
@@ -158,25 +159,25 @@ func (x *Index) Possible(name string, kind Kind) []string {
 			if r.left != safeUsername && r.right != safeUsername {
 				continue
 			}
-			parts(r.rest, func(user, _ string) {
-				if len(x.withPart(user)) > 0 && !slices.Contains(found, user) {
-					found = append(found, user)
+			for part := range hashedParts(r.rest) {
+				if len(x.withPart(part)) > 0 && !slices.Contains(userParts, part) {
+					userParts = append(userParts, part)
 				}
-			})
+			}
 		}
 	}
-	if len(found) == 1 && len(users) == 0 {
-		return x.namesWithPart(found[0])
+	if len(userParts) == 1 && len(users) == 0 {
+		return x.namesWithPart(userParts[0]) // as it is, because there may be many
 	}
-	for _, part := range found {
+	for _, part := range userParts {
 		users = append(users, x.namesWithPart(part)...)
 	}
 	slices.Sort(users)
 	return slices.Compact(users)
 }
 
-// isText reports whether somebody may have typed a name. Nearly every hash is also
-// the escaped form of a name with control characters or of one that isn't UTF-8.
+// isText reports whether a name is UTF-8 without control characters. Nobody types
+// another name, and nearly every hash is also the escaped form of such a name.
 func isText(name string) bool {
 	return utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
 }
@@ -184,7 +185,7 @@ func isText(name string) bool {
 // namesWithPart returns the names of the users that withPart returns, sorted. It
 // keeps the result, because many names may start with the same part.
 func (x *Index) namesWithPart(part string) []string {
-	if names, ok := x.prefixes.names[part]; ok {
+	if names, ok := x.byPart.names[part]; ok {
 		return names
 	}
 	var names []string
@@ -192,9 +193,9 @@ func (x *Index) namesWithPart(part string) []string {
 		names = append(names, x.users[i].Name)
 	}
 	slices.Sort(names)
-	if x.prefixes.names == nil {
-		x.prefixes.names = map[string][]string{}
+	if x.byPart.names == nil {
+		x.byPart.names = map[string][]string{}
 	}
-	x.prefixes.names[part] = names
+	x.byPart.names[part] = names
 	return names
 }

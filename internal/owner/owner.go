@@ -15,7 +15,7 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/slug"
 )
 
-// Kind is what a name is the name of.
+// Kind says what has a name.
 type Kind string
 
 // Kinds of names.
@@ -78,14 +78,14 @@ type Index struct {
 	forms   []forms // of the users and their default servers
 	sources []source
 	depth   int           // the largest number of slashes in the name of a directory
-	indexed map[Kind]bool // the kinds whose names were added, which happens on the first lookup
+	indexed map[Kind]bool // the kinds whose names were added, see addKind
 	// Names aren't stored, only their hashes. With 100,000 users there are a million names, which would keep the
 	// garbage collector busy for longer than everything else takes.
-	seed     maphash.Seed
-	first    map[uint64]int32 // index of the first entry by the hash of the name, plus 1
-	entries  []entry
-	servers  map[string][]string // names of servers by their safe form, and by their part
-	prefixes prefixes
+	seed    maphash.Seed
+	first   map[uint64]int32 // index of the first entry by the hash of the name, plus 1
+	entries []entry
+	servers map[string][]string // names of servers by their safe form, and by their part
+	byPart  byPart
 }
 
 // source is a template that names of a kind come from.
@@ -162,22 +162,22 @@ func (x *Index) addSource(kind Kind, templates ...Template) {
 	}
 }
 
-// mayBe reports whether a name starts like the names of a kind. If so, it also adds
-// all names of the kind, unless they have been added before.
+// mayBe reports whether a name starts like the names of a kind.
 func (x *Index) mayBe(name string, kind Kind) bool {
-	begins := func(s source) bool {
+	return slices.ContainsFunc(x.sources, func(s source) bool {
 		return s.kind == kind && strings.HasPrefix(name, strings.TrimRight(s.parts[0].text, "-"))
+	})
+}
+
+// addKind adds all names of a kind, unless they have been added before.
+func (x *Index) addKind(kind Kind) {
+	if x.indexed[kind] {
+		return
 	}
-	if !slices.ContainsFunc(x.sources, begins) {
-		return false
+	x.indexed[kind] = true
+	for i := range x.users {
+		x.addUser(i, kind)
 	}
-	if !x.indexed[kind] {
-		x.indexed[kind] = true
-		for i := range x.users {
-			x.addUser(i, kind)
-		}
-	}
-	return true
 }
 
 // addUser adds the names of a kind for a user and the user's servers.
@@ -236,9 +236,9 @@ func (x *Index) entry(first int32, source, user, server int) *entry {
 	return nil
 }
 
-// Find returns all users that a name of any kind belongs to, sorted by user, server
-// and kind. If there are several users, kubespawner makes the same name for each of
-// them. A name with a slash is the path of a directory.
+// Find returns the matches of a name of any kind, sorted by user, server and kind.
+// If they have several users, kubespawner makes the same name for each of them. A
+// name with a slash is the path of a directory.
 func (x *Index) Find(name string) []Match {
 	if strings.Contains(name, "/") {
 		return x.FindKind(name, KindDirectory)
@@ -246,13 +246,14 @@ func (x *Index) Find(name string) []Match {
 	return x.FindKind(name, Kinds()...)
 }
 
-// FindKind returns the users that a name of some kinds belongs to, like Find.
+// FindKind is like Find, for a name of one of some kinds.
 func (x *Index) FindKind(name string, kinds ...Kind) []Match { return x.find(name, false, kinds) }
 
 // FindAll is like FindKind, but a server that the hub lists doesn't rule out other
 // users: they may have had a server for which kubespawner makes the same name.
 func (x *Index) FindAll(name string, kinds ...Kind) []Match { return x.find(name, true, kinds) }
 
+// find returns the matches of FindAll if all is set, and those of FindKind otherwise.
 func (x *Index) find(name string, all bool, kinds []Kind) []Match {
 	var matches []Match
 	for _, kind := range kinds {
@@ -298,6 +299,7 @@ func (x *Index) known(name string, kind Kind) []Match {
 	if !x.mayBe(name, kind) {
 		return nil
 	}
+	x.addKind(kind) // only now, because most lookups are of few kinds
 	var matches []Match
 	for i := x.first[maphash.String(x.seed, name)]; i > 0; i = x.entries[i-1].next {
 		e := &x.entries[i-1]
