@@ -28,7 +28,7 @@ const (
 
 // runDiff shows who joined and who left since a time.
 func runDiff(ctx context.Context, out, errOut io.Writer, o groupsOptions) error {
-	after, until, err := o.end(ctx)
+	after, until, err := o.after(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,8 +48,8 @@ func runDiff(ctx context.Context, out, errOut io.Writer, o groupsOptions) error 
 	return writeChanges(out, o.output, o.by, changes, total)
 }
 
-// end returns the memberships to compare with, and when they are from.
-func (o *groupsOptions) end(ctx context.Context) (found *pointInTime, until string, err error) {
+// after returns the memberships at the end of a comparison, and that time in words.
+func (o *groupsOptions) after(ctx context.Context) (found *pointInTime, until string, err error) {
 	if o.past.needsHub() {
 		found, err = o.now(ctx)
 		return found, "now", err
@@ -189,7 +189,7 @@ func writeChangeTable(out io.Writer, as output, by by, rows []changeRow, total s
 		table.header = []string{"USER", "CHANGE", "COUNT", "GROUPS"}
 	}
 	sortNaturally(rows, func(row changeRow) (string, []string) { return row.name, row.joined })
-	sortNaturally(rows, func(row changeRow) (string, []string) { return row.name, row.left })
+	sortNaturally(rows, func(row changeRow) (string, []string) { return row.name, row.left }) // and these names too
 	for _, row := range rows {
 		for _, part := range []struct {
 			what  changeKind

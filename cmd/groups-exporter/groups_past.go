@@ -19,6 +19,9 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/report"
 )
 
+// pastHeading is the heading of the flags that need --at or --diff.
+const pastHeading = "Memberships in the past"
+
 // pastOptions are the flags of groups for memberships that Prometheus recorded.
 type pastOptions struct {
 	at, diff   string
@@ -41,7 +44,7 @@ func (o *pastOptions) addFlags(cmd *cobra.Command) {
 	o.prometheus.addFlags(cmd)
 	cmd.Flags().StringVar(&o.timezone, "timezone", "UTC", "time `zone` of --at and --diff, like Europe/Berlin")
 	o.prefix.addFlag(cmd)
-	setHeading(cmd, "Memberships in the past")
+	setHeading(cmd, pastHeading)
 }
 
 func (o *pastOptions) isSet() bool { return o.at != "" || o.diff != "" }
@@ -53,7 +56,7 @@ func (o *pastOptions) needsHub() bool { return o.at == "" }
 func (o *pastOptions) checkUnused() (err error) {
 	o.prometheus.flags.Visit(func(flag *pflag.Flag) {
 		fromEnvironment := flag.Annotations[variablePrefix] != nil
-		if headingOf(flag) == "Memberships in the past" && !fromEnvironment {
+		if headingOf(flag) == pastHeading && !fromEnvironment {
 			err = cmp.Or(err, usagef("--%s needs --at or --diff", flag.Name))
 		}
 	})
@@ -146,6 +149,9 @@ func (o *groupsOptions) recorded(ctx context.Context, at time.Time, now groupmap
 	if err != nil {
 		return nil, err
 	}
+	if record.Partial && o.hub.whole {
+		return nil, fmt.Errorf("the exporter's token saw only part of the hub at %s", momentIn(at))
+	}
 	p := &pointInTime{unclear: map[string]bool{}}
 	for user, groups := range record.Users {
 		if slices.Equal(groups, []string{rules.MultipleName}) {
@@ -160,14 +166,11 @@ func (o *groupsOptions) recorded(ctx context.Context, at time.Time, now groupmap
 	for _, user := range slices.Sorted(maps.Keys(mapped)) {
 		listing.Add(membership.User{Name: user, Groups: mapped[user]})
 	}
-	rules.Exempt = rules.MultipleName // else these users would be in no group
+	rules.Exempt = rules.MultipleName // --allow-group and --deny-group don't apply to groups that aren't known
 	p.Snapshot = membership.New(record.Namespace, listing, rules)
 	p.notices = o.hub.unmatched(p.Snapshot, "that was recorded at "+momentIn(at))
 	if len(o.hub.groupMap.properties()) > 0 && now == nil {
 		p.notices = append(p.notices, history.NoProperties)
-	}
-	if record.Partial && o.hub.whole {
-		return nil, fmt.Errorf("the exporter's token saw only part of the hub at %s", momentIn(at))
 	}
 	if record.Partial {
 		p.notices = append(p.notices, fmt.Sprintf("the exporter's token saw only part of the hub at %s, so users and memberships may be missing (--require-whole-hub makes this an error)", momentIn(at)))

@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 
-	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/groups-exporter/groups-exporter/internal/homes"
@@ -36,14 +35,14 @@ func (s *homesSources) addFlags(cmd *cobra.Command) {
 	s.prometheus.addFlags(cmd)
 }
 
-// any reports whether there is a source of homes.
-func (s *homesSources) any() bool {
+// isSet reports whether there is a source of homes.
+func (s *homesSources) isSet() bool {
 	return s.directories != "" || s.claims != "" || s.prometheus.address != ""
 }
 
 func (s *homesSources) check(demo bool) error {
 	switch {
-	case !s.any() && !demo:
+	case !s.isSet() && !demo:
 		return usagef("homes needs --directories, --claims or --prometheus-url; --demo shows sample homes")
 	case s.directories == standardInput && s.claims == standardInput:
 		return usagef("--directories and --claims can't both be standard input")
@@ -88,7 +87,7 @@ func (s *homesSources) readDirectories(in io.Reader, errOut io.Writer) (director
 	if s.null {
 		split, what = splitAtNull, "directories with NUL after each"
 	}
-	err = s.open(s.directories, what, in, errOut, func(r io.Reader) (err error) {
+	err = readFile(s.directories, what, in, errOut, func(r io.Reader) (err error) {
 		directories, err = homes.ReadDirectories(r, split)
 		return err
 	})
@@ -100,7 +99,7 @@ func (s *homesSources) readDirectories(in io.Reader, errOut io.Writer) (director
 
 func (s *homesSources) readClaims(in io.Reader, errOut io.Writer) (claims []homes.Home, err error) {
 	var others []string
-	err = s.open(s.claims, "the output of kubectl get pvc -o json", in, errOut, func(r io.Reader) (err error) {
+	err = readFile(s.claims, "the output of kubectl get pvc -o json", in, errOut, func(r io.Reader) (err error) {
 		claims, others, err = homes.ReadClaims(r)
 		return err
 	})
@@ -113,8 +112,8 @@ func (s *homesSources) readClaims(in io.Reader, errOut io.Writer) (claims []home
 	return claims, err
 }
 
-// open calls read with a file or with standard input.
-func (s *homesSources) open(name, what string, in io.Reader, errOut io.Writer, read func(io.Reader) error) error {
+// readFile calls read with a file or with standard input. What it contains is for somebody who has to type it.
+func readFile(name, what string, in io.Reader, errOut io.Writer, read func(io.Reader) error) error {
 	if name == standardInput {
 		sayReading(in, errOut, what)
 	} else {
@@ -170,26 +169,3 @@ func valueOf(values map[string]int64, name string) *int64 {
 	}
 	return nil
 }
-
-// byteSize is the value of a flag that takes a number of bytes, like 10GiB.
-type byteSize uint64
-
-func (b *byteSize) String() string {
-	if *b == 0 {
-		return ""
-	}
-	return humanize.IBytes(uint64(*b))
-}
-
-// Set sets the size.
-func (b *byteSize) Set(text string) error {
-	bytes, err := humanize.ParseBytes(text)
-	if err != nil || bytes == 0 || bytes > 1<<62 {
-		return errors.New(`it must be a size like "500MB" or "10GiB"`)
-	}
-	*b = byteSize(bytes)
-	return nil
-}
-
-// Type returns what the help shows as the value.
-func (b *byteSize) Type() string { return "size" }

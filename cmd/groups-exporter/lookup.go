@@ -136,14 +136,14 @@ func runLookup(ctx context.Context, in io.Reader, out, errOut io.Writer, args []
 	if err := writeLookup(out, o.output, rows); err != nil {
 		return err
 	}
-	return l.explain(errOut, rows, invalid)
+	return l.warn(errOut, rows, invalid)
 }
 
 // lookup holds names and the users that they belong to.
 type lookup struct {
 	names      []string
 	index      *owner.Index
-	hasServers bool              // whether the hub lists servers
+	hasServers bool              // the hub lists servers
 	found      [][]owner.Match   // by name, among the hub's users
 	former     [][]owner.Match   // by name, among the users that the hub no longer has; nil without a Prometheus
 	lastSeen   map[string]string // the days on which former users were last recorded
@@ -216,8 +216,9 @@ func (l *lookup) addFormer(ctx context.Context, o lookupOptions, snapshot *membe
 	return nil
 }
 
-// explain writes notices about names that belong to several users or to none, and returns an error if any belongs to none.
-func (l *lookup) explain(errOut io.Writer, rows []lookupRow, invalid int) error {
+// warn writes notices about names that belong to several users or to none. It returns an error if any name belongs to none
+// or was invalid.
+func (l *lookup) warn(errOut io.Writer, rows []lookupRow, invalid int) error {
 	var unmatched, collisions []string
 	for _, row := range rows {
 		switch {
