@@ -11,23 +11,18 @@ import (
 func without(w window, others []window) []window {
 	var parts []window
 	from := w.from
-	for _, other := range others {
-		if other.from > from {
-			parts = append(parts, window{from, min(other.from, w.to)})
-		}
-		from = max(from, other.to)
+	for _, other := range intersection([]window{w}, others) {
+		parts = appendWindow(parts, window{from, other.from})
+		from = other.to
 	}
-	if from < w.to {
-		parts = append(parts, window{from, w.to})
-	}
-	return parts
+	return appendWindow(parts, window{from, w.to})
 }
 
 // subtract returns the parts of windows that aren't in the others.
 func subtract(windows, others []window) []window {
 	var parts []window
 	for _, w := range windows {
-		parts = append(parts, without(w, intersection([]window{w}, others))...)
+		parts = append(parts, without(w, others)...)
 	}
 	return parts
 }
