@@ -8,14 +8,14 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/owner"
 )
 
-// AddFormer finds the former owners of orphans that have no annotation, by the names of these homes, among users whom the
-// hub no longer has. It returns the former owners of all orphans, sorted.
+// AddFormer adds owners to orphans without an annotation: those of some former users of the hub for whom kubespawner makes
+// the name of the home. It returns the owners of all orphans, sorted.
 func AddFormer(rows []Row, users []string, templates owner.Templates) []string {
 	accounts := make([]owner.User, len(users))
 	for i, name := range users {
 		accounts[i].Name = name
 	}
-	j := &judge{index: owner.NewIndex(accounts, templates)}
+	index := owner.NewIndex(accounts, templates)
 	all := map[string]bool{}
 	for i := range rows {
 		r := &rows[i]
@@ -23,7 +23,7 @@ func AddFormer(rows []Row, users []string, templates owner.Templates) []string {
 			continue
 		}
 		if len(r.Owners) == 0 {
-			for _, m := range j.find(r.Home) {
+			for _, m := range find(index, r.Home) {
 				r.Owners = add(r.Owners, Owner{User: m.User, MatchedBy: ByHistory})
 			}
 		}

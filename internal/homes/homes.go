@@ -32,8 +32,8 @@ type Home struct {
 	User, Server string
 }
 
-// Combine returns all homes. What is measured adds the sizes and limits that a list lacks, and the homes of the kinds
-// that aren't listed: a list says what there is now, and Prometheus what there was at the last measurement.
+// Combine returns the listed homes, with measured sizes and limits where the list has none. It adds measured homes only
+// of a kind that isn't listed: the list is current, and a measured home may have been deleted since.
 func Combine(listed, measured []Home) []Home {
 	type key struct {
 		kind Kind

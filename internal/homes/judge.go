@@ -35,11 +35,11 @@ const (
 	ByHistory    MatchedBy = "history"  // recorded memberships have the user, and the hub doesn't
 )
 
-// Owner is a user whose home something is or was.
+// Owner is a user who can own a home, or a former user who may have owned it.
 type Owner struct {
 	User      string
 	MatchedBy MatchedBy
-	// LastSeen is when a user whom the hub doesn't have was last recorded. It is the zero time if that isn't known.
+	// LastSeen is when a former user was last recorded. It is the zero time if that isn't known.
 	LastSeen time.Time
 
 	server string
@@ -49,8 +49,8 @@ type Owner struct {
 // Row is a home with its verdict.
 type Row struct {
 	Home
-	// Owners has the users who can have the home. If there are several, the verdict is Ambiguous. Of an orphan, it has the
-	// user in the annotation, if there is one.
+	// Owners has the users who can own the home. If there are several, the verdict is Ambiguous. The owners of an Orphan are
+	// former users: the one in the annotation, or those that AddFormer found.
 	Owners []Owner
 	// User is the only owner, if the hub has it, and nil otherwise.
 	User    *membership.User
@@ -86,7 +86,7 @@ func (e *NoOwners) Error() string {
 // or their names come from another template.
 const minHomes = 10
 
-// judge finds owners and decides.
+// judge finds the owners of homes and decides on verdicts.
 type judge struct {
 	hub   Hub
 	since time.Time // users without activity since then are inactive
@@ -217,7 +217,7 @@ func (j *judge) others(h Home) []Owner {
 // byName returns the users of the hub who can have a home by its name, sorted.
 func (j *judge) byName(h Home) []Owner {
 	var owners []Owner
-	for _, m := range j.find(h) {
+	for _, m := range find(j.index, h) {
 		owners = add(owners, Owner{User: m.User, MatchedBy: matchedBy(m, h.Name), server: m.Server, known: true})
 	}
 	if len(owners) == 0 {
@@ -228,7 +228,8 @@ func (j *judge) byName(h Home) []Owner {
 	return owners
 }
 
-func (j *judge) find(h Home) []owner.Match { return j.index.FindAll(h.Path, kindOf(h)) }
+// find returns the users of an index who can have a home by its name.
+func find(index *owner.Index, h Home) []owner.Match { return index.FindAll(h.Path, kindOf(h)) }
 
 func kindOf(h Home) owner.Kind {
 	if h.Kind == Claim {
