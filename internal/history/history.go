@@ -151,7 +151,9 @@ func (r *reader) prepare(ctx context.Context, periods []report.Period) error {
 			r.mappings[namespace] = r.GroupMap.For(nil)
 		}
 		if r.Memberships == nil {
-			if _, err := h.read(ctx, window{whole.from - r.Lookback.Milliseconds(), whole.from}); err != nil {
+			// The lookback may be shorter than the time between two scrapes.
+			before := max(r.Lookback, 2*longestInterval)
+			if _, err := h.read(ctx, window{whole.from - before.Milliseconds(), whole.from}); err != nil {
 				return err
 			}
 		}

@@ -36,6 +36,8 @@ const (
 	maxSamples = 20_000
 	// maxUsers limits the users whose samples one query reads.
 	maxUsers = 100
+	// longestInterval is the longest usual time between two scrapes.
+	longestInterval = time.Hour
 	// maxGaps limits the gaps between the samples of a membership in which one query looks for other memberships.
 	maxGaps = 50
 )
@@ -46,7 +48,7 @@ type counts struct {
 	memberships []*model.Sample
 	// most is the largest of these numbers, and all is their sum.
 	most, all model.SampleValue
-	// scrapes maps exporters to the times of the samples that count for most.
+	// scrapes maps exporters to the times of the samples that count for most, and of those shortly before and after.
 	scrapes map[string][]int64
 	// interval is the usual time between two of these samples from one exporter, or 0 if there is only one.
 	interval time.Duration
@@ -62,7 +64,7 @@ func (h *hub) count(ctx context.Context, w window) (*counts, error) {
 		return cmp.Or(cmp.Compare(a.Value, b.Value), cmp.Compare(b.Metric.String(), a.Metric.String()))
 	})
 	user, group := userOf(fullest.Metric), string(fullest.Metric[metrics.LabelUsergroup])
-	series, err := h.raw(ctx, h.queries.Memberships(promql.Is(metrics.LabelUsername, user), promql.Is(metrics.LabelUsergroup, group)), w)
+	series, err := h.raw(ctx, h.queries.Memberships(promql.Is(metrics.LabelUsername, user), promql.Is(metrics.LabelUsergroup, group)), w.widened(longestInterval))
 	if err != nil {
 		return nil, err
 	}
@@ -71,13 +73,12 @@ func (h *hub) count(ctx context.Context, w window) (*counts, error) {
 		c.all += one.Value
 	}
 	for _, one := range series { // the samples of one exporter may be in several series, if username_safe changed
-		if times := w.times(timesOf([]*model.SampleStream{one})); len(times) > 0 {
-			c.scrapes[exporterOf(one.Metric)] = sorted(append(c.scrapes[exporterOf(one.Metric)], times...))
-		}
+		exporter := exporterOf(one.Metric)
+		c.scrapes[exporter] = sorted(append(c.scrapes[exporter], timesOf([]*model.SampleStream{one})...))
 	}
 	longest := 0
 	for _, exporter := range slices.Sorted(maps.Keys(c.scrapes)) {
-		if times := c.scrapes[exporter]; len(times) > longest {
+		if times := w.times(c.scrapes[exporter]); len(times) > longest {
 			longest, c.interval = len(times), newSampling(times).interval
 		}
 	}
@@ -133,15 +134,12 @@ func (h *hub) gaps(ctx context.Context, c *counts, w window, interval time.Durat
 	if err != nil {
 		return nil, false, err
 	}
-	usual := interval
-	if c.interval > 0 {
-		usual = min(usual, c.interval) // it may differ in a part of a day
-	}
 	complete = true
 	for _, exporter := range exporters {
-		gaps := gapsBetween(c.scrapes[exporter], usual, w)
+		times := w.times(c.scrapes[exporter])
+		gaps := gapsBetween(times, interval, w)
 		all = append(all, gaps...)
-		complete = complete && len(c.scrapes[exporter]) > 0 && len(gaps) <= maxGaps
+		complete = complete && len(times) > 0 && len(gaps) <= maxGaps
 		if complete && len(gaps) > 0 {
 			active, err := h.exporters(ctx, gaps, w)
 			if err != nil {
@@ -173,15 +171,19 @@ func (h *hub) exporters(ctx context.Context, parts []window, w window) ([]string
 }
 
 // gapsBetween returns the parts of a window in which an exporter may have been scraped at other times than the given ones,
-// because they are longer than usual. They begin 2 ms after a sample, because Prometheus 2 also looks at the millisecond
-// before a range.
+// because they are longer than the shortest interval. They begin 2 ms after a sample, because Prometheus 2 also looks at the
+// millisecond before a range.
 func gapsBetween(times []int64, interval time.Duration, w window) []window {
+	shortest := interval.Milliseconds()
+	for i := 1; i < len(times); i++ {
+		shortest = min(shortest, times[i]-times[i-1])
+	}
 	var gaps []window
 	from := w.from
 	for i, next := range append(slices.Clone(times), w.to) {
-		usual := interval.Milliseconds() * 3 / 2
+		usual := shortest * 3 / 2
 		if i == 0 || i == len(times) { // there may be a scrape right at the start or the end
-			usual = interval.Milliseconds() * 9 / 10
+			usual = shortest * 9 / 10
 		}
 		if next-from > usual {
 			gaps = append(gaps, window{from, next})
