@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -40,7 +41,7 @@ func (r *recording) change(user string) {
 func (r *recording) record(interval, from, to time.Duration, users []string, changes float64) {
 	var parallel []*exporter
 	for i := range 1 + r.IntN(4)/3 {
-		labels := append([]string{"instance", fmt.Sprint(len(r.exporters) + i)}, [][]string{nil, {"pod", "a"}, {"job", "other"}}[r.IntN(3)]...)
+		labels := append([]string{"instance", strconv.Itoa(len(r.exporters) + i)}, [][]string{nil, {"pod", "a"}, {"job", "other"}}[r.IntN(3)]...)
 		parallel = append(parallel, &exporter{labels, interval, map[time.Time]map[string][]string{}})
 	}
 	r.exporters = append(r.exporters, parallel...)
@@ -125,7 +126,7 @@ func actual(groups []string) []string {
 func TestReadTimelines(t *testing.T) {
 	for seed := range uint64(50) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			r := &recording{Rand: rand.New(rand.NewPCG(seed, 1)), groups: map[string][]string{}} //nolint:gosec // not a secret
+			r := &recording{Rand: rand.New(rand.NewPCG(seed, 1)), groups: map[string][]string{}}
 			users := []string{"ada", "bob", "eve", "joe", "kim", "lea"}[:2+r.IntN(5)]
 			interval := []time.Duration{5 * minutes, 10 * minutes, 20 * minutes, hours}[r.IntN(4)]
 			changes := []float64{0, 0.002, 0.02}[r.IntN(3)]
