@@ -69,14 +69,15 @@ func ReadRecord(ctx context.Context, o RecordOptions, at time.Time) (*Record, er
 	if err != nil {
 		return nil, err
 	}
-	if len(c.memberships) == 0 {
-		return nil, q.notRecorded(ctx, h.namespace, queries, at)
-	}
 	if err := h.checkClusters(ctx, w); err != nil {
 		return nil, err
 	}
-	if err := h.readState(ctx, c, w, found[h.namespace].interval); err != nil {
+	scraped, err := h.readState(ctx, c, w, found[h.namespace].interval)
+	if err != nil {
 		return nil, err
+	}
+	if !scraped {
+		return nil, q.notRecorded(ctx, h.namespace, queries, at)
 	}
 	record := &Record{Namespace: h.namespace, Users: h.state}
 	return record, h.completeRecord(ctx, record, w)
@@ -114,8 +115,8 @@ func around(end int64, distance time.Duration) window {
 	return window{end - distance.Milliseconds(), end + distance.Milliseconds()}
 }
 
-// readState reads the memberships at the last scrape in a window.
-func (h *hub) readState(ctx context.Context, c *counts, w window, interval time.Duration) error {
+// readState reads the memberships at the last scrape in a window. It returns false if there was no scrape.
+func (h *hub) readState(ctx context.Context, c *counts, w window, interval time.Duration) (scraped bool, err error) {
 	segments, err := h.segments(ctx, c, w, interval)
 	set := func(user string, groups []string, _ int64) {
 		delete(h.state, user)
@@ -125,8 +126,9 @@ func (h *hub) readState(ctx context.Context, c *counts, w window, interval time.
 	}
 	for _, s := range segments {
 		h.apply(s, set, interval)
+		scraped = scraped || len(s.times()) > 0
 	}
-	return err
+	return scraped, err
 }
 
 // completeRecord checks that a record has the names of users, and sets Partial.

@@ -291,22 +291,28 @@ func TestReadRecord(t *testing.T) {
 		},
 	} {
 		for after, want := range c.want {
-			t.Run(fmt.Sprint(name, " after ", after), func(t *testing.T) {
-				record, err := readRecord(t, c.server, "", after)
-				if want == nil {
-					if _, ok := err.(*history.NotRecorded); !ok { //nolint:errorlint // it isn't wrapped
-						t.Fatalf("got %+v and error %v, want a NotRecorded", record, err)
-					}
-					return
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				if diff := cmp.Diff(&history.Record{Namespace: "prod", Users: want}, record); diff != "" {
-					t.Errorf("-want +got:\n%s", diff)
-				}
-			})
+			for version, server := range map[string]http.RoundTripper{"Prometheus 2": prometheus2{c.server}, "Prometheus 3": c.server} {
+				t.Run(fmt.Sprint(name, " after ", after, ", ", version), func(t *testing.T) { checkRecord(t, server, after, want) })
+			}
 		}
+	}
+}
+
+// checkRecord compares the memberships some time after the start with the wanted ones, which are nil if they aren't known.
+func checkRecord(t *testing.T, server http.RoundTripper, after time.Duration, want map[string][]string) {
+	t.Helper()
+	record, err := readRecord(t, server, "", after)
+	if want == nil {
+		if _, ok := err.(*history.NotRecorded); !ok { //nolint:errorlint // it isn't wrapped
+			t.Fatalf("got %+v and error %v, want a NotRecorded", record, err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(&history.Record{Namespace: "prod", Users: want}, record); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 
