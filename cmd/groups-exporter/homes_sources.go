@@ -112,7 +112,7 @@ func (s *homesSources) readClaims(in io.Reader, errOut io.Writer) (claims []home
 	return claims, err
 }
 
-// readFile calls read with a file or with standard input. What it contains is for somebody who has to type it.
+// readFile calls read with a file or with standard input. If somebody has to type the content, it first says what to type.
 func readFile(name, what string, in io.Reader, errOut io.Writer, read func(io.Reader) error) error {
 	if name == standardInput {
 		sayReading(in, errOut, what)

@@ -106,7 +106,7 @@ func (g *Mapping) property(l *line, group string) (string, bool) {
 	return *text, *text != ""
 }
 
-// ofAlone returns the group of a user who is in no group, and reports whether a line puts the user into one.
+// ofAlone returns the group into which a line of users puts a user without groups. It returns false if no line does.
 func (g *Mapping) ofAlone(user string) (string, bool) {
 	l := first(g.m.users, user)
 	if l == nil {

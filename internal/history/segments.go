@@ -268,7 +268,7 @@ func (s *segment) addSamples(series *model.SampleStream) {
 	s.scrapes[exporter] = append(s.scrapes[exporter], times...)
 }
 
-// times returns the times of the scrapes of all exporters in the segment, sorted.
+// times returns when any exporter was scraped in the segment, sorted.
 func (s *segment) times() []int64 {
 	return s.window.times(sorted(slices.Concat(slices.Collect(maps.Values(s.scrapes))...)))
 }
