@@ -59,8 +59,8 @@ func sayReading(in io.Reader, errOut io.Writer, what string) {
 	}
 }
 
-// splitAtNull is a bufio.SplitFunc for names that end with NUL. It returns an error if the last name ends with a line break
-// instead: the list is probably one of lines, and all of it would be one name.
+// splitAtNull is a bufio.SplitFunc for names that end with NUL. It returns an error if the last name ends with a line break.
+// Then there is probably a name on each line, and the whole list would become one name.
 func splitAtNull(data []byte, atEOF bool) (advance int, token []byte, err error) {
 	if i := bytes.IndexByte(data, 0); i >= 0 {
 		return i + 1, data[:i], nil

@@ -52,6 +52,30 @@ func rows(l *membership.Listing) string {
 	return strings.Join(rows, " ")
 }
 
+// mapped is a map, its effect on a listing, and the problem if there is one.
+type mapped struct {
+	what, text, properties string
+	users                  []string
+	want, problem          string
+}
+
+func (c mapped) check(t *testing.T) {
+	if c.properties == "" {
+		c.properties = "null"
+	}
+	m, l := parse(t, c.text), listing(c.users...)
+	err := m.For(properties(c.properties)).Apply(l)
+	if c.want == "" || err != nil {
+		if got := strings.TrimPrefix(fmt.Sprint(err), "the group map doesn't fit the groups of the hub: "); got != c.problem && !strings.Contains(fmt.Sprint(err), `"`+c.problem+`"`) {
+			t.Fatalf("got %v, want %s", err, c.problem)
+		}
+		return
+	}
+	if got := rows(l); got != c.want {
+		t.Errorf("got %s\nwant %s", got, c.want)
+	}
+}
+
 func TestApply(t *testing.T) {
 	const courses = `
 groups:
@@ -59,11 +83,7 @@ groups:
 - {match: '/?chem/.*', name: chemistry}
 - {match: 'query-.*|manage-.*', drop: true}
 `
-	for _, c := range []struct {
-		what, text, properties string
-		users                  []string
-		want, problem          string
-	}{
+	for _, c := range []mapped{
 		{
 			what: "two sources with one target count once, and shares follow", text: courses,
 			users: []string{"ada: course::1::ta, course::1::student, bio", "bob: course::2::ta, course::1::ta, chem/a"},
@@ -103,6 +123,13 @@ users:
 			users: []string{"check: a", "bot-1", "bots: a"},
 			want:  "bots:a:1",
 		},
+	} {
+		t.Run(c.what, c.check)
+	}
+}
+
+func TestProperties(t *testing.T) {
+	for _, c := range []mapped{
 		{
 			what: "properties", text: `groups: [{match: x, name: y}, {property: code}, {match: '[ab]', name: rest}]`,
 			properties: `{"a": {"code": "BIO"}, "b": {"code": ""}, "x": {"code": 7}}`,
@@ -117,6 +144,14 @@ users:
 			what: "a property that is null", text: "groups:\n- {property: code}", properties: `{"a": {"code": null}}`,
 			users: []string{"ada: a"}, problem: `line 2: the property code of the group "a" is not text`,
 		},
+	} {
+		t.Run(c.what, c.check)
+	}
+}
+
+// The names that a map makes must not be taken.
+func TestTargets(t *testing.T) {
+	for _, c := range []mapped{
 		{
 			what: "a target that is an unmapped group", text: "groups:\n- {match: 'chem-.*', name: chem}",
 			users: []string{"ada: chem-a", "bob: chem"}, problem: `line 2: "chem" is also a group that no line maps: choose another name, or set merge: true`,
@@ -170,22 +205,7 @@ users:
 			users: []string{"ada: x, y, bio"}, problem: `line 2: it makes an empty name of "x"; line 3: "bio" is also a group that no line maps: choose another name, or set merge: true`,
 		},
 	} {
-		t.Run(c.what, func(t *testing.T) {
-			if c.properties == "" {
-				c.properties = "null"
-			}
-			m, l := parse(t, c.text), listing(c.users...)
-			err := m.For(properties(c.properties)).Apply(l)
-			if c.want == "" || err != nil {
-				if got := strings.TrimPrefix(fmt.Sprint(err), "the group map doesn't fit the groups of the hub: "); got != c.problem && !strings.Contains(fmt.Sprint(err), `"`+c.problem+`"`) {
-					t.Fatalf("got %v, want %s", err, c.problem)
-				}
-				return
-			}
-			if got := rows(l); got != c.want {
-				t.Errorf("got %s\nwant %s", got, c.want)
-			}
-		})
+		t.Run(c.what, c.check)
 	}
 }
 

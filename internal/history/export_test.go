@@ -1,4 +1,4 @@
-package history
+package history //nolint:testpackage // it exports an internal function to the tests
 
 import (
 	"context"

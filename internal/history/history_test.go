@@ -85,6 +85,23 @@ func readMapped(tb testing.TB, server http.RoundTripper, days int, m *groupmap.M
 	}, []report.Period{{From: from, To: from.AddDate(0, 0, days)}})
 }
 
+// The memberships at the beginning of a period are known from the scrape before it, also if the lookback is shorter.
+func TestShortLookback(t *testing.T) {
+	from := time.Date(2026, 10, 1, 0, 2, 0, 0, time.UTC) // a scrape is at 00:00, the next one at 00:05
+	result, err := history.Read(t.Context(), history.Options{
+		Client: clientOf(t, fakeprometheus.New("hub", memberships(40))), IsServer: func(string) bool { return true }, IsExcluded: func(string) bool { return false },
+		None: "none", Multiple: "multiple", Lookback: time.Minute, Progress: func(int, int) {},
+	}, []report.Period{{From: from, To: from.Add(time.Hour)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range result.Coverage {
+		if c.Source == "memberships" && (len(c.Gaps) > 0 || c.Covered != 1) {
+			t.Errorf("got %+v, want no gap", c)
+		}
+	}
+}
+
 // total returns the sum of a measure over all users.
 func total(r *history.Result, m report.Measure) float64 {
 	sum := 0.0

@@ -27,7 +27,7 @@ func (r *reader) attributePoints(ctx context.Context, c *cohort, q measureQuery,
 	if err != nil {
 		return err
 	}
-	// Stable, because the parts of a series are in chronological order if the query had to be split.
+	// The sort is stable: if the query was split, the parts of a series stay in chronological order.
 	slices.SortStableFunc(series, func(a, b *model.SampleStream) int { return strings.Compare(a.Metric.String(), b.Metric.String()) })
 	for _, one := range series {
 		key := keyOf(q, one.Metric)

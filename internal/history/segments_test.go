@@ -28,7 +28,7 @@ type recording struct {
 	scrapes   []time.Time
 }
 
-// change changes the groups of a user, who may leave the hub.
+// change puts a user into other groups, or removes the user from the hub.
 func (r *recording) change(user string) {
 	delete(r.groups, user)
 	all := [][]string{{"none"}, {"bio"}, {"chem"}, {"bio", "chem"}, {"multiple"}, {"bio", "chem", "multiple"}, nil}
@@ -147,5 +147,19 @@ func TestReadTimelines(t *testing.T) {
 			}
 			r.check(t, interval, at, users)
 		})
+	}
+}
+
+// A window with a single scrape isn't empty.
+func TestSingleScrapeInAWindow(t *testing.T) {
+	server := stored{member("ada", "bio", []time.Time{start})}
+	at, err := history.ReadTimelines(t.Context(), clientOf(t, server), 1000, start.Add(-30*minutes), start.Add(30*minutes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, after := range []time.Duration{0, 29 * minutes} {
+		if groups, known := at("ada", start.Add(after)); !known || !slices.Equal(groups, []string{"bio"}) {
+			t.Errorf("after %v: got %q (%v), want bio", after, groups, known)
+		}
 	}
 }

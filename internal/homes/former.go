@@ -8,8 +8,8 @@ import (
 	"github.com/groups-exporter/groups-exporter/internal/owner"
 )
 
-// AddFormer adds owners to orphans without an annotation: those of some former users of the hub for whom kubespawner makes
-// the name of the home. It returns the owners of all orphans, sorted.
+// AddFormer finds the owners of orphans without an annotation among former users of the hub: those for whom kubespawner
+// makes the name of the home. It returns the owners of all orphans, sorted.
 func AddFormer(rows []Row, users []string, templates owner.Templates) []string {
 	accounts := make([]owner.User, len(users))
 	for i, name := range users {

@@ -35,7 +35,7 @@ const (
 	ByHistory    MatchedBy = "history"  // recorded memberships have the user, and the hub doesn't
 )
 
-// Owner is a user who can own a home, or a former user who may have owned it.
+// Owner is a possible owner of a home: a user of the hub or, for an orphan, a former user.
 type Owner struct {
 	User      string
 	MatchedBy MatchedBy
